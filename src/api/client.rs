@@ -1,0 +1,310 @@
+//! The one client: HTTPS (plain HTTP to loopback alone), no redirects, timeouts, keep-alive, the system's proxies and
+//! roots, retries where they are safe, and a rate limit shared by all parallel work.
+
+use std::num::NonZeroU32;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use backon::{BackoffBuilder, ExponentialBuilder};
+use jiff::Timestamp;
+use jiff::fmt::rfc2822;
+use reqwest::header::{CONTENT_TYPE, DATE, HeaderMap, HeaderName, HeaderValue, LOCATION, RETRY_AFTER};
+use reqwest::redirect::Policy;
+use reqwest::{Method, Response};
+use serde::de::DeserializeOwned;
+
+use super::error::{ApiError, Stage, message_in, safe_text};
+use super::limiter::Limiter;
+use crate::model::ids::ApplicationId;
+use crate::model::token::AuthToken;
+use crate::model::url::ApiUrl;
+
+/// No answer of the auth API comes near this size.
+const BODY_LIMIT: usize = 4 * 1024 * 1024;
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+const ATTEMPTS: usize = 4;
+/// Asked to wait longer than this, we say so and stop instead.
+const LONGEST_WAIT: Duration = Duration::from_secs(60);
+
+const APP_ID: HeaderName = HeaderName::from_static("x-dfns-appid");
+const USER_ACTION: HeaderName = HeaderName::from_static("x-dfns-useraction");
+
+/// Is told when the client waits, so that a person is not left wondering.
+pub trait Progress: Send + Sync {
+    /// The client waits before it tries again.
+    fn waiting(&self, reason: &ApiError, wait: Duration);
+    /// A request was answered, with this status, after this long.
+    fn answered(&self, method: &str, path: &str, status: u16, elapsed: Duration);
+}
+
+/// How the client behaves.
+pub struct ClientConfig {
+    /// For one request, from the connection to the last byte.
+    pub timeout: Duration,
+    /// Requests a minute at the most, over everything this client does.
+    pub per_minute: NonZeroU32,
+    /// Who is told of waits.
+    pub progress: Box<dyn Progress>,
+}
+
+/// The client. Cheap to share; counts its requests.
+pub struct Client {
+    config: ClientConfig,
+    limiter: Limiter,
+    secure: OnceLock<reqwest::Client>,
+    loopback: OnceLock<reqwest::Client>,
+    requests: AtomicU32,
+}
+
+/// One request, ready to be sent.
+pub(super) struct Call<'a> {
+    pub(super) api_url: &'a ApiUrl,
+    pub(super) method: Method,
+    /// Path and query.
+    pub(super) target: &'a str,
+    pub(super) token: Option<&'a AuthToken>,
+    pub(super) application_id: Option<&'a ApplicationId>,
+    pub(super) user_action: Option<&'a str>,
+    pub(super) body: Option<Vec<u8>>,
+}
+
+/// What came back with a status of success.
+pub(super) struct Answer {
+    pub(super) body: Vec<u8>,
+    /// The server's clock.
+    pub(super) date: Option<Timestamp>,
+}
+
+impl Client {
+    /// A client that has not opened any connection yet.
+    #[must_use]
+    pub fn new(config: ClientConfig) -> Self {
+        Self {
+            limiter: Limiter::new(config.per_minute),
+            config,
+            secure: OnceLock::new(),
+            loopback: OnceLock::new(),
+            requests: AtomicU32::new(0),
+        }
+    }
+
+    /// How many requests were sent so far.
+    #[must_use]
+    pub fn requests(&self) -> u32 {
+        self.requests.load(Ordering::Relaxed)
+    }
+
+    // Loading the system's roots takes longer than a whole loopback call, so each kind is set up when first needed.
+    fn http(&self, api_url: &ApiUrl) -> Result<&reqwest::Client, ApiError> {
+        let plain = api_url.is_plain_http();
+        let cell = if plain { &self.loopback } else { &self.secure };
+        if let Some(client) = cell.get() {
+            return Ok(client);
+        }
+        let builder = reqwest::Client::builder()
+            .user_agent(concat!("dfns-keys/", env!("CARGO_PKG_VERSION")))
+            .redirect(Policy::none())
+            .connect_timeout(CONNECT_TIMEOUT.min(self.config.timeout))
+            .timeout(self.config.timeout);
+        let builder = if plain {
+            builder.no_proxy().tls_certs_only([])
+        } else {
+            builder.https_only(true)
+        };
+        let client = builder.build().map_err(|error| ApiError::Setup {
+            reason: safe_text(&error.to_string()),
+        })?;
+        Ok(cell.get_or_init(|| client))
+    }
+
+    /// Sends one request, once.
+    pub(super) async fn send(&self, call: &Call<'_>) -> Result<Answer, ApiError> {
+        let host = call.api_url.host();
+        let transport = |error: reqwest::Error| ApiError::from_transport(host, &error);
+        let mut request = self
+            .http(call.api_url)?
+            .request(call.method.clone(), call.api_url.join(call.target));
+        if let Some(token) = call.token {
+            request = request.bearer_auth(token.expose_secret());
+        }
+        request = request.headers(self.headers(call)?);
+        if let Some(body) = &call.body {
+            request = request.header(CONTENT_TYPE, "application/json").body(body.clone());
+        }
+        self.limiter.wait().await;
+        self.requests.fetch_add(1, Ordering::Relaxed);
+        let began = Instant::now();
+        let response = request.send().await.map_err(transport)?;
+        let status = response.status();
+        let headers = response.headers().clone();
+        let body = read_limited(response, host).await?;
+        self.config
+            .progress
+            .answered(call.method.as_str(), call.target, status.as_u16(), began.elapsed());
+        if status.is_success() && status.as_u16() != 202 {
+            return Ok(Answer {
+                body,
+                date: date_in(&headers),
+            });
+        }
+        Err(refusal(host, status.as_u16(), &headers, &body, call))
+    }
+
+    fn headers(&self, call: &Call<'_>) -> Result<HeaderMap, ApiError> {
+        let mut headers = HeaderMap::new();
+        let value = |text: &str| {
+            HeaderValue::from_str(text).map_err(|_| ApiError::Setup {
+                reason: "a header has characters that HTTP does not allow".to_owned(),
+            })
+        };
+        if let Some(id) = call.application_id {
+            headers.insert(APP_ID, value(id.as_str())?);
+        }
+        if let Some(user_action) = call.user_action {
+            let mut header = value(user_action)?;
+            header.set_sensitive(true);
+            headers.insert(USER_ACTION, header);
+        }
+        Ok(headers)
+    }
+
+    /// Sends a request and reads the JSON of its answer.
+    pub(super) async fn send_json<T: DeserializeOwned>(
+        &self,
+        call: &Call<'_>,
+    ) -> Result<(T, Option<Timestamp>), ApiError> {
+        let answer = self.send(call).await?;
+        match serde_json::from_slice(&answer.body) {
+            Ok(value) => Ok((value, answer.date)),
+            Err(error) if error.is_eof() && !answer.body.is_empty() => Err(ApiError::Unreachable {
+                host: call.api_url.host().to_owned(),
+                stage: Stage::Broken,
+                reason: "the JSON ends too early".to_owned(),
+            }),
+            Err(_) => Err(ApiError::NotDfns {
+                host: call.api_url.host().to_owned(),
+                what: what_is(&answer.body),
+            }),
+        }
+    }
+
+    /// Repeats something that is safe to repeat for as long as its failures are passing ones.
+    pub(super) async fn retrying<T, E>(
+        &self,
+        transient: impl Fn(&E) -> Option<&ApiError>,
+        mut attempt: impl AsyncFnMut() -> Result<T, E>,
+    ) -> Result<T, E> {
+        let mut pauses = ExponentialBuilder::default()
+            .with_min_delay(Duration::from_millis(250))
+            .with_max_delay(Duration::from_secs(8))
+            .with_max_times(ATTEMPTS - 1)
+            .with_jitter()
+            .build();
+        loop {
+            let error = match attempt().await {
+                Ok(value) => return Ok(value),
+                Err(error) => error,
+            };
+            let Some(cause) = transient(&error).filter(|cause| cause.is_transient()) else {
+                return Err(error);
+            };
+            let Some(pause) = pauses.next() else {
+                return Err(error);
+            };
+            let wait = match cause {
+                ApiError::RateLimited {
+                    retry_after: Some(asked),
+                } => (*asked).max(pause),
+                _ => pause,
+            };
+            if wait > LONGEST_WAIT {
+                return Err(error);
+            }
+            self.config.progress.waiting(cause, wait);
+            tokio::time::sleep(wait).await;
+        }
+    }
+}
+
+async fn read_limited(mut response: Response, host: &str) -> Result<Vec<u8>, ApiError> {
+    let mut body = Vec::new();
+    while let Some(chunk) = response
+        .chunk()
+        .await
+        .map_err(|error| ApiError::from_transport(host, &error))?
+    {
+        if body.len() + chunk.len() > BODY_LIMIT {
+            return Err(ApiError::NotDfns {
+                host: host.to_owned(),
+                what: "more than 4 MiB",
+            });
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body)
+}
+
+fn refusal(host: &str, status: u16, headers: &HeaderMap, body: &[u8], call: &Call<'_>) -> ApiError {
+    // A broken server or a proxy may echo what we sent; a message is no place for the token.
+    let message = message_in(body).map(|message| match call.token {
+        Some(token) => message.replace(token.expose_secret(), "[token]"),
+        None => message,
+    });
+    match status {
+        300..=399 => ApiError::Redirected {
+            host: host.to_owned(),
+            location: headers
+                .get(LOCATION)
+                .and_then(|location| location.to_str().ok())
+                .map(safe_text),
+        },
+        429 => ApiError::RateLimited {
+            retry_after: retry_after(headers),
+        },
+        500..=599 => ApiError::Failing { status, message },
+        // A refusal of Dfns's is JSON; a web page comes from something in between.
+        _ if message.is_none() && !body.is_empty() && serde_json::from_slice::<serde_json::Value>(body).is_err() => {
+            ApiError::NotDfns {
+                host: host.to_owned(),
+                what: what_is(body),
+            }
+        }
+        _ => ApiError::Refused {
+            status,
+            message,
+            server_time: date_in(headers),
+        },
+    }
+}
+
+fn what_is(body: &[u8]) -> &'static str {
+    let start = body.trim_ascii_start();
+    if body.is_empty() {
+        "an empty answer"
+    } else if start.first() == Some(&b'<') {
+        "a web page (HTML)"
+    } else if matches!(start.first(), Some(b'{' | b'[')) {
+        "JSON of another form"
+    } else {
+        "no JSON"
+    }
+}
+
+fn date_in(headers: &HeaderMap) -> Option<Timestamp> {
+    let text = headers.get(DATE)?.to_str().ok()?;
+    Some(rfc2822::parse(text).ok()?.timestamp())
+}
+
+fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
+    if let Ok(seconds) = text.parse::<u64>() {
+        return Some(Duration::from_secs(seconds));
+    }
+    // RFC 9110 section 10.2.3 allows a date instead; the server's own clock is the one to measure it by.
+    let until = rfc2822::parse(text).ok()?.timestamp();
+    let now = date_in(headers).unwrap_or_else(Timestamp::now);
+    u64::try_from(until.as_second() - now.as_second())
+        .ok()
+        .map(Duration::from_secs)
+}

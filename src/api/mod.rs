@@ -1,0 +1,13 @@
+//! The vendor's API: one client for all calls, and User Action Signing.
+//!
+//! Facts: <https://docs.dfns.co/api-reference>. Where its documents disagree, the client lives with both readings.
+
+pub mod client;
+pub mod error;
+mod limiter;
+pub mod user_action;
+mod wire;
+
+pub use client::{Client, ClientConfig, Progress};
+pub use error::{ApiError, Stage};
+pub use user_action::{Access, Action, SignedAction, SigningError};

@@ -1,0 +1,242 @@
+//! User Action Signing: a challenge for a call that changes state, signed, becomes a token that allows this one call.
+//!
+//! Source: <https://docs.dfns.co/api-reference/auth/signing-flows>.
+
+use base64ct::{Base64UrlUnpadded, Encoding};
+use jiff::Timestamp;
+use reqwest::Method;
+use secrecy::SecretString;
+use thiserror::Error;
+
+use super::client::{Call, Client};
+use super::error::ApiError;
+use super::wire;
+use crate::model::credential::Environment;
+use crate::model::ids::CredentialId;
+use crate::model::token::AuthToken;
+use crate::model::user_action::{Ceremony, Signer, client_data};
+
+/// More registered keys than this are not tried one after the other.
+const MOST_TRIES: usize = 20;
+
+/// Who calls: an environment, a token and the key that belongs to it.
+#[derive(Clone, Copy)]
+pub struct Access<'a> {
+    /// Where, and as which application.
+    pub environment: &'a Environment,
+    /// The token.
+    pub token: &'a AuthToken,
+    /// The private key.
+    pub signer: &'a dyn Signer,
+    /// Which of the identity's keys it is, where that is known.
+    pub credential_id: Option<&'a CredentialId>,
+}
+
+/// The call that a signature is to allow.
+#[derive(Debug, Clone, Copy)]
+pub struct Action<'a> {
+    /// `POST`, `PUT`, `DELETE` or `GET`.
+    pub method: &'a str,
+    /// The path, without a query.
+    pub path: &'a str,
+    /// The exact text of the body, empty where there is none.
+    pub payload: &'a str,
+}
+
+impl Action<'static> {
+    /// The action of the signed test call. It is never carried out, and would change nothing if it were: there is no
+    /// such token. Its name explains itself to whoever reads the organisation's audit log.
+    pub const TEST_CALL: Self = Self {
+        method: "PUT",
+        path: "/auth/pats/dfns-keys-signed-test-call",
+        payload: "{}",
+    };
+}
+
+/// A signature that Dfns accepted.
+pub struct SignedAction {
+    /// The token that allows the call once.
+    pub user_action: SecretString,
+    /// The key it was signed with.
+    pub credential_id: CredentialId,
+    /// How many keys the identity has.
+    pub registered_keys: usize,
+    /// The server's clock at the first answer.
+    pub server_time: Option<Timestamp>,
+}
+
+/// An action was not signed. The step tells which part was refused.
+#[derive(Debug, Error)]
+pub enum SigningError {
+    /// Step 1, the challenge: the token is refused, or the call itself failed.
+    #[error(transparent)]
+    Challenge(ApiError),
+    /// Step 3, the signature: the key is refused, or the call itself failed.
+    #[error(transparent)]
+    Signature(ApiError),
+    /// The identity has no key at all.
+    #[error("the identity of this token has no key registered")]
+    NoKeys,
+    /// The identity has keys, but not the one we were told to use.
+    #[error("credential {wanted} is not among the {registered} of this identity")]
+    KeyNotAmong {
+        /// The one we know.
+        wanted: CredentialId,
+        /// How many there are.
+        registered: usize,
+    },
+    /// None of several registered keys is ours.
+    #[error("none of the {tried} keys registered for this identity is the one held here")]
+    NoneFits {
+        /// How many were tried.
+        tried: usize,
+        /// The last refusal.
+        last: ApiError,
+    },
+}
+
+impl SigningError {
+    fn call(&self) -> Option<&ApiError> {
+        match self {
+            Self::Challenge(error) | Self::Signature(error) => Some(error),
+            Self::NoKeys | Self::KeyNotAmong { .. } | Self::NoneFits { .. } => None,
+        }
+    }
+}
+
+impl Client {
+    /// Gets an action signed: two requests when the identity has one key or the right one is known.
+    ///
+    /// Everything here may be done again from the start, so passing failures are waited out.
+    ///
+    /// # Errors
+    /// Which step was refused, and how.
+    pub async fn sign(&self, access: Access<'_>, action: Action<'_>) -> Result<SignedAction, SigningError> {
+        let (challenge, server_time) = self.challenge_retrying(access, action).await?;
+        let keys: Vec<CredentialId> = challenge
+            .allow_credentials
+            .key
+            .iter()
+            .map(|key| CredentialId::new(&key.id))
+            .collect();
+        let registered_keys = keys.len();
+        let done = |user_action: SecretString, credential_id: CredentialId| SignedAction {
+            user_action,
+            credential_id,
+            registered_keys,
+            server_time,
+        };
+        let candidates = candidates(keys, access.credential_id)?;
+        let mut challenge = Some(challenge);
+        let several = candidates.len() > 1;
+        let mut last = None;
+        for candidate in &candidates {
+            // A challenge is spent by a refused signature too.
+            let signed = self
+                .retrying(SigningError::call, async || {
+                    let current = match challenge.take() {
+                        Some(current) => current,
+                        None => self.challenge(access, action).await?.0,
+                    };
+                    self.answer(access, &current, candidate).await
+                })
+                .await;
+            match signed {
+                Ok(user_action) => return Ok(done(user_action, candidate.clone())),
+                Err(SigningError::Signature(error @ ApiError::Refused { status: 400..=403, .. })) if several => {
+                    last = Some(error);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        match last {
+            Some(last) => Err(SigningError::NoneFits {
+                tried: candidates.len(),
+                last,
+            }),
+            None => Err(SigningError::NoKeys),
+        }
+    }
+
+    async fn challenge_retrying(
+        &self,
+        access: Access<'_>,
+        action: Action<'_>,
+    ) -> Result<(wire::Challenge, Option<Timestamp>), SigningError> {
+        self.retrying(SigningError::call, async || self.challenge(access, action).await)
+            .await
+    }
+
+    async fn challenge(
+        &self,
+        access: Access<'_>,
+        action: Action<'_>,
+    ) -> Result<(wire::Challenge, Option<Timestamp>), SigningError> {
+        let body = wire::UserActionInit {
+            user_action_payload: action.payload,
+            user_action_http_method: action.method,
+            user_action_http_path: action.path,
+            user_action_server_kind: "Api",
+        };
+        self.send_json(&post(access, "/auth/action/init", json(&body)))
+            .await
+            .map_err(SigningError::Challenge)
+    }
+
+    async fn answer(
+        &self,
+        access: Access<'_>,
+        challenge: &wire::Challenge,
+        credential_id: &CredentialId,
+    ) -> Result<SecretString, SigningError> {
+        let client_data = client_data(Ceremony::Get, &challenge.challenge, &access.environment.origin);
+        let signature = access.signer.sign(&client_data);
+        let body = wire::SignedChallenge {
+            challenge_identifier: &challenge.challenge_identifier,
+            first_factor: wire::FirstFactor {
+                kind: "Key",
+                credential_assertion: wire::CredentialAssertion {
+                    cred_id: credential_id.as_str(),
+                    client_data: Base64UrlUnpadded::encode_string(&client_data),
+                    signature: Base64UrlUnpadded::encode_string(&signature),
+                },
+            },
+        };
+        let (answer, _): (wire::UserAction, _) = self
+            .send_json(&post(access, "/auth/action", json(&body)))
+            .await
+            .map_err(SigningError::Signature)?;
+        Ok(SecretString::from(answer.user_action))
+    }
+}
+
+/// Which keys to try, in which order: the known one alone, or all there are.
+fn candidates(registered: Vec<CredentialId>, known: Option<&CredentialId>) -> Result<Vec<CredentialId>, SigningError> {
+    if registered.is_empty() {
+        return Err(SigningError::NoKeys);
+    }
+    match known {
+        Some(known) if registered.contains(known) => Ok(vec![known.clone()]),
+        Some(known) => Err(SigningError::KeyNotAmong {
+            wanted: known.clone(),
+            registered: registered.len(),
+        }),
+        None => Ok(registered.into_iter().take(MOST_TRIES).collect()),
+    }
+}
+
+fn post<'a>(access: Access<'a>, target: &'a str, body: Vec<u8>) -> Call<'a> {
+    Call {
+        api_url: &access.environment.api_url,
+        method: Method::POST,
+        target,
+        token: Some(access.token),
+        application_id: access.environment.application_id.as_ref(),
+        user_action: None,
+        body: Some(body),
+    }
+}
+
+fn json(body: &impl serde::Serialize) -> Vec<u8> {
+    serde_json::to_vec(body).expect("a struct of texts serialises")
+}

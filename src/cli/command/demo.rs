@@ -1,0 +1,205 @@
+use std::io::{BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use clap::Args;
+use serde_json::Value;
+
+use crate::cli::context::Context;
+use crate::cli::error::{Exit, Failure};
+use crate::cli::ui::{Tone, wrapped};
+
+/// Show the main job in a sandbox: onboard, verify, a wrong token diagnosed
+///
+/// Runs this very program, command by command, against a sandbox on loopback and a vault in a temporary directory. Nothing
+/// outside that directory is touched, and nothing leaves this machine.
+#[derive(Args)]
+pub(in crate::cli) struct DemoArgs {}
+
+impl DemoArgs {
+    pub(super) fn run(&self, context: &Context) -> Result<Exit, Failure> {
+        let stage = Stage::set(context)?;
+        stage.play()?;
+        Ok(Exit::Done)
+    }
+}
+
+const PASSPHRASE: &str = "demo passphrase, worth nothing";
+
+/// A temporary directory, a running sandbox, and the program to run.
+struct Stage<'a> {
+    context: &'a Context,
+    directory: tempfile::TempDir,
+    program: PathBuf,
+    sandbox: SandboxProcess,
+}
+
+struct SandboxProcess {
+    child: Child,
+    url: String,
+}
+
+impl Drop for SandboxProcess {
+    fn drop(&mut self) {
+        // It holds nothing worth a clean stop; it may be gone already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl<'a> Stage<'a> {
+    fn set(context: &'a Context) -> Result<Self, Failure> {
+        let directory = tempfile::Builder::new()
+            .prefix("dfns-keys-demo-")
+            .tempdir()
+            .map_err(broken("a temporary directory"))?;
+        let program = std::env::current_exe().map_err(broken("this program's path"))?;
+        let mut child = Command::new(&program)
+            .args(["--quiet", "sandbox"])
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .map_err(broken("the sandbox"))?;
+        let mut line = String::new();
+        if let Some(stdout) = child.stdout.take() {
+            BufReader::new(stdout)
+                .read_line(&mut line)
+                .map_err(broken("the sandbox"))?;
+        }
+        let url = serde_json::from_str::<Value>(&line)
+            .ok()
+            .and_then(|ready| ready["url"].as_str().map(str::to_owned));
+        let Some(url) = url else {
+            let _ = child.kill();
+            return Err(Failure::new(Exit::Other, "demo", "the sandbox did not start"));
+        };
+        Ok(Self {
+            context,
+            directory,
+            program,
+            sandbox: SandboxProcess { child, url },
+        })
+    }
+
+    fn play(&self) -> Result<(), Failure> {
+        self.tell(&format!(
+            "This runs dfns-keys for real, against a sandbox that plays Dfns on {}. Lines that start with $ are commands you could type.",
+            self.sandbox.url
+        ));
+        self.tell("First a vault: an age identity of its own, sealed under a passphrase.");
+        self.run(&["init"], 0)?;
+
+        self.tell("A service account in two halves. The first makes a key, seals it, and only then shows its public half, which is all that leaves the vault.");
+        let url = self.sandbox.url.as_str();
+        let public = self.run(&["onboard", "payments-api", "--prepare", "--api-url", url], 0)?;
+
+        self.tell("Now a person pastes that public key into the dashboard. Here the sandbox's page takes it, and shows a token once.");
+        let token = self.dashboard("payments-api", &public)?;
+        let others = self.run(&["onboard", "reports", "--prepare", "--api-url", url], 0)?;
+        let other_token = self.dashboard("reports", &others)?;
+        let (right, wrong) = (
+            self.file("token.txt", &token)?,
+            self.file("wrong-token.txt", &other_token)?,
+        );
+
+        self.tell("What if the token of another account is pasted? The signed test call finds out before anything relies on it, and changes nothing.");
+        self.run(&["onboard", "payments-api", "--token-file", &wrong], 5)?;
+
+        self.tell("With the right one, token and key are proven together and sealed as active.");
+        self.run(&["onboard", "payments-api", "--token-file", &right], 0)?;
+
+        self.tell("Before a deployment: is it safe to use?");
+        self.run(&["verify", "payments-api"], 0)?;
+
+        self.tell("What is there? Public metadata needs no passphrase.");
+        self.run(&["list"], 0)?;
+        self.run(&["log"], 0)?;
+
+        self.tell("That is all. The sandbox stops, and the temporary vault is deleted.");
+        self.tell("Your turn:  dfns-keys init, then dfns-keys onboard NAME");
+        Ok(())
+    }
+
+    fn tell(&self, text: &str) {
+        self.context
+            .ui
+            .say(&format!("\n{}", Tone::Strong.paint(&wrapped(text, ""))));
+    }
+
+    fn file(&self, name: &str, contents: &str) -> Result<String, Failure> {
+        let path = self.directory.path().join(name);
+        crate::sys::files::write(
+            &path,
+            contents.as_bytes(),
+            crate::sys::files::IfExists::Refuse,
+            crate::sys::files::Readable::ByOwner,
+        )?;
+        Ok(name.to_owned())
+    }
+
+    /// Runs a command as a user would, shows what it shows, and returns its data.
+    fn run(&self, arguments: &[&str], expected: i32) -> Result<String, Failure> {
+        self.context.ui.say(&format!("$ dfns-keys {}", arguments.join(" ")));
+        let output = Command::new(&self.program)
+            .args(arguments)
+            .current_dir(self.directory.path())
+            .env("DFNS_KEYS_VAULT", Path::new("vault"))
+            .env("DFNS_KEYS_PASSPHRASE", PASSPHRASE)
+            .env_remove("DFNS_KEYS_PASSPHRASE_FILE")
+            .env_remove("DFNS_KEYS_IDENTITY")
+            .stdin(Stdio::null())
+            .stderr(Stdio::inherit())
+            .output()
+            .map_err(broken("dfns-keys"))?;
+        self.context.ui.data(&output.stdout)?;
+        if output.status.code() != Some(expected) {
+            return Err(Failure::new(
+                Exit::Other,
+                "demo",
+                format!(
+                    "the demonstration stopped: `{}` ended unexpectedly",
+                    arguments.join(" ")
+                ),
+            ));
+        }
+        if expected != 0 {
+            self.context.ui.say(&format!("(exit code {expected})"));
+        }
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    }
+
+    /// Fills in the form on the sandbox's page, as a person would.
+    fn dashboard(&self, name: &str, public_key: &str) -> Result<String, Failure> {
+        let body: String = url::form_urlencoded::Serializer::new(String::new())
+            .append_pair("kind", "service-account")
+            .append_pair("name", name)
+            .append_pair("public_key", public_key)
+            .finish();
+        let address = self.sandbox.url.trim_start_matches("http://");
+        let mut stream = std::net::TcpStream::connect(address).map_err(broken("the sandbox's page"))?;
+        write!(
+            stream,
+            "POST /dashboard/create HTTP/1.1\r\nHost: {address}\r\nAccept: application/json\r\nConnection: close\r\n\
+             Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        )
+        .map_err(broken("the sandbox's page"))?;
+        let mut answer = String::new();
+        std::io::Read::read_to_string(&mut stream, &mut answer).map_err(broken("the sandbox's page"))?;
+        answer
+            .split_once("\r\n\r\n")
+            .and_then(|(_, body)| serde_json::from_str::<Value>(body).ok())
+            .and_then(|answer| answer["token"].as_str().map(str::to_owned))
+            .ok_or_else(|| Failure::new(Exit::Other, "demo", "the sandbox's page gave no token"))
+    }
+}
+
+fn broken(what: &'static str) -> impl Fn(std::io::Error) -> Failure {
+    move |error| {
+        Failure::new(
+            Exit::Other,
+            "demo",
+            format!("the demonstration cannot go on: {what}: {error}"),
+        )
+    }
+}

@@ -1,0 +1,152 @@
+use std::path::{Path, PathBuf};
+
+use clap::{Args, ValueEnum};
+use serde_json::json;
+use zeroize::Zeroizing;
+
+use crate::cli::context::Context;
+use crate::cli::error::{Exit, Failure};
+use crate::keys::KeyPair;
+use crate::keys::pem::PrivateKeyFormat;
+use crate::sys::files::{self, IfExists, Readable};
+use crate::vault::{RecipientText, age_file};
+
+/// Make a key pair in files, as the two openssl commands do
+///
+/// The private key is encrypted with age, under a passphrase or to recipients, unless --plaintext says otherwise. The
+/// public key goes to stdout where no file is named.
+#[derive(Args)]
+#[command(
+    after_help = "Examples:\n  dfns-keys generate --public-key public.pem\n  dfns-keys generate --plaintext \
+                        --private-key prime256v1.pem --public-key prime256v1.public.pem"
+)]
+pub(in crate::cli) struct GenerateArgs {
+    /// Where the private key goes [default: prime256v1.pem, with .age behind it when encrypted]
+    #[arg(long, value_name = "FILE|-")]
+    private_key: Option<PathBuf>,
+    /// Where the public key goes [default: stdout]
+    #[arg(long, value_name = "FILE|-")]
+    public_key: Option<PathBuf>,
+    /// How the private key is written
+    #[arg(long, default_value = "sec1")]
+    format: FormatArg,
+    /// Leave the private key unencrypted
+    #[arg(long)]
+    plaintext: bool,
+    /// Encrypt to this age recipient instead of a passphrase; repeat for more
+    #[arg(long, value_name = "RECIPIENT", conflicts_with = "plaintext")]
+    recipient: Vec<String>,
+    /// Replace files that exist
+    #[arg(long)]
+    force: bool,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum FormatArg {
+    /// EC PRIVATE KEY, as `openssl ecparam -genkey -noout` writes it
+    Sec1,
+    /// PRIVATE KEY, as `openssl genpkey` writes it
+    Pkcs8,
+}
+
+impl GenerateArgs {
+    pub(super) fn run(&self, context: &Context) -> Result<Exit, Failure> {
+        let default = if self.plaintext {
+            "prime256v1.pem"
+        } else {
+            "prime256v1.pem.age"
+        };
+        let private_path = self.private_key.as_deref().unwrap_or(Path::new(default));
+        let public_path = self.public_key.as_deref().unwrap_or(Path::new("-"));
+        if context.ui.json() && private_path == Path::new("-") {
+            return Err(Failure::usage(
+                "--json prints no secret: name a file with --private-key",
+            ));
+        }
+        if private_path == public_path && private_path != Path::new("-") {
+            return Err(Failure::usage("--private-key and --public-key name the same file"));
+        }
+        // Both are looked at before either is written, so that a refusal leaves nothing behind.
+        for path in [private_path, public_path] {
+            if !self.force && path != Path::new("-") && files::exists(path) {
+                return Err(already_exists(path));
+            }
+        }
+        let recipients = self
+            .recipient
+            .iter()
+            .map(|text| text.parse::<RecipientText>())
+            .collect::<Result<Vec<_>, _>>()?;
+        let passphrase = if self.plaintext || !recipients.is_empty() {
+            None
+        } else {
+            Some(context.supplier.fresh(&context.ui, "Passphrase for the private key")?)
+        };
+        let pair = KeyPair::generate()?;
+        let pem = pair.to_private_pem(match self.format {
+            FormatArg::Sec1 => PrivateKeyFormat::Sec1,
+            FormatArg::Pkcs8 => PrivateKeyFormat::Pkcs8,
+        });
+        let contents = if self.plaintext {
+            pem
+        } else if let Some(passphrase) = &passphrase {
+            let spinner = context.ui.spinner("encrypting the private key");
+            let sealed = age_file::seal_with_passphrase(pem.as_bytes(), passphrase);
+            spinner.finish_and_clear();
+            Zeroizing::new(sealed?)
+        } else {
+            Zeroizing::new(age_file::seal(pem.as_bytes(), &recipients)?)
+        };
+        self.write(context, private_path, contents.as_bytes(), Readable::ByOwner)?;
+        let public = pair.public_key().to_pem();
+        if !(context.ui.json() && public_path == Path::new("-")) {
+            self.write(context, public_path, public.as_bytes(), Readable::ByAll)?;
+        }
+        let fingerprint = pair.public_key().fingerprint();
+        let file = |path: &Path| (path != Path::new("-")).then(|| path.display().to_string());
+        if context.ui.json() {
+            context.ui.document(&json!({
+                "fingerprint": fingerprint,
+                "public_key": public,
+                "private_key_file": file(private_path),
+                "public_key_file": file(public_path),
+                "encrypted": !self.plaintext,
+            }))?;
+            return Ok(Exit::Done);
+        }
+        if let Some(path) = file(private_path) {
+            let how = if self.plaintext {
+                "in clear"
+            } else {
+                "encrypted with age"
+            };
+            context.ui.say(&format!("  private key, {how}:  {path}"));
+        }
+        if let Some(path) = file(public_path) {
+            context.ui.say(&format!("  public key:  {path}"));
+        }
+        context.ui.say(&format!("  {fingerprint}"));
+        Ok(Exit::Done)
+    }
+
+    fn write(&self, context: &Context, path: &Path, contents: &[u8], readable: Readable) -> Result<(), Failure> {
+        if path == Path::new("-") {
+            return context.ui.data(contents);
+        }
+        let if_exists = if self.force {
+            IfExists::Replace
+        } else {
+            IfExists::Refuse
+        };
+        Ok(files::write(path, contents, if_exists, readable)?)
+    }
+}
+
+fn already_exists(path: &Path) -> Failure {
+    Failure::new(
+        Exit::State,
+        "already_exists",
+        format!("{} exists already", path.display()),
+    )
+    .hint("choose another name, or replace it with --force; nothing was written")
+}

@@ -1,0 +1,65 @@
+use clap::Args;
+use serde_json::json;
+
+use crate::cli::context::Context;
+use crate::cli::error::{Exit, Failure};
+use crate::sys::clock::SystemClock;
+use crate::vault::{Opening, RecipientText, Vault};
+
+/// Create the vault
+///
+/// Makes an age identity and seals it under a passphrase, asked for twice; left empty, a passphrase is made. With
+/// --recipient and no passphrase option the vault has no identity of its own: it can onboard and never open (for CI).
+#[derive(Args)]
+#[command(after_help = "Examples:\n  dfns-keys init\n  dfns-keys init --recipient age1…   (seal-only)")]
+pub(in crate::cli) struct InitArgs {
+    /// Seal to this age recipient too; repeat for more
+    #[arg(long, value_name = "RECIPIENT")]
+    recipient: Vec<String>,
+}
+
+impl InitArgs {
+    pub(super) fn run(&self, context: &Context) -> Result<Exit, Failure> {
+        let directory = context.new_vault_directory()?;
+        let recipients = self
+            .recipient
+            .iter()
+            .map(|text| text.parse::<RecipientText>())
+            .collect::<Result<Vec<_>, _>>()?;
+        if let Ok(vault) = context.vault() {
+            return Err(crate::vault::VaultError::Exists(vault.directory().to_owned()).into());
+        }
+        let seal_only = !recipients.is_empty() && !context.supplier.has_flag();
+        let passphrase = if seal_only {
+            None
+        } else {
+            Some(context.supplier.fresh(&context.ui, "Passphrase for the new vault")?)
+        };
+        let opening = match &passphrase {
+            Some(passphrase) => Opening::Passphrase(passphrase),
+            None => Opening::SealOnly,
+        };
+        let spinner = context.ui.spinner("sealing the vault's identity");
+        let vault = Vault::create(&directory, &opening, &recipients, Box::new(SystemClock));
+        spinner.finish_and_clear();
+        let vault = vault?;
+        context.log(&vault, "initialised", None, None, None);
+        let recipients = vault.recipients()?;
+        if context.ui.json() {
+            context.ui.document(&json!({
+                "vault": directory.display().to_string(),
+                "seal_only": seal_only,
+                "recipients": recipients,
+            }))?;
+            return Ok(Exit::Done);
+        }
+        context.ui.say(&format!("The vault is at {}.", directory.display()));
+        if seal_only {
+            context
+                .ui
+                .say("It seals and never opens: whoever has the recipients' identities opens it elsewhere.");
+        }
+        context.ui.say("  next:  dfns-keys onboard NAME");
+        Ok(Exit::Done)
+    }
+}

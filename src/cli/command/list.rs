@@ -1,0 +1,127 @@
+use clap::Args;
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use crate::cli::context::Context;
+use crate::cli::error::{Exit, Failure};
+use crate::cli::ui::{Tone, fields};
+use crate::model::credential::{PublicRecord, State};
+use crate::model::duration::Span;
+
+/// List the credentials, without unlocking
+#[derive(Args)]
+pub(in crate::cli) struct ListArgs {
+    /// Only those whose token ends within this time
+    #[arg(long, value_name = "DURATION")]
+    expiring: Option<Span>,
+}
+
+impl ListArgs {
+    pub(super) fn run(&self, context: &Context) -> Result<Exit, Failure> {
+        let vault = context.vault()?;
+        let now = vault.clock().now();
+        let mut records = Vec::new();
+        let mut damaged = Vec::new();
+        for listed in vault.list()? {
+            match listed.record {
+                Ok(record) => records.push(record),
+                Err(error) => damaged.push(Failure::from(error)),
+            }
+        }
+        if let Some(span) = self.expiring {
+            let horizon = i128::from(now.as_second()) + i128::from(span.duration().as_secs());
+            records.retain(|record| {
+                record
+                    .token_expires_at
+                    .is_some_and(|at| i128::from(at.as_second()) <= horizon)
+            });
+        }
+        let rows: Vec<Value> = records.iter().map(row).collect();
+        // One damaged file hides none of the others, and is still a failure.
+        if let Some(mut failure) = damaged.pop() {
+            for other in damaged {
+                context.ui.warn(&other.message);
+            }
+            if context.ui.json() {
+                failure.extra = fields(json!({ "credentials": rows }));
+            } else {
+                table(context, &records, now)?;
+            }
+            return Err(failure);
+        }
+        if context.ui.json() {
+            context.ui.document(&json!({ "credentials": rows }))?;
+        } else if records.is_empty() {
+            context.ui.say(if self.expiring.is_some() {
+                "No token ends that soon."
+            } else {
+                "There are no credentials yet: dfns-keys onboard NAME"
+            });
+        } else {
+            table(context, &records, now)?;
+        }
+        Ok(Exit::Done)
+    }
+}
+
+pub(super) fn row(record: &PublicRecord) -> Value {
+    json!({
+        "name": record.name,
+        "kind": record.kind,
+        "state": record.state,
+        "api_url": record.api_url,
+        "org_id": record.org_id,
+        "identity_id": record.identity_id,
+        "credential_id": record.credential_id,
+        "fingerprint": record.fingerprint,
+        "created_at": record.created_at,
+        "rotated_at": record.rotated_at,
+        "token_expires_at": record.token_expires_at,
+        "generation": record.generation,
+    })
+}
+
+fn table(context: &Context, records: &[PublicRecord], now: Timestamp) -> Result<(), Failure> {
+    let mut table = comfy_table::Table::new();
+    table.load_style(comfy_table::presets::NOTHING);
+    table.set_header(["NAME", "KIND", "STATE", "KEY AGE", "TOKEN EXPIRES", "ORGANISATION"]);
+    for record in records {
+        let age = days(now, record.rotated_at.unwrap_or(record.created_at));
+        let expires = record.token_expires_at.map_or_else(
+            || "–".to_owned(),
+            |at| match days(at, now) {
+                left if left < 0 => "expired !".to_owned(),
+                left if left < 30 => format!("{left} d !"),
+                left => format!("{left} d"),
+            },
+        );
+        let organisation = record.org_id.as_ref().map_or("–", |id| id.as_str());
+        table.add_row([
+            record.name.as_str(),
+            record.kind.in_words(),
+            &record.state.to_string(),
+            &format!("{age} d"),
+            &expires,
+            organisation,
+        ]);
+    }
+    for column in table.column_iter_mut() {
+        column.set_padding((0, 2));
+    }
+    let text: Vec<String> = table.lines().map(|line| line.trim_end().to_owned()).collect();
+    let mut lines = text.into_iter();
+    let head = lines.next().unwrap_or_default();
+    context.ui.answer(&Tone::Strong.paint(&head))?;
+    for (line, record) in lines.zip(records) {
+        let tone = match record.state {
+            State::Pending => Tone::Doubtful,
+            State::Active => Tone::Plain,
+        };
+        context.ui.answer(&tone.paint(&line))?;
+    }
+    Ok(())
+}
+
+fn days(later: Timestamp, earlier: Timestamp) -> i64 {
+    (later.as_second() - earlier.as_second()).div_euclid(86_400)
+}

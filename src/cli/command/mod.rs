@@ -1,0 +1,79 @@
+//! The commands: one file each, one struct of arguments and one function that runs it.
+
+mod completions;
+#[cfg(feature = "sandbox")]
+mod demo;
+mod generate;
+mod init;
+mod list;
+mod log;
+mod man;
+mod onboard;
+mod public_key;
+mod recipients;
+mod rekey;
+mod remove;
+#[cfg(feature = "sandbox")]
+mod sandbox;
+mod show;
+mod verify;
+
+use clap::Subcommand;
+
+use super::context::Context;
+use super::error::{Exit, Failure};
+
+#[derive(Subcommand)]
+pub(super) enum Command {
+    Init(init::InitArgs),
+    Onboard(onboard::OnboardArgs),
+    Verify(verify::VerifyArgs),
+    List(list::ListArgs),
+    Show(show::ShowArgs),
+    Remove(remove::RemoveArgs),
+    Log(log::LogArgs),
+    Recipients(recipients::RecipientsArgs),
+    Rekey(rekey::RekeyArgs),
+    Generate(generate::GenerateArgs),
+    PublicKey(public_key::PublicKeyArgs),
+    #[cfg(feature = "sandbox")]
+    Sandbox(sandbox::SandboxArgs),
+    #[cfg(feature = "sandbox")]
+    Demo(demo::DemoArgs),
+    Completions(completions::CompletionsArgs),
+    Man(man::ManArgs),
+}
+
+impl Command {
+    /// The arguments that say `-`, of which there may be one.
+    pub(super) fn stdin_readers(&self) -> Vec<&'static str> {
+        match self {
+            Self::Onboard(args) => args.stdin_readers(),
+            Self::PublicKey(args) => args.stdin_readers(),
+            Self::Rekey(args) => args.stdin_readers(),
+            _ => Vec::new(),
+        }
+    }
+
+    pub(super) fn run(&self, context: &Context) -> Result<Exit, Failure> {
+        match self {
+            Self::Init(args) => args.run(context),
+            Self::Onboard(args) => args.run(context),
+            Self::Verify(args) => args.run(context),
+            Self::List(args) => args.run(context),
+            Self::Show(args) => args.run(context),
+            Self::Remove(args) => args.run(context),
+            Self::Log(args) => args.run(context),
+            Self::Recipients(args) => args.run(context),
+            Self::Rekey(args) => args.run(context),
+            Self::Generate(args) => args.run(context),
+            Self::PublicKey(args) => args.run(context),
+            #[cfg(feature = "sandbox")]
+            Self::Sandbox(args) => args.run(context),
+            #[cfg(feature = "sandbox")]
+            Self::Demo(args) => args.run(context),
+            Self::Completions(args) => args.run(context),
+            Self::Man(args) => args.run(context),
+        }
+    }
+}

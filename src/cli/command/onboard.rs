@@ -1,0 +1,282 @@
+use std::path::{Path, PathBuf};
+
+use clap::{Args, ValueEnum};
+use serde_json::{Value, json};
+use zeroize::Zeroizing;
+
+use crate::cli::context::Context;
+use crate::cli::error::{Exit, Failure};
+use crate::cli::terminal;
+use crate::model::credential::{Kind, PublicRecord, State};
+use crate::model::ids::{ApplicationId, CredentialName, OrganisationId};
+use crate::model::token::{AuthToken, TokenShapeError};
+use crate::model::url::{ApiUrl, Origin};
+use crate::vault::Vault;
+use crate::workflow::onboard::{self, Onboarded, Pending, Wishes};
+
+/// Make a key, get its token from the dashboard, prove them together
+///
+/// The key is sealed before its public half is shown. Stop whenever you like: the same command goes on with the same
+/// key. In scripts, run it with --prepare first and with --token-file once a person has the token.
+#[derive(Args)]
+#[command(
+    after_help = "Examples:\n  dfns-keys onboard payments-api\n  dfns-keys onboard payments-api --prepare > public.pem\n  \
+                  dfns-keys onboard payments-api --token-file token.txt"
+)]
+pub(in crate::cli) struct OnboardArgs {
+    /// The credential's name, here and best in the dashboard too
+    name: CredentialName,
+    /// What to make in the dashboard [default: service-account]
+    #[arg(long)]
+    kind: Option<KindArg>,
+    /// Where the API is [default: <https://api.dfns.io>]
+    #[arg(long, value_name = "URL")]
+    api_url: Option<ApiUrl>,
+    /// The application's id, where one is configured
+    #[arg(long, value_name = "ID")]
+    app_id: Option<String>,
+    /// The application's origin [default: <https://app.dfns.io>]
+    #[arg(long, value_name = "URL")]
+    origin: Option<Origin>,
+    /// The organisation that the token must belong to
+    #[arg(long, value_name = "ID")]
+    org_id: Option<String>,
+    /// Do the first half only: print the public key
+    #[arg(long, conflicts_with = "token_file")]
+    prepare: bool,
+    /// Do the second half only: read the token from a file, or from stdin
+    #[arg(long, value_name = "FILE|-")]
+    token_file: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum KindArg {
+    ServiceAccount,
+    Pat,
+}
+
+impl OnboardArgs {
+    pub(super) fn stdin_readers(&self) -> Vec<&'static str> {
+        match &self.token_file {
+            Some(path) if path == Path::new("-") => vec!["--token-file"],
+            _ => Vec::new(),
+        }
+    }
+
+    pub(super) fn run(&self, context: &Context) -> Result<Exit, Failure> {
+        let vault = context.vault()?;
+        let _lock = vault.lock(&self.name, &format!("onboard {}", self.name))?;
+        match &self.token_file {
+            Some(path) => self.second_half(context, &vault, path),
+            None if self.prepare => self.first_half(context, &vault),
+            None => self.both_halves(context, &vault),
+        }
+    }
+
+    fn wishes(&self) -> Wishes {
+        Wishes {
+            kind: self.kind.map(|kind| match kind {
+                KindArg::ServiceAccount => Kind::ServiceAccount,
+                KindArg::Pat => Kind::Pat,
+            }),
+            api_url: self.api_url.clone(),
+            origin: self.origin.clone(),
+            application_id: self.app_id.as_ref().map(ApplicationId::new),
+            organisation_id: self.org_id.as_ref().map(OrganisationId::new),
+        }
+    }
+
+    fn prepare(&self, context: &Context, vault: &Vault) -> Result<(PublicRecord, Option<Pending>), Failure> {
+        let prepared = onboard::prepare(vault, &self.name, &self.wishes())?;
+        let fingerprint = &prepared.record.fingerprint;
+        if prepared.fresh.is_some() {
+            context.log(vault, "prepared", Some(&self.name), Some(fingerprint), None);
+            context
+                .ui
+                .say(&format!("  made a P-256 key pair and sealed it   {fingerprint}"));
+        } else {
+            context
+                .ui
+                .say(&format!("  going on with the key sealed before   {fingerprint}"));
+        }
+        Ok((prepared.record, prepared.fresh))
+    }
+
+    fn first_half(&self, context: &Context, vault: &Vault) -> Result<Exit, Failure> {
+        let (record, _) = self.prepare(context, vault)?;
+        if context.ui.json() {
+            context.ui.document(&document(&record))?;
+            return Ok(Exit::Done);
+        }
+        context.ui.data(record.public_key.as_bytes())?;
+        context.ui.say(&instructions(&record));
+        context
+            .ui
+            .say(&format!("Then: dfns-keys onboard {} --token-file FILE", self.name));
+        Ok(Exit::Done)
+    }
+
+    fn second_half(&self, context: &Context, vault: &Vault, path: &Path) -> Result<Exit, Failure> {
+        if let Some(failure) = not_waiting(vault, &self.name)? {
+            return Err(failure);
+        }
+        // Read before the slow unlocking, so that a wrong file is told of at once.
+        let bytes = context.input(path)?;
+        let shown = if path == Path::new("-") {
+            "stdin".to_owned()
+        } else {
+            path.display().to_string()
+        };
+        let text = std::str::from_utf8(&bytes)
+            .map_err(|_| Failure::new(Exit::Refused, "token_shape", format!("{shown} is not text")))?;
+        let token = AuthToken::parse(text).map_err(|error| token_shape(&shown, error))?;
+        let unlocked = context.unlock(vault)?;
+        let pending = onboard::resume(&unlocked, &self.name)?;
+        onboard::prepare(vault, &self.name, &self.wishes())?;
+        self.complete(context, vault, pending, token)
+    }
+
+    fn both_halves(&self, context: &Context, vault: &Vault) -> Result<Exit, Failure> {
+        let (record, fresh) = self.prepare(context, vault)?;
+        if !context.may_ask() {
+            context.ui.say(&record.public_key);
+            context.ui.say(&instructions(&record));
+            return Err(Failure::new(
+                Exit::Waiting,
+                "token_needed",
+                format!("{} waits for its token, and there is no terminal to ask on", self.name),
+            )
+            .hint(format!("dfns-keys onboard {} --token-file FILE", self.name)));
+        }
+        // What was sealed is opened again before anybody relies on it; a seal-only vault must go by memory.
+        let pending = match fresh {
+            Some(pending) if !context.can_unlock(vault) => pending,
+            _ => onboard::resume(&context.unlock(vault)?, &self.name)?,
+        };
+        context.ui.say("  The public key, to paste into the dashboard:\n");
+        context.ui.say(&record.public_key);
+        context.ui.say(&instructions(&record));
+        let token = ask_for_token()?;
+        self.complete(context, vault, pending, token)
+    }
+
+    fn complete(&self, context: &Context, vault: &Vault, pending: Pending, token: AuthToken) -> Result<Exit, Failure> {
+        let kind_and_validity = describe(&token);
+        let client = context.client();
+        let spinner = context.ui.spinner("making the signed test call");
+        let onboarded = context.block_on(onboard::complete(vault, &client, pending, token));
+        spinner.finish_and_clear();
+        let onboarded = onboarded?.inspect_err(|error| {
+            if let onboard::OnboardError::Refused { refusal, .. } = error {
+                context.log(vault, "refused", Some(&self.name), None, Some(refusal.to_string()));
+            }
+        })?;
+        let Onboarded {
+            record,
+            requests,
+            elapsed,
+        } = onboarded;
+        context.log(vault, "onboarded", Some(&self.name), Some(&record.fingerprint), None);
+        if context.ui.json() {
+            context.ui.document(&document(&record))?;
+            return Ok(Exit::Done);
+        }
+        let credential = record.credential_id.as_ref().map_or("", |id| id.as_str());
+        context.ui.say(&kind_and_validity);
+        context.ui.say(&format!(
+            "  the signed test call was accepted   credential {credential}, {requests} requests, {:.1} s",
+            elapsed.as_secs_f64()
+        ));
+        context.ui.say(&format!("{} is active.", self.name));
+        context
+            .ui
+            .say(&format!("  check it any time:  dfns-keys verify {}", self.name));
+        Ok(Exit::Done)
+    }
+}
+
+/// Why no second half is due, if none is.
+fn not_waiting(vault: &Vault, name: &CredentialName) -> Result<Option<Failure>, Failure> {
+    use crate::vault::VaultError;
+    use crate::workflow::onboard::OnboardError;
+    match vault.record(name) {
+        Ok(record) if record.state == State::Pending => Ok(None),
+        Ok(_) => Ok(Some(OnboardError::AlreadyActive(name.clone()).into())),
+        Err(VaultError::NoSuchCredential(_)) => Ok(Some(OnboardError::NotPrepared(name.clone()).into())),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn ask_for_token() -> Result<AuthToken, Failure> {
+    let prompt = "Token (hidden; or stop here with Ctrl-C and run the same command again): ";
+    let answer = terminal::ask_hidden(prompt).map_err(|error| match error.kind() {
+        std::io::ErrorKind::Interrupted | std::io::ErrorKind::UnexpectedEof => Failure::new(
+            Exit::Interrupted,
+            "interrupted",
+            "stopped before the token; the key stays sealed",
+        )
+        .hint("run the same command again when you have the token"),
+        _ => Failure::new(Exit::Other, "terminal", format!("cannot read the token: {error}")),
+    })?;
+    let text = Zeroizing::new(secrecy::ExposeSecret::expose_secret(&answer).to_owned());
+    AuthToken::parse(&text).map_err(|error| token_shape("what was pasted", error))
+}
+
+fn token_shape(source: &str, error: TokenShapeError) -> Failure {
+    let hint = match error {
+        TokenShapeError::Pem => "the token is the long text with two dots in it that the dashboard shows once",
+        TokenShapeError::Quoted => "take the quotes away",
+        TokenShapeError::BearerPrefix => "leave the word `Bearer` out",
+        TokenShapeError::LineBreak | TokenShapeError::WhiteSpace => {
+            "copy it again as one piece; a file avoids what a terminal does to long lines (--token-file)"
+        }
+        TokenShapeError::Empty | TokenShapeError::Parts { .. } | TokenShapeError::NoClaims => {
+            "copy it again, whole; it has three parts between dots and starts with `eyJ`"
+        }
+    };
+    Failure::new(Exit::Refused, "token_shape", format!("{source}: {error}"))
+        .hint(format!("{hint}; it was not sent anywhere, and nothing was changed"))
+}
+
+fn instructions(record: &PublicRecord) -> String {
+    let (page, what) = match record.kind {
+        Kind::ServiceAccount => ("settings/service-accounts", "a service account"),
+        Kind::Pat => ("settings/personal-access-tokens", "a personal access token"),
+    };
+    let place = if record.api_url.is_plain_http() {
+        format!("{}/", record.api_url)
+    } else {
+        format!("https://app.dfns.io/{page}")
+    };
+    format!(
+        "  1  open   {place}\n  2  create {what} named {} and paste the key\n  3  copy the token; it is shown once\n",
+        record.name
+    )
+}
+
+fn describe(token: &AuthToken) -> String {
+    let claims = token.claims();
+    let of = claims.organisation_id.as_ref().map_or_else(
+        || "does not name its organisation".to_owned(),
+        |id| format!("belongs to {id}"),
+    );
+    let until = claims
+        .expires_at
+        .map_or_else(String::new, |at| format!(", valid until {}", at.strftime("%Y-%m-%d")));
+    format!("  the token {of}{until}")
+}
+
+fn document(record: &PublicRecord) -> Value {
+    json!({
+        "name": record.name,
+        "state": record.state,
+        "kind": record.kind,
+        "fingerprint": record.fingerprint,
+        "public_key": record.public_key,
+        "org_id": record.org_id,
+        "identity_id": record.identity_id,
+        "token_id": record.token_id,
+        "credential_id": record.credential_id,
+        "token_expires_at": record.token_expires_at,
+    })
+}

@@ -1,0 +1,49 @@
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use serde_json::json;
+
+use crate::cli::context::Context;
+use crate::cli::error::{Exit, Failure};
+
+/// Change the passphrase: a new identity for the vault, and everything sealed again
+///
+/// Cut short, it is run again: old and new identity are both kept, under the new passphrase, until all is done.
+#[derive(Args)]
+pub(in crate::cli) struct RekeyArgs {
+    /// Read the new passphrase from a file, or from stdin
+    #[arg(long, value_name = "FILE|-")]
+    new_passphrase_file: Option<PathBuf>,
+}
+
+impl RekeyArgs {
+    pub(super) fn stdin_readers(&self) -> Vec<&'static str> {
+        match &self.new_passphrase_file {
+            Some(path) if path == Path::new("-") => vec!["--new-passphrase-file"],
+            _ => Vec::new(),
+        }
+    }
+
+    pub(super) fn run(&self, context: &Context) -> Result<Exit, Failure> {
+        let vault = context.vault()?;
+        let unlocked = context.unlock(&vault)?;
+        let passphrase = context
+            .supplier
+            .replacement(&context.ui, self.new_passphrase_file.as_deref())?;
+        let spinner = context.ui.spinner("sealing everything again");
+        let outcome = unlocked.rekey(&passphrase, &context.asker());
+        spinner.finish_and_clear();
+        let count = outcome?;
+        context.log(&vault, "rekeyed", None, None, None);
+        if context.ui.json() {
+            context
+                .ui
+                .document(&json!({ "sealed_again": count, "recipients": vault.recipients()? }))?;
+        } else {
+            context.ui.say(&format!(
+                "The vault has a new identity and passphrase; {count} credentials are sealed again."
+            ));
+        }
+        Ok(Exit::Done)
+    }
+}

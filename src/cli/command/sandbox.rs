@@ -1,0 +1,78 @@
+use std::net::SocketAddr;
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use clap::Args;
+use serde_json::json;
+
+use crate::cli::context::Context;
+use crate::cli::error::{Exit, Failure};
+use crate::sandbox::{Sandbox, SandboxConfig, SandboxError};
+
+/// Play the vendor's auth API on loopback, in memory
+///
+/// Prints one JSON line with its address when it is ready, and answers until SIGINT or SIGTERM. The page at that address
+/// plays the dashboard's part.
+#[derive(Args)]
+pub(in crate::cli) struct SandboxArgs {
+    /// Where to listen; loopback only, port 0 for any free one
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:0")]
+    listen: SocketAddr,
+    /// Hold every answer back so long
+    #[arg(long, value_name = "MS", default_value = "0")]
+    latency: u64,
+    /// Answer 429 beyond so many requests a minute
+    #[arg(long, value_name = "N")]
+    limit: Option<NonZeroU32>,
+}
+
+impl SandboxArgs {
+    pub(super) fn run(&self, context: &Context) -> Result<Exit, Failure> {
+        let config = SandboxConfig {
+            latency: Duration::from_millis(self.latency),
+            per_minute: self.limit.map(NonZeroU32::get),
+        };
+        context.block_on(async {
+            let sandbox = Sandbox::bind(self.listen, config).await?;
+            context
+                .ui
+                .data(format!("{}\n", json!({"url": sandbox.url()})).as_bytes())?;
+            context
+                .ui
+                .say(&format!("The sandbox is at {} until you press Ctrl-C.", sandbox.url()));
+            sandbox.serve(asked_to_stop()).await;
+            Ok(Exit::Done)
+        })?
+    }
+}
+
+async fn asked_to_stop() {
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        if let Ok(mut terminate) = signal(SignalKind::terminate()) {
+            tokio::select! {
+                _ = tokio::signal::ctrl_c() => {}
+                _ = terminate.recv() => {}
+            }
+            return;
+        }
+    }
+    // Without a handler there is no signal to wait for, and the default action ends the process.
+    if tokio::signal::ctrl_c().await.is_err() {
+        std::future::pending::<()>().await;
+    }
+}
+
+impl From<SandboxError> for Failure {
+    fn from(error: SandboxError) -> Self {
+        let message = error.to_string();
+        match error {
+            SandboxError::NotLoopback(_) => {
+                Self::usage(message).hint("use 127.0.0.1 or [::1]: whoever reaches it can make tokens")
+            }
+            SandboxError::Listen { source, .. } => Self::new(Exit::Other, "listen", format!("{message}: {source}")),
+            SandboxError::Randomness => Self::new(Exit::Other, "randomness", message),
+        }
+    }
+}

@@ -1,0 +1,278 @@
+//! What every command needs: the vault, the keys to it, the client, and the ways in and out.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "stdin is read here, and nowhere else, so that two readers cannot share it unnoticed"
+)]
+
+use std::io::{self, IsTerminal};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use etcetera::BaseStrategy;
+use zeroize::Zeroizing;
+
+use super::Globals;
+use super::error::{Exit, Failure};
+use super::passphrase::{Asker, Supplier};
+use super::terminal;
+use super::ui::Ui;
+use crate::api::{ApiError, Client, ClientConfig, Progress};
+use crate::model::ids::CredentialName;
+use crate::sys::clock::SystemClock;
+use crate::sys::files;
+use crate::vault::{Unlocked, Vault, log};
+
+/// Key files, tokens and environments are far smaller.
+const INPUT_LIMIT: u64 = 16 * 1024 * 1024;
+
+pub(super) struct Context {
+    pub(super) ui: Ui,
+    pub(super) supplier: Supplier,
+    pub(super) yes: bool,
+    no_input: bool,
+    vault: Option<PathBuf>,
+    identities: Vec<PathBuf>,
+    passphrase_from_stdin: bool,
+    wait: Duration,
+    timeout: Duration,
+    per_minute: std::num::NonZeroU32,
+}
+
+impl Context {
+    pub(super) fn new(globals: Globals) -> Self {
+        let Globals {
+            vault,
+            identity,
+            passphrase_file,
+            passphrase_fd,
+            json,
+            no_input,
+            yes,
+            quiet,
+            verbose,
+            color,
+            wait,
+            timeout,
+            rate_limit,
+        } = globals;
+        let identities = if identity.is_empty() {
+            std::env::var_os("DFNS_KEYS_IDENTITY")
+                .filter(|value| !value.is_empty())
+                .map(|value| std::env::split_paths(&value).collect())
+                .unwrap_or_default()
+        } else {
+            identity
+        };
+        let passphrase_from_stdin = passphrase_file.as_deref() == Some(Path::new("-"));
+        Self {
+            ui: Ui::new(json, quiet, verbose, color),
+            supplier: Supplier::new(passphrase_file, passphrase_fd, !no_input && terminal::is_there()),
+            yes,
+            no_input,
+            vault,
+            identities,
+            passphrase_from_stdin,
+            wait: wait.duration(),
+            timeout: timeout.duration().max(Duration::from_millis(1)),
+            per_minute: rate_limit,
+        }
+    }
+
+    /// Whether there is somebody to ask.
+    pub(super) fn may_ask(&self) -> bool {
+        !self.no_input && terminal::is_there()
+    }
+
+    /// Refuses two readers of stdin before either has read anything.
+    pub(super) fn check_stdin_readers(&self, readers: &[&'static str]) -> Result<(), Failure> {
+        let mut readers = readers.to_vec();
+        if self.passphrase_from_stdin {
+            readers.insert(0, "--passphrase-file");
+        }
+        if readers.len() > 1 {
+            return Err(Failure::usage(format!(
+                "{} cannot both read from stdin",
+                readers.join(" and ")
+            )));
+        }
+        Ok(())
+    }
+
+    fn vault_directory(&self) -> Result<PathBuf, Failure> {
+        if let Some(directory) = &self.vault {
+            return Ok(directory.clone());
+        }
+        #[cfg(windows)]
+        if let Some(local) = std::env::var_os("LOCALAPPDATA") {
+            return Ok(PathBuf::from(local).join("dfns-keys"));
+        }
+        etcetera::base_strategy::Xdg::new()
+            .map(|base| base.data_dir().join("dfns-keys"))
+            .map_err(|_| {
+                Failure::usage("there is no home directory to look for the vault in").hint("name it with --vault DIR")
+            })
+    }
+
+    /// Where a new vault is to be.
+    pub(super) fn new_vault_directory(&self) -> Result<PathBuf, Failure> {
+        self.vault_directory()
+    }
+
+    /// The vault, which must exist.
+    pub(super) fn vault(&self) -> Result<Vault, Failure> {
+        Ok(Vault::open(&self.vault_directory()?, Box::new(SystemClock), self.wait)?)
+    }
+
+    /// Unlocks the vault with the identities named, or with its own.
+    pub(super) fn unlock<'v>(&self, vault: &'v Vault) -> Result<Unlocked<'v>, Failure> {
+        let asker = self.asker();
+        if self.identities.is_empty() && vault.has_identity() {
+            // Asked before the spinner turns; the answer is kept.
+            use crate::vault::{Keyholder, PassphrasePurpose};
+            asker.passphrase(&PassphrasePurpose::Vault)?;
+        }
+        let spinner = self.ui.spinner("unlocking the vault");
+        let unlocked = vault.unlock(&self.identities, &asker);
+        spinner.finish_and_clear();
+        Ok(unlocked?)
+    }
+
+    /// Whether credentials can be opened here at all.
+    pub(super) fn can_unlock(&self, vault: &Vault) -> bool {
+        !self.identities.is_empty() || vault.has_identity()
+    }
+
+    /// The identity files that were named.
+    pub(super) fn identities(&self) -> &[PathBuf] {
+        &self.identities
+    }
+
+    pub(super) fn asker(&self) -> Asker<'_> {
+        Asker {
+            supplier: &self.supplier,
+        }
+    }
+
+    /// The client for all requests of this command.
+    pub(super) fn client(&self) -> Client {
+        Client::new(ClientConfig {
+            timeout: self.timeout,
+            per_minute: self.per_minute,
+            progress: Box::new(Teller { ui: self.ui.clone() }),
+        })
+    }
+
+    /// Runs the asynchronous part of a command.
+    pub(super) fn block_on<T>(&self, future: impl Future<Output = T>) -> Result<T, Failure> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(|error| Failure::new(Exit::Other, "runtime", format!("cannot start: {error}")))?;
+        Ok(runtime.block_on(future))
+    }
+
+    /// Reads a file that a user named, or stdin for `-`.
+    pub(super) fn input(&self, path: &Path) -> Result<Zeroizing<Vec<u8>>, Failure> {
+        if path == Path::new("-") {
+            if io::stdin().is_terminal() {
+                self.ui.say("reading from the terminal; end with Ctrl-D");
+            }
+            return files::read_limited(io::stdin().lock(), INPUT_LIMIT)
+                .map_err(|error| Failure::new(Exit::Other, "stdin", format!("cannot read stdin: {error}")));
+        }
+        Ok(files::read(path, INPUT_LIMIT)?)
+    }
+
+    /// Writes to the audit log. A log that cannot be written is told of, but undoes nothing.
+    pub(super) fn log(
+        &self,
+        vault: &Vault,
+        action: &'static str,
+        name: Option<&CredentialName>,
+        fingerprint: Option<&str>,
+        detail: Option<String>,
+    ) {
+        let actor = ["USER", "LOGNAME", "USERNAME"]
+            .into_iter()
+            .find_map(|variable| std::env::var(variable).ok())
+            .filter(|name| !name.is_empty());
+        let event = log::Event {
+            actor,
+            action,
+            name: name.cloned(),
+            fingerprint: fingerprint.map(str::to_owned),
+            detail,
+        };
+        if let Err(error) = vault.record_event(&event) {
+            let failure = Failure::from(error);
+            self.ui
+                .warn(&format!("the audit log could not be written: {}", failure.message));
+        }
+    }
+
+    /// Makes sure that the user means it.
+    pub(super) fn confirm_by_typing(&self, name: &CredentialName) -> Result<(), Failure> {
+        if self.yes {
+            return Ok(());
+        }
+        if !self.may_ask() {
+            return Err(Failure::usage("no terminal to confirm on").hint("say --yes if you mean it"));
+        }
+        let answer = terminal::ask(&format!("Type the name to confirm ({name}): "))
+            .map_err(|error| Failure::new(Exit::Other, "terminal", format!("cannot ask: {error}")))?;
+        if answer == name.as_str() {
+            Ok(())
+        } else {
+            Err(Failure::new(
+                Exit::Other,
+                "not_confirmed",
+                "not confirmed; nothing was changed",
+            ))
+        }
+    }
+}
+
+/// Reads a file, or stdin for `-`.
+pub(super) fn read_file_or_stdin(path: &Path, limit: u64) -> io::Result<Zeroizing<Vec<u8>>> {
+    if path == Path::new("-") {
+        return files::read_limited(io::stdin().lock(), limit);
+    }
+    files::read(path, limit).map_err(|error| error.source)
+}
+
+/// Keeps what is in memory out of core dumps. Best effort: where the system refuses, there is nothing to be done.
+pub(super) fn forbid_core_dumps() {
+    #[cfg(unix)]
+    {
+        use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+        let maximum = getrlimit(Resource::Core).maximum;
+        let _ = setrlimit(
+            Resource::Core,
+            Rlimit {
+                current: Some(0),
+                maximum,
+            },
+        );
+    }
+}
+
+struct Teller {
+    ui: Ui,
+}
+
+impl Progress for Teller {
+    fn waiting(&self, reason: &ApiError, wait: Duration) {
+        if wait >= Duration::from_secs(1) || self.ui.verbose() {
+            self.ui
+                .say(&format!("  {reason}; trying again in {:.1} s", wait.as_secs_f64()));
+        }
+    }
+
+    fn answered(&self, method: &str, path: &str, status: u16, elapsed: Duration) {
+        if self.ui.verbose() {
+            let path = path.split('?').next().unwrap_or_default();
+            self.ui
+                .say(&format!("  {method} {path}: {status}, {} ms", elapsed.as_millis()));
+        }
+    }
+}

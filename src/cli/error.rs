@@ -1,0 +1,408 @@
+//! Blame, hint and exit code: decided here, once, by exhaustive matches. The library's errors say what failed; here is
+//! added what to do next.
+
+use serde_json::{Map, Value};
+
+use crate::api::{ApiError, Stage};
+use crate::keys::{KeyError, RandomnessError};
+use crate::sys::files::FileError;
+use crate::vault::{IdentityError, RecipientError, VaultError};
+use crate::workflow::onboard::OnboardError;
+use crate::workflow::refusal::Refusal;
+use crate::workflow::remove::RemoveError;
+
+/// The exit codes, as docs/exit-codes.md lists them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Exit {
+    Done,
+    Other,
+    Usage,
+    State,
+    Vault,
+    Refused,
+    Unreachable,
+    Waiting,
+    Bug,
+    Interrupted,
+}
+
+impl Exit {
+    pub(super) fn code(self) -> u8 {
+        match self {
+            Self::Done => 0,
+            Self::Other => 1,
+            Self::Usage => 2,
+            Self::State => 3,
+            Self::Vault => 4,
+            Self::Refused => 5,
+            Self::Unreachable => 6,
+            Self::Waiting => 7,
+            Self::Bug => 70,
+            Self::Interrupted => 130,
+        }
+    }
+}
+
+/// A command failed. Everything in it may be shown.
+pub(super) struct Failure {
+    pub(super) exit: Exit,
+    /// One word for scripts.
+    pub(super) code: &'static str,
+    pub(super) message: String,
+    /// Further lines for people.
+    pub(super) details: Vec<String>,
+    pub(super) hint: Option<String>,
+    /// What a command adds to its JSON document on failure.
+    pub(super) extra: Map<String, Value>,
+}
+
+impl Failure {
+    pub(super) fn new(exit: Exit, code: &'static str, message: impl Into<String>) -> Self {
+        Self {
+            exit,
+            code,
+            message: message.into(),
+            details: Vec::new(),
+            hint: None,
+            extra: Map::new(),
+        }
+    }
+
+    pub(super) fn usage(message: impl Into<String>) -> Self {
+        Self::new(Exit::Usage, "usage", message)
+    }
+
+    pub(super) fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    fn details(mut self, details: impl IntoIterator<Item = String>) -> Self {
+        self.details.extend(details);
+        self
+    }
+
+    pub(super) fn is_broken_pipe(&self) -> bool {
+        self.code == "broken_pipe"
+    }
+
+    /// What is wrong with a key file, with its name in front.
+    pub(super) fn key(file: &str, error: &KeyError) -> Self {
+        let exit = match error {
+            KeyError::WrongPassphrase | KeyError::PassphraseNeeded => Exit::Vault,
+            _ => Exit::Other,
+        };
+        let failure = Self::new(exit, "unusable_key", format!("{file} {error}"));
+        match key_hint(error) {
+            Some(hint) => failure.hint(hint),
+            None => failure,
+        }
+    }
+}
+
+impl From<FileError> for Failure {
+    fn from(error: FileError) -> Self {
+        use std::io::ErrorKind;
+        let reason = plain(&error.source);
+        let message = format!("{error}: {reason}");
+        match error.source.kind() {
+            ErrorKind::AlreadyExists => Self::new(
+                Exit::State,
+                "already_exists",
+                format!("{} exists already", error.path.display()),
+            )
+            .hint("choose another name, or replace it with --force"),
+            ErrorKind::PermissionDenied => Self::new(Exit::Other, "permission_denied", message)
+                .hint("look at the owner and mode of the file and of the directories above it"),
+            ErrorKind::StorageFull | ErrorKind::QuotaExceeded => Self::new(Exit::Other, "disk_full", message)
+                .hint("nothing was changed; make room and run the same command again"),
+            ErrorKind::ReadOnlyFilesystem => Self::new(Exit::Other, "read_only", message)
+                .hint("the file system is mounted read-only; nothing was changed"),
+            ErrorKind::NotFound => Self::new(Exit::Other, "not_found", message),
+            _ => Self::new(Exit::Other, "file", message),
+        }
+    }
+}
+
+/// The operating system's words without Rust's "(os error 13)".
+fn plain(error: &std::io::Error) -> String {
+    let text = error.to_string();
+    match text.find(" (os error") {
+        Some(end) => text[..end].to_ascii_lowercase(),
+        None => text,
+    }
+}
+
+impl From<RandomnessError> for Failure {
+    fn from(error: RandomnessError) -> Self {
+        Self::new(Exit::Other, "randomness", error.to_string())
+    }
+}
+
+impl From<VaultError> for Failure {
+    fn from(error: VaultError) -> Self {
+        let message = error.to_string();
+        match error {
+            VaultError::Missing(_) => Self::new(Exit::State, "no_vault", message)
+                .hint("make one with `dfns-keys init`, or name another with --vault DIR"),
+            VaultError::Exists(_) => Self::new(Exit::State, "vault_exists", message)
+                .hint("use it as it is, or make another with --vault DIR"),
+            VaultError::Newer { .. } => {
+                Self::new(Exit::Vault, "newer_format", message).hint("update dfns-keys; nothing was changed")
+            }
+            VaultError::Damaged { .. } => {
+                Self::new(Exit::Vault, "damaged", message).hint("restore the file from a backup; nothing was changed")
+            }
+            VaultError::Tampered { .. } => Self::new(Exit::Vault, "tampered", message).hint(
+                "somebody edited the file or put another in its place: restore it from a backup, and find out who can write to the vault",
+            ),
+            VaultError::UnexpectedRecipient { recipient, .. } => Self::new(Exit::Vault, "unexpected_recipient", message)
+                .hint(format!(
+                    "if you added it, say so with `dfns-keys recipients add \"{recipient}\"`; if not, take it out of recipients.txt and find out who can write to the vault"
+                )),
+            VaultError::NoSuchCredential(_) => Self::new(Exit::State, "no_such_credential", message)
+                .hint("`dfns-keys list` shows those there are"),
+            VaultError::CredentialExists(_) => Self::new(Exit::State, "already_exists", message),
+            VaultError::Changed(_) => {
+                Self::new(Exit::State, "changed", message).hint("nothing was overwritten; run the same command again")
+            }
+            VaultError::Locked { .. } => {
+                Self::new(Exit::State, "locked", message).hint("wait for it, or try again with --wait 30s")
+            }
+            VaultError::Lock(error) => match error {
+                crate::sys::lock::LockError::Io { path, source } => FileError {
+                    operation: "lock",
+                    path,
+                    source,
+                }
+                .into(),
+                crate::sys::lock::LockError::Held { .. } => Self::new(Exit::State, "locked", message),
+            },
+            VaultError::Identity(error) => error.into(),
+            VaultError::Recipient(error) => error.into(),
+            VaultError::NoMatchingIdentity { .. } => Self::new(Exit::Vault, "no_matching_identity", message)
+                .hint("give the identity of one of the recipients with --identity FILE"),
+            VaultError::File(error) => error.into(),
+        }
+    }
+}
+
+impl From<IdentityError> for Failure {
+    fn from(error: IdentityError) -> Self {
+        let message = error.to_string();
+        match error {
+            IdentityError::SealOnly => Self::new(Exit::Vault, "seal_only", message)
+                .hint("give the identity of one of its recipients with --identity FILE"),
+            IdentityError::NobodyToAsk => Self::new(Exit::Vault, "no_terminal", message)
+                .hint("give --passphrase-file FILE, or an age identity with --identity FILE"),
+            IdentityError::Interrupted => Self::new(Exit::Interrupted, "interrupted", message),
+            IdentityError::PassphraseUnreadable { source, .. } => Self::new(
+                Exit::Vault,
+                "passphrase_unreadable",
+                format!("{message}: {}", plain(&source)),
+            ),
+            IdentityError::WrongPassphrase { .. } => Self::new(Exit::Vault, "wrong_passphrase", message)
+                .hint("nothing was changed; if it is lost, another recipient's identity opens the vault (--identity)"),
+            IdentityError::Unusable { .. } => Self::new(Exit::Vault, "unusable_identity", message)
+                .hint("an identity file has lines that start with AGE-SECRET-KEY-, or is an SSH private key"),
+            IdentityError::File(error) => Self {
+                exit: Exit::Vault,
+                ..error.into()
+            },
+        }
+    }
+}
+
+impl From<RecipientError> for Failure {
+    fn from(error: RecipientError) -> Self {
+        let message = error.to_string();
+        match error {
+            RecipientError::Invalid { .. } => Self::new(Exit::Usage, "invalid_recipient", message)
+                .hint("a recipient starts with age1, ssh-ed25519 or ssh-rsa"),
+            RecipientError::IsIdentity => Self::new(Exit::Usage, "invalid_recipient", message)
+                .hint("it was seen on a command line, so make a new one; `age-keygen -y FILE` prints the recipient"),
+            RecipientError::UnsupportedSsh { .. } => Self::new(Exit::Usage, "invalid_recipient", message),
+            RecipientError::None => Self::new(Exit::State, "no_recipient", message)
+                .hint("a credential sealed to nobody would be lost; add another recipient first"),
+            RecipientError::NotListed(_) => Self::new(Exit::State, "no_such_recipient", message)
+                .hint("`dfns-keys recipients list` shows those there are"),
+            RecipientError::Unusable { .. } => Self::new(Exit::Other, "unusable_recipient", message)
+                .hint("is the plugin installed? post-quantum recipients cannot be mixed with others"),
+        }
+    }
+}
+
+impl From<OnboardError> for Failure {
+    fn from(error: OnboardError) -> Self {
+        let message = error.to_string();
+        match error {
+            OnboardError::AlreadyActive(name) => Self::new(Exit::State, "already_active", message)
+                .hint(format!("choose another name, or look with `dfns-keys show {name}`")),
+            OnboardError::NotPrepared(name) => Self::new(Exit::State, "not_prepared", message).hint(format!(
+                "a token fits only the key it was made for: begin with `dfns-keys onboard {name} --prepare`"
+            )),
+            OnboardError::OtherSettings { name, .. } => Self::new(Exit::State, "other_settings", message).hint(
+                format!("leave the option out to go on, or start anew after `dfns-keys remove {name}`"),
+            ),
+            OnboardError::Randomness(error) => error.into(),
+            OnboardError::Key { .. } => Self::new(Exit::Vault, "damaged", message),
+            OnboardError::Url(_) => Self::usage(message),
+            OnboardError::Vault(error) => error.into(),
+            OnboardError::Refused {
+                refusal,
+                fingerprint,
+                organisation_id,
+            } => Self::refused(
+                refusal,
+                &fingerprint,
+                organisation_id
+                    .as_ref()
+                    .map(super::super::model::ids::OrganisationId::as_str),
+            ),
+        }
+    }
+}
+
+impl From<RemoveError> for Failure {
+    fn from(error: RemoveError) -> Self {
+        let message = error.to_string();
+        match error {
+            RemoveError::StillHonoured(_) => Self::new(Exit::State, "still_honoured", message).hint(
+                "deactivate it in the dashboard first; --force removes it all the same, and with it the only copy of its key",
+            ),
+            RemoveError::Unknown { error, .. } => Self {
+                message,
+                hint: Some("try again later, or remove it unseen with --force".to_owned()),
+                ..error.into()
+            },
+            RemoveError::Key { .. } => Self::new(Exit::Vault, "damaged", message),
+            RemoveError::Vault(error) => error.into(),
+        }
+    }
+}
+
+impl From<ApiError> for Failure {
+    fn from(error: ApiError) -> Self {
+        let message = error.to_string();
+        match error {
+            ApiError::Unreachable { stage, reason, .. } => {
+                let failure = Self::new(Exit::Unreachable, "unreachable", message);
+                let failure = if reason.is_empty() {
+                    failure
+                } else {
+                    failure.details([reason])
+                };
+                failure.hint(match stage {
+                    Stage::Dns => "is the api url spelled right, and is there a network?",
+                    Stage::Connect => {
+                        "is the api url right? a firewall or a missing proxy setting (HTTPS_PROXY) looks like this"
+                    }
+                    Stage::Tls => "somebody may be in between: look at the certificate before you trust it",
+                    Stage::Timeout => "try again; --timeout gives a slow answer more time",
+                    Stage::Broken => "nothing was changed; try again",
+                })
+            }
+            ApiError::RateLimited { .. } => Self::new(Exit::Unreachable, "rate_limited", message)
+                .hint("the limit is the organisation's: try again later, or lower --rate-limit"),
+            ApiError::Failing { .. } => {
+                Self::new(Exit::Unreachable, "failing", message).hint("nothing was changed; try again later")
+            }
+            ApiError::Refused { status, .. } => {
+                let exit = match status {
+                    401..=403 => Exit::Refused,
+                    _ => Exit::Other,
+                };
+                Self::new(exit, "refused", message)
+            }
+            ApiError::Redirected { .. } => Self::new(Exit::Unreachable, "redirected", message)
+                .hint("the token was not carried along; is the api url right?"),
+            ApiError::NotDfns { .. } => Self::new(Exit::Unreachable, "not_dfns", message)
+                .hint("a proxy or a captive portal may be in between, or the api url is another service's"),
+            ApiError::Setup { .. } => Self::new(Exit::Other, "http_client", message),
+        }
+    }
+}
+
+impl Failure {
+    /// The diagnosis of a refusal.
+    fn refused(refusal: Refusal, fingerprint: &str, organisation: Option<&str>) -> Self {
+        let of = organisation
+            .map(|id| format!(" and belongs to {id}"))
+            .unwrap_or_default();
+        let said = |message: &Option<String>| message.as_ref().map(|text| format!("Dfns says: \"{text}\""));
+        let unchanged = "nothing was changed";
+        let message = refusal.to_string();
+        let refused = |code| Self::new(Exit::Refused, code, message);
+        match refusal {
+            Refusal::TokenExpired { .. } => {
+                refused("token_expired").hint(format!("make a new token in the dashboard; {unchanged}"))
+            }
+            Refusal::OtherOrganisation { .. } => refused("other_organisation").hint(format!(
+                "paste the token of the right organisation, or leave --org-id out; {unchanged}"
+            )),
+            Refusal::OtherRegion { issuer, .. } => refused("other_region").hint(format!(
+                "begin with --api-url https://{issuer} if that is where the account lives; {unchanged}"
+            )),
+            Refusal::TokenRefused { message } => refused("token_refused")
+                .details(said(&message))
+                .details(["It may be revoked or deactivated, of another region, or cut short when it was pasted.".to_owned()])
+                .hint(format!("look at the account in the dashboard, and at the api url; {unchanged}")),
+            Refusal::NotAllowed { message } => refused("not_allowed")
+                .details(said(&message))
+                .hint(format!("grant it what it needs in the dashboard; {unchanged}")),
+            Refusal::NoKeyRegistered => refused("no_key_registered").hint(format!(
+                "was the public key pasted when the account was made? {unchanged}"
+            )),
+            Refusal::OtherKey { registered, message } => refused("other_key")
+                .details([
+                    format!(
+                        "The token is valid{of}, but the credential{} registered for it {} another key than the one sealed here ({fingerprint}).",
+                        if registered == 1 { "" } else { "s" },
+                        if registered == 1 { "is" } else { "are" },
+                    ),
+                    "Most likely the token of another service account was pasted, or the dashboard was given another public key."
+                        .to_owned(),
+                ])
+                .details(said(&message))
+                .hint(format!("compare with `dfns-keys show NAME --public-key`; {unchanged}")),
+            Refusal::KeyGone { .. } => refused("key_gone").hint("it was deleted or deactivated at Dfns: onboard again"),
+            Refusal::OriginRefused { message, .. } => refused("origin_refused")
+                .details(said(&Some(message)))
+                .hint(format!("give the application's own origin with --origin; {unchanged}")),
+            Refusal::Call(error) => error.into(),
+        }
+    }
+}
+
+pub(super) fn key_hint(error: &KeyError) -> Option<&'static str> {
+    Some(match error {
+        KeyError::PublicKey => {
+            "the private key is the file that starts with \"BEGIN EC PRIVATE KEY\" or \"BEGIN PRIVATE KEY\""
+        }
+        KeyError::PrivateKeyForPublic => "the public key is the file that starts with \"BEGIN PUBLIC KEY\"",
+        KeyError::Certificate => "a certificate holds a public key only; the private key is a file of its own",
+        KeyError::Empty | KeyError::Truncated => "copy the file again, whole",
+        KeyError::Binary => "if it is DER: openssl pkey -inform DER -in FILE -out FILE.pem",
+        KeyError::NotPem => {
+            "a private key starts with \"-----BEGIN EC PRIVATE KEY-----\" or \"-----BEGIN PRIVATE KEY-----\""
+        }
+        KeyError::NewLinesLost => "paste it again with its line breaks: 64 characters a line between BEGIN and END",
+        KeyError::NewLinesEscaped => "turn each \\n into a real line break: printf '%b' \"$KEY\"",
+        KeyError::Quoted => "take the quotes away",
+        KeyError::Base64OfPem => "decode it first: base64 -d FILE",
+        KeyError::Rsa | KeyError::Ed25519 | KeyError::OtherCurve { .. } | KeyError::OtherAlgorithm { .. } => {
+            "dfns-keys works with prime256v1; make such a key with `dfns-keys generate`"
+        }
+        KeyError::OpenSsh => "make a key with `dfns-keys generate`; SSH keys are for another purpose",
+        KeyError::ParametersOnly => "the key is a second block, which openssl writes after the parameters",
+        KeyError::AgeEncrypted => "decrypt it first: age -d FILE",
+        KeyError::EncryptedSec1 | KeyError::OldEncryption => {
+            "let openssl write it as PKCS#8: openssl pkcs8 -topk8 -v2 aes-256-cbc -in FILE -out FILE.p8"
+        }
+        KeyError::PassphraseNeeded => "give --passphrase-file FILE",
+        KeyError::SeveralKeys => "keep the one that is wanted in a file of its own",
+        KeyError::WrongPassphrase | KeyError::OtherLabel { .. } | KeyError::Damaged | KeyError::HalvesDiffer => {
+            return None;
+        }
+    })
+}

@@ -1,0 +1,143 @@
+//! The command line: global flags, one file a command, one printer, one place that decides exit codes.
+
+mod command;
+mod context;
+mod error;
+mod passphrase;
+mod terminal;
+mod ui;
+
+use std::ffi::OsString;
+use std::num::NonZeroU32;
+use std::panic::{self, AssertUnwindSafe};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{ArgAction, CommandFactory, FromArgMatches, Parser, ValueEnum};
+
+use crate::model::duration::Span;
+use command::Command;
+use context::Context;
+use error::{Exit, Failure};
+use ui::Ui;
+
+/// Provision, verify and rotate credentials for the Dfns API.
+///
+/// Makes P-256 key pairs, keeps them sealed with age, and proves that a token and a key belong together before anything
+/// relies on them. Not a product of Dfns's.
+#[derive(Parser)]
+#[command(name = "dfns-keys", version, max_term_width = 100, disable_help_subcommand = true)]
+#[command(after_help = "Start with `dfns-keys demo`, which shows the whole in a sandbox, or with `dfns-keys init`.")]
+struct Cli {
+    #[command(flatten)]
+    globals: Globals,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// Flags that every command takes.
+#[derive(clap::Args)]
+#[command(next_help_heading = "Global options")]
+struct Globals {
+    /// The vault's directory [default: $XDG_DATA_HOME/dfns-keys]
+    #[arg(
+        long,
+        global = true,
+        value_name = "DIR",
+        env = "DFNS_KEYS_VAULT",
+        hide_env_values = true
+    )]
+    vault: Option<PathBuf>,
+    /// An age identity that opens the vault, instead of its own [env: `DFNS_KEYS_IDENTITY`]
+    #[arg(long, global = true, value_name = "FILE", action = ArgAction::Append)]
+    identity: Vec<PathBuf>,
+    /// Read the passphrase from a file, or from stdin [env: `DFNS_KEYS_PASSPHRASE_FILE`; or the passphrase itself:
+    /// `DFNS_KEYS_PASSPHRASE`]
+    #[arg(long, global = true, value_name = "FILE|-", conflicts_with = "passphrase_fd")]
+    passphrase_file: Option<PathBuf>,
+    /// Read the passphrase from an open file descriptor
+    #[arg(long, global = true, value_name = "N")]
+    passphrase_fd: Option<u32>,
+    /// Print one JSON document on stdout
+    #[arg(long, global = true)]
+    json: bool,
+    /// Never ask; fail where an answer would be needed
+    #[arg(long, global = true)]
+    no_input: bool,
+    /// Answer yes to confirmations
+    #[arg(short, long, global = true)]
+    yes: bool,
+    /// Say only what went wrong
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    quiet: bool,
+    /// Say which requests are made
+    #[arg(short, long, global = true)]
+    verbose: bool,
+    /// When to use colour
+    #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
+    color: When,
+    /// How long to wait for another dfns-keys that has the vault or credential
+    #[arg(long, global = true, value_name = "DURATION", default_value = "0s")]
+    wait: Span,
+    /// How long one request to Dfns may take
+    #[arg(long, global = true, value_name = "DURATION", default_value = "30s")]
+    timeout: Span,
+    /// How many requests a minute to make at the most
+    #[arg(long, global = true, value_name = "N", default_value = "900")]
+    rate_limit: NonZeroU32,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum When {
+    Auto,
+    Always,
+    Never,
+}
+
+/// Runs the program: parses the arguments, runs the command, and tells the exit code.
+#[must_use]
+pub fn main() -> ExitCode {
+    context::forbid_core_dumps();
+    // The default hook prints the panic's message, which may carry what it should not.
+    panic::set_hook(Box::new(|panic| ui::report_bug(panic.location())));
+    let exit = panic::catch_unwind(AssertUnwindSafe(|| run(std::env::args_os()))).unwrap_or(Exit::Bug);
+    ExitCode::from(exit.code())
+}
+
+fn run(arguments: impl Iterator<Item = OsString>) -> Exit {
+    let arguments: Vec<OsString> = arguments.collect();
+    let parsed = Cli::command()
+        .try_get_matches_from(&arguments)
+        .and_then(|matches| Cli::from_arg_matches(&matches));
+    let cli = match parsed {
+        Ok(cli) => cli,
+        Err(error) => return ui::usage(&error, arguments.iter().any(|argument| argument == "--json")),
+    };
+    let Cli { globals, command } = cli;
+    let context = Context::new(globals);
+    let outcome = context
+        .check_stdin_readers(&command.stdin_readers())
+        .and_then(|()| command.run(&context));
+    match outcome {
+        Ok(exit) => exit,
+        Err(failure) => conclude(&context.ui, &failure),
+    }
+}
+
+fn conclude(ui: &Ui, failure: &Failure) -> Exit {
+    // A reader that has seen enough (`| head -1`) is no failure of ours.
+    if !failure.is_broken_pipe() {
+        ui.failure(failure);
+    }
+    failure.exit
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Cli::command().debug_assert();
+    }
+}

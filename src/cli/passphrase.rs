@@ -1,0 +1,258 @@
+//! The one supplier of passphrases, for every command: flag, then environment, then terminal.
+
+use std::cell::{OnceCell, RefCell};
+use std::collections::HashMap;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use bip39::Language;
+use secrecy::{ExposeSecret, SecretString};
+use zeroize::{Zeroize, Zeroizing};
+
+use super::context::read_file_or_stdin;
+use super::error::{Exit, Failure};
+use super::terminal;
+use super::ui::Ui;
+use crate::model::secret::{Passphrase, is_empty, passphrase_from_text};
+use crate::vault::{IdentityError, Keyholder, PassphrasePurpose, PluginDialogue};
+
+const VALUE: &str = "DFNS_KEYS_PASSPHRASE";
+const FILE: &str = "DFNS_KEYS_PASSPHRASE_FILE";
+/// No passphrase comes near this size.
+const LIMIT: u64 = 64 * 1024;
+/// 110 bits, as rage's generated passphrases have.
+const GENERATED_WORDS: usize = 10;
+
+/// Hands out the passphrase. Asked twice for the same thing, it answers from memory.
+pub(super) struct Supplier {
+    file: Option<PathBuf>,
+    descriptor: Option<u32>,
+    may_ask: bool,
+    given: OnceCell<Option<Passphrase>>,
+    asked: RefCell<HashMap<String, Passphrase>>,
+}
+
+impl Supplier {
+    pub(super) fn new(file: Option<PathBuf>, descriptor: Option<u32>, may_ask: bool) -> Self {
+        Self {
+            file,
+            descriptor,
+            may_ask,
+            given: OnceCell::new(),
+            asked: RefCell::new(HashMap::new()),
+        }
+    }
+
+    /// Whether a flag names the passphrase's source.
+    pub(super) fn has_flag(&self) -> bool {
+        self.file.is_some() || self.descriptor.is_some()
+    }
+
+    /// The passphrase that a flag or the environment gives, if one does.
+    fn given(&self) -> Result<Option<Passphrase>, IdentityError> {
+        if let Some(given) = self.given.get() {
+            return Ok(given.clone());
+        }
+        let given = self.read_given()?;
+        Ok(self.given.get_or_init(|| given).clone())
+    }
+
+    fn read_given(&self) -> Result<Option<Passphrase>, IdentityError> {
+        if let Some(path) = &self.file {
+            return from_file(path).map(Some);
+        }
+        if let Some(number) = self.descriptor {
+            return from_file(Path::new(&format!("/dev/fd/{number}"))).map(Some);
+        }
+        if let Some(path) = std::env::var_os(FILE).filter(|path| !path.is_empty()) {
+            return from_file(Path::new(&path)).map(Some);
+        }
+        match std::env::var(VALUE) {
+            Ok(text) => {
+                let text = Zeroizing::new(text);
+                Ok(Some(passphrase_from_text(&text)).filter(|passphrase| !is_empty(passphrase)))
+            }
+            Err(std::env::VarError::NotPresent) => Ok(None),
+            Err(std::env::VarError::NotUnicode(_)) => Err(unreadable(VALUE, io::ErrorKind::InvalidData.into())),
+        }
+    }
+
+    /// The passphrase for something that exists.
+    pub(super) fn existing(&self, key: String, question: &str) -> Result<Passphrase, IdentityError> {
+        if let Some(given) = self.given()? {
+            return Ok(given);
+        }
+        if let Some(asked) = self.asked.borrow().get(&key) {
+            return Ok(asked.clone());
+        }
+        if !self.may_ask {
+            return Err(IdentityError::NobodyToAsk);
+        }
+        let passphrase = asked(terminal::ask_hidden(&format!("{question}: ")))?;
+        self.asked.borrow_mut().insert(key, passphrase.clone());
+        Ok(passphrase)
+    }
+
+    /// A passphrase for something new: given, or asked twice, or generated when left empty.
+    pub(super) fn fresh(&self, ui: &Ui, what: &str) -> Result<Passphrase, Failure> {
+        if let Some(given) = self.given()? {
+            return not_empty(given);
+        }
+        self.ask_twice(ui, what)
+    }
+
+    /// The passphrase that replaces another: from a file of its own, or asked twice.
+    pub(super) fn replacement(&self, ui: &Ui, file: Option<&Path>) -> Result<Passphrase, Failure> {
+        match file {
+            Some(path) => not_empty(from_file(path)?),
+            None => self.ask_twice(ui, "New passphrase for the vault"),
+        }
+    }
+
+    fn ask_twice(&self, ui: &Ui, what: &str) -> Result<Passphrase, Failure> {
+        if !self.may_ask {
+            return Err(IdentityError::NobodyToAsk.into());
+        }
+        for _ in 0..3 {
+            let first = asked(terminal::ask_hidden(&format!(
+                "{what} (leave empty to have one made): "
+            )))?;
+            if is_empty(&first) {
+                let generated = generate()?;
+                ui.warn("this passphrase is shown once: keep it in a password manager");
+                ui.warn(&format!("  {}", generated.expose_secret()));
+                return Ok(generated);
+            }
+            let second = asked(terminal::ask_hidden("The same again: "))?;
+            if first.expose_secret() == second.expose_secret() {
+                return Ok(first);
+            }
+            ui.warn("they differ; once more");
+        }
+        Err(Failure::new(
+            Exit::Vault,
+            "passphrases_differ",
+            "the two passphrases differ",
+        ))
+    }
+}
+
+fn not_empty(passphrase: Passphrase) -> Result<Passphrase, Failure> {
+    if is_empty(&passphrase) {
+        return Err(Failure::new(Exit::Vault, "empty_passphrase", "the passphrase is empty"));
+    }
+    Ok(passphrase)
+}
+
+fn from_file(path: &Path) -> Result<Passphrase, IdentityError> {
+    let shown = if path == Path::new("-") {
+        "stdin".to_owned()
+    } else {
+        path.display().to_string()
+    };
+    let bytes = read_file_or_stdin(path, LIMIT).map_err(|source| unreadable(&shown, source))?;
+    match std::str::from_utf8(&bytes) {
+        Ok(text) => Ok(passphrase_from_text(text)),
+        Err(_) => Err(unreadable(
+            &shown,
+            io::Error::new(io::ErrorKind::InvalidData, "it is not UTF-8 text"),
+        )),
+    }
+}
+
+fn unreadable(origin: &str, source: io::Error) -> IdentityError {
+    IdentityError::PassphraseUnreadable {
+        origin: origin.to_owned(),
+        source,
+    }
+}
+
+fn asked(answer: io::Result<SecretString>) -> Result<Passphrase, IdentityError> {
+    answer.map_err(|source| match source.kind() {
+        io::ErrorKind::Interrupted | io::ErrorKind::UnexpectedEof => IdentityError::Interrupted,
+        _ => unreadable("the terminal", source),
+    })
+}
+
+fn generate() -> Result<Passphrase, Failure> {
+    let words = Language::English.word_list();
+    let mut text = Zeroizing::new(String::with_capacity(GENERATED_WORDS * 9));
+    let mut random = [0_u8; GENERATED_WORDS * 2];
+    getrandom::fill(&mut random).map_err(|_| crate::keys::RandomnessError)?;
+    for pair in random.chunks_exact(2) {
+        if !text.is_empty() {
+            text.push('-');
+        }
+        // 2048 words divide 65,536 evenly, so no word is likelier than another.
+        text.push_str(words[usize::from(u16::from_le_bytes([pair[0], pair[1]])) % words.len()]);
+    }
+    random.zeroize();
+    Ok(SecretString::from(text.as_str().to_owned()))
+}
+
+/// The supplier as the vault asks it, with the terminal for plugins.
+pub(super) struct Asker<'a> {
+    pub(super) supplier: &'a Supplier,
+}
+
+impl Keyholder for Asker<'_> {
+    fn passphrase(&self, purpose: &PassphrasePurpose) -> Result<Passphrase, IdentityError> {
+        match purpose {
+            PassphrasePurpose::Vault => self.supplier.existing("the vault".to_owned(), "Vault passphrase"),
+            PassphrasePurpose::IdentityFile(path) => {
+                let shown = path.display().to_string();
+                let question = format!("Passphrase of {shown}");
+                self.supplier.existing(shown, &question)
+            }
+        }
+    }
+
+    fn callbacks(&self) -> Box<dyn PluginDialogue> {
+        Box::new(TerminalDialogue {
+            may_ask: self.supplier.may_ask,
+        })
+    }
+}
+
+struct TerminalDialogue {
+    may_ask: bool,
+}
+
+impl PluginDialogue for TerminalDialogue {
+    fn show(&self, message: &str) {
+        if self.may_ask {
+            // A message that cannot be shown is no reason to fail: the plugin goes on.
+            let _ = terminal::show_line(message);
+        }
+    }
+
+    fn secret(&self, description: &str) -> Option<Passphrase> {
+        self.may_ask
+            .then(|| terminal::ask_hidden(&format!("{description}: ")).ok())
+            .flatten()
+    }
+
+    fn text(&self, description: &str) -> Option<String> {
+        self.may_ask
+            .then(|| terminal::ask(&format!("{description}: ")).ok())
+            .flatten()
+    }
+
+    fn confirm(&self, message: &str, yes: &str, no: Option<&str>) -> Option<bool> {
+        let no = no.unwrap_or("no");
+        let answer = self.text(&format!("{message} ({yes}/{no})"))?;
+        Some(answer.eq_ignore_ascii_case(yes))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_generated_passphrase_has_ten_words_and_is_never_the_same() {
+        let (one, other) = (generate().ok().unwrap(), generate().ok().unwrap());
+        assert_eq!(one.expose_secret().split('-').count(), GENERATED_WORDS);
+        assert_ne!(one.expose_secret(), other.expose_secret());
+    }
+}

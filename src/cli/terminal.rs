@@ -1,0 +1,116 @@
+//! Questions, on the terminal only. Nothing here is asked through stdin or stdout, which may be pipes.
+#![expect(
+    clippy::disallowed_types,
+    reason = "the terminal is a device, which the file module's rules do not fit"
+)]
+
+use std::io::{self, BufRead, BufReader, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use secrecy::SecretString;
+
+#[cfg(unix)]
+const TERMINAL: &str = "/dev/tty";
+#[cfg(windows)]
+const TERMINAL: &str = "CONIN$";
+
+/// Whether there is a terminal to ask on.
+pub(super) fn is_there() -> bool {
+    std::fs::OpenOptions::new()
+        .read(true)
+        .write(true)
+        .open(TERMINAL)
+        .is_ok()
+}
+
+/// Asks for a secret without echo. Whatever its length, it is taken whole: the terminal is not in its line mode, which
+/// would cut a line at 4,095 bytes.
+pub(super) fn ask_hidden(prompt: &str) -> io::Result<SecretString> {
+    let guard = HiddenInput::begin(prompt)?;
+    let answer = rpassword::read_password();
+    drop(guard);
+    answer.map(SecretString::from)
+}
+
+/// Asks for a line that is no secret.
+pub(super) fn ask(prompt: &str) -> io::Result<String> {
+    show(prompt)?;
+    let mut line = String::new();
+    BufReader::new(std::fs::File::open(TERMINAL)?).read_line(&mut line)?;
+    Ok(line.trim().to_owned())
+}
+
+/// Shows a line to whoever sits at the terminal.
+pub(super) fn show_line(text: &str) -> io::Result<()> {
+    show(&format!("{text}\n"))
+}
+
+fn show(text: &str) -> io::Result<()> {
+    let path = if cfg!(windows) { "CONOUT$" } else { TERMINAL };
+    let mut terminal = std::fs::OpenOptions::new().write(true).open(path)?;
+    terminal.write_all(text.as_bytes())?;
+    terminal.flush()
+}
+
+/// Switches echo off *before* the prompt is shown, so that nothing pasted at once is echoed or cut, and brings the
+/// terminal back afterwards, also when the user presses Ctrl-C.
+struct HiddenInput {
+    #[cfg(unix)]
+    before: (std::fs::File, rustix::termios::Termios),
+}
+
+impl HiddenInput {
+    #[cfg(unix)]
+    fn begin(prompt: &str) -> io::Result<Self> {
+        use rustix::termios::{LocalModes, OptionalActions, QueueSelector, tcflush, tcgetattr, tcsetattr};
+        let terminal = std::fs::File::open(TERMINAL)?;
+        let before = tcgetattr(&terminal)?;
+        let mut hidden = before.clone();
+        hidden
+            .local_modes
+            .remove(LocalModes::ECHO | LocalModes::ECHONL | LocalModes::ICANON);
+        interrupts_while_asking(true)?;
+        let this = Self {
+            before: (terminal, before),
+        };
+        tcflush(&this.before.0, QueueSelector::IFlush)?;
+        tcsetattr(&this.before.0, OptionalActions::Now, &hidden)?;
+        show(prompt)?;
+        Ok(this)
+    }
+
+    #[cfg(not(unix))]
+    fn begin(prompt: &str) -> io::Result<Self> {
+        interrupts_while_asking(true)?;
+        show(prompt)?;
+        Ok(Self {})
+    }
+}
+
+impl Drop for HiddenInput {
+    fn drop(&mut self) {
+        let _ = interrupts_while_asking(false);
+        #[cfg(unix)]
+        {
+            use rustix::termios::{OptionalActions, QueueSelector, tcflush, tcsetattr};
+            let (terminal, before) = &self.before;
+            // The rest of a paste with a line break in it must not reach the shell as a command.
+            let _ = tcflush(terminal, QueueSelector::IFlush);
+            let _ = tcsetattr(terminal, OptionalActions::Now, before);
+        }
+        let _ = show("\n");
+    }
+}
+
+/// While a question is open, SIGINT must not kill the process before the terminal is itself again. The handler stays,
+/// and does what the system would do whenever no question is open.
+fn interrupts_while_asking(asking: bool) -> io::Result<()> {
+    static IDLE: OnceLock<Arc<AtomicBool>> = OnceLock::new();
+    if let Some(idle) = IDLE.get() {
+        idle.store(!asking, Ordering::SeqCst);
+        return Ok(());
+    }
+    let idle = IDLE.get_or_init(|| Arc::new(AtomicBool::new(!asking)));
+    signal_hook::flag::register_conditional_default(signal_hook::consts::SIGINT, Arc::clone(idle)).map(drop)
+}

@@ -1,0 +1,252 @@
+//! The only printer. stdout is for data, stderr for people.
+#![expect(clippy::disallowed_methods, reason = "this module is where printing goes through")]
+
+use std::io::{self, IsTerminal, Write};
+use std::panic::Location;
+use std::time::Duration;
+
+use anstream::{AutoStream, ColorChoice};
+use anstyle::{AnsiColor, Style};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+
+use super::When;
+use super::error::{Exit, Failure};
+
+const RED: Style = AnsiColor::Red.on_default().bold();
+const YELLOW: Style = AnsiColor::Yellow.on_default();
+const GREEN: Style = AnsiColor::Green.on_default();
+const BOLD: Style = Style::new().bold();
+
+/// What a piece of text means, which decides its colour where there is any.
+#[derive(Clone, Copy)]
+pub(super) enum Tone {
+    Plain,
+    Good,
+    Doubtful,
+    Bad,
+    Strong,
+}
+
+impl Tone {
+    /// The text in this tone, with the escapes that a colourless stream strips.
+    pub(super) fn paint(self, text: &str) -> String {
+        let style = match self {
+            Self::Plain => return text.to_owned(),
+            Self::Good => GREEN,
+            Self::Doubtful => YELLOW,
+            Self::Bad => RED,
+            Self::Strong => BOLD,
+        };
+        format!("{style}{text}{style:#}")
+    }
+}
+
+/// The printer.
+#[derive(Clone)]
+pub(super) struct Ui {
+    json: bool,
+    quiet: bool,
+    verbose: bool,
+    color: ColorChoice,
+}
+
+impl Ui {
+    pub(super) fn new(json: bool, quiet: bool, verbose: bool, color: When) -> Self {
+        Self {
+            json,
+            quiet,
+            verbose,
+            color: match color {
+                When::Auto => ColorChoice::Auto,
+                When::Always => ColorChoice::Always,
+                When::Never => ColorChoice::Never,
+            },
+        }
+    }
+
+    /// Whether the answer is a JSON document.
+    pub(super) fn json(&self) -> bool {
+        self.json
+    }
+
+    /// Whether requests are told of.
+    pub(super) fn verbose(&self) -> bool {
+        self.verbose
+    }
+
+    /// Writes data to stdout, to the byte.
+    pub(super) fn data(&self, bytes: &[u8]) -> Result<(), Failure> {
+        let mut stdout = io::stdout().lock();
+        written(stdout.write_all(bytes).and_then(|()| stdout.flush()))
+    }
+
+    /// Writes text for people to stdout, because it is what they asked for (a table, a record).
+    pub(super) fn answer(&self, text: &str) -> Result<(), Failure> {
+        let mut stdout = AutoStream::new(io::stdout(), self.choice(io::stdout().is_terminal())).lock();
+        written(writeln!(stdout, "{text}").and_then(|()| stdout.flush()))
+    }
+
+    /// Writes the one JSON document of a success.
+    pub(super) fn document(&self, fields: &impl Serialize) -> Result<(), Failure> {
+        let mut document = json!({"ok": true, "version": 1});
+        merge(&mut document, serde_json::to_value(fields).unwrap_or_default());
+        self.raw_document(&document)
+    }
+
+    /// Writes a JSON document as it is.
+    pub(super) fn raw_document(&self, document: &Value) -> Result<(), Failure> {
+        self.data(format!("{document:#}\n").as_bytes())
+    }
+
+    /// Tells a person something, unless they want quiet.
+    pub(super) fn say(&self, text: &str) {
+        if !self.quiet {
+            self.stderr(text);
+        }
+    }
+
+    /// Tells a person what they must know even when they want quiet.
+    pub(super) fn warn(&self, text: &str) {
+        self.stderr(&format!("{} {text}", Tone::Doubtful.paint("warning:")));
+    }
+
+    /// Writes to stderr; where that is closed, there is nobody to tell.
+    fn stderr(&self, text: &str) {
+        let mut stderr = AutoStream::new(io::stderr(), self.choice(io::stderr().is_terminal())).lock();
+        let _ = writeln!(stderr, "{text}");
+    }
+
+    fn choice(&self, terminal: bool) -> ColorChoice {
+        match self.color {
+            ColorChoice::Auto if terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()) => {
+                ColorChoice::Auto
+            }
+            ColorChoice::Auto => ColorChoice::Never,
+            other => other,
+        }
+    }
+
+    /// Tells of a failure: in words on stderr, and with `--json` as the one document on stdout.
+    pub(super) fn failure(&self, failure: &Failure) {
+        let Failure {
+            exit,
+            code,
+            message,
+            details,
+            hint,
+            extra,
+        } = failure;
+        if self.json {
+            let mut document = json!({
+                "ok": false,
+                "version": 1,
+                "error": {"code": code, "exit": exit.code(), "message": message, "hint": hint},
+            });
+            merge(&mut document, Value::Object(extra.clone()));
+            let _ = self.raw_document(&document);
+            return;
+        }
+        self.stderr(&format!("{} {message}", Tone::Bad.paint("error:")));
+        for detail in details {
+            self.stderr(&wrapped(detail, "  "));
+        }
+        if let Some(hint) = hint {
+            self.stderr(&format!("{} {hint}", Tone::Strong.paint("hint:")));
+        }
+    }
+
+    /// Shows that something takes a while, on a terminal only. It goes away when dropped.
+    pub(super) fn spinner(&self, text: &str) -> ProgressBar {
+        let bar = ProgressBar::with_draw_target(None, self.draw_target());
+        if let Ok(style) = ProgressStyle::with_template("  {spinner} {msg}") {
+            bar.set_style(style);
+        }
+        bar.set_message(text.to_owned());
+        bar.enable_steady_tick(Duration::from_millis(120));
+        bar
+    }
+
+    fn draw_target(&self) -> ProgressDrawTarget {
+        if self.quiet || self.json || !io::stderr().is_terminal() {
+            ProgressDrawTarget::hidden()
+        } else {
+            ProgressDrawTarget::stderr()
+        }
+    }
+}
+
+/// Words in lines that leave a colourless 80-column terminal its margin.
+pub(super) fn wrapped(text: &str, indent: &str) -> String {
+    const COLUMNS: usize = 80;
+    let mut lines: Vec<String> = Vec::new();
+    let mut line = String::from(indent);
+    for word in text.split_whitespace() {
+        if line.chars().count() + 1 + word.chars().count() > COLUMNS && line.trim() != "" {
+            lines.push(std::mem::replace(&mut line, String::from(indent)));
+        }
+        if line.len() > indent.len() {
+            line.push(' ');
+        }
+        line.push_str(word);
+    }
+    lines.push(line);
+    lines.join("\n")
+}
+
+fn merge(document: &mut Value, fields: Value) {
+    if let (Value::Object(document), Value::Object(fields)) = (document, fields) {
+        document.extend(fields);
+    }
+}
+
+fn written(result: io::Result<()>) -> Result<(), Failure> {
+    result.map_err(|error| {
+        if error.kind() == io::ErrorKind::BrokenPipe {
+            Failure::new(Exit::Other, "broken_pipe", "nobody reads the output")
+        } else {
+            Failure::new(Exit::Other, "output", format!("cannot write the output: {error}"))
+        }
+    })
+}
+
+/// Tells of a wrong command line, or shows the help that was asked for.
+pub(super) fn usage(error: &clap::Error, json: bool) -> Exit {
+    if !error.use_stderr() {
+        // Help and version are data. A reader that has seen enough is no failure.
+        let _ = error.print();
+        return Exit::Done;
+    }
+    if json {
+        let text = error.to_string();
+        let message = text
+            .lines()
+            .next()
+            .unwrap_or_default()
+            .trim_start_matches("error: ")
+            .to_owned();
+        let failure = Failure::usage(message).hint("`dfns-keys --help` and `dfns-keys COMMAND --help` tell the flags");
+        Ui::new(true, false, false, When::Never).failure(&failure);
+    } else {
+        let _ = error.print();
+    }
+    Exit::Usage
+}
+
+/// Tells of a bug: where it is, and nothing of what was at hand.
+pub(super) fn report_bug(location: Option<&Location<'_>>) {
+    let place = location.map_or_else(|| "an unknown place".to_owned(), ToString::to_string);
+    let _ = writeln!(
+        io::stderr(),
+        "error: this is a bug in dfns-keys, at {place}\nhint: please report it with this line and the command, but no secrets"
+    );
+}
+
+/// Fields for a failure's JSON document.
+pub(super) fn fields(value: Value) -> Map<String, Value> {
+    match value {
+        Value::Object(fields) => fields,
+        _ => Map::new(),
+    }
+}

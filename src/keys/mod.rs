@@ -1,0 +1,96 @@
+//! P-256 key pairs: making them, signing with them, and their written forms.
+//!
+//! The curve is NIST P-256, alias `secp256r1` and `prime256v1` (SEC 2; FIPS 186-5); signatures are ECDSA with
+//! SHA-256 and deterministic nonces (RFC 6979), encoded as ASN.1 DER.
+
+mod diagnosis;
+pub mod pem;
+
+use base64ct::{Base64Unpadded, Encoding};
+use p256::ecdsa::signature::Signer as _;
+use p256::ecdsa::{DerSignature, SigningKey};
+use p256::elliptic_curve::Generate;
+use sha2::{Digest, Sha256};
+use spki::EncodePublicKey;
+use thiserror::Error;
+
+use crate::model::credential::PublicKeyText;
+use crate::model::user_action::Signer;
+
+pub use diagnosis::KeyError;
+
+/// The operating system gave no randomness.
+#[derive(Debug, Error)]
+#[error("the operating system's random number generator failed")]
+pub struct RandomnessError;
+
+/// A P-256 private key with its public half. Wiped from memory when dropped.
+pub struct KeyPair {
+    signing: SigningKey,
+    public: PublicKey,
+}
+
+impl KeyPair {
+    /// Makes a key pair from the operating system's random number generator.
+    ///
+    /// # Errors
+    /// When the operating system gives no randomness.
+    pub fn generate() -> Result<Self, RandomnessError> {
+        let secret = p256::SecretKey::try_generate().map_err(|_| RandomnessError)?;
+        Ok(Self::from_secret(&secret))
+    }
+
+    fn from_secret(secret: &p256::SecretKey) -> Self {
+        let signing = SigningKey::from(secret);
+        let public = PublicKey(p256::PublicKey::from(signing.verifying_key()));
+        Self { signing, public }
+    }
+
+    /// The public half.
+    #[must_use]
+    pub fn public_key(&self) -> &PublicKey {
+        &self.public
+    }
+}
+
+impl Signer for KeyPair {
+    fn sign(&self, message: &[u8]) -> Vec<u8> {
+        let signature: DerSignature = self.signing.sign(message);
+        signature.as_bytes().to_vec()
+    }
+}
+
+/// A P-256 public key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PublicKey(p256::PublicKey);
+
+impl PublicKey {
+    /// SPKI PEM in 64 columns with one trailing new line: what `openssl ec -pubout` writes, and what the API's
+    /// pattern for `publicKey` takes.
+    #[must_use]
+    pub fn to_pem(&self) -> String {
+        self.0
+            .to_public_key_pem(spki::der::pem::LineEnding::LF)
+            .expect("a point of P-256 has an SPKI form")
+    }
+
+    /// `SHA256:` and the unpadded base64 of the SHA-256 of the SPKI DER, as
+    /// `openssl pkey -pubin -outform DER | openssl dgst -sha256 -binary | base64` shows it.
+    #[must_use]
+    pub fn fingerprint(&self) -> String {
+        let der = self.0.to_public_key_der().expect("a point of P-256 has an SPKI form");
+        format!(
+            "SHA256:{}",
+            Base64Unpadded::encode_string(&Sha256::digest(der.as_bytes()))
+        )
+    }
+
+    /// PEM and fingerprint together, as metadata keeps them.
+    #[must_use]
+    pub fn to_text(&self) -> PublicKeyText {
+        PublicKeyText {
+            pem: self.to_pem(),
+            fingerprint: self.fingerprint(),
+        }
+    }
+}

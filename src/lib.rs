@@ -1,0 +1,16 @@
+//! Provision credentials for the Dfns API: generate P-256 key pairs, keep them sealed with age, prove that a
+//! token and a key belong together, and hand them over without the key touching a disk in clear.
+//!
+//! The binary `dfns-keys` is a thin shell over this library. Arrows between the modules run one way:
+//! [`cli`] → [`workflow`] → { [`api`], [`keys`], [`vault`] } → { [`model`], [`sys`] }; `tests/architecture.rs`
+//! holds them to it. The library below [`cli`] never prints, prompts, or reads the environment.
+
+pub mod api;
+pub mod cli;
+pub mod keys;
+pub mod model;
+#[cfg(feature = "sandbox")]
+pub mod sandbox;
+pub mod sys;
+pub mod vault;
+pub mod workflow;

@@ -1,0 +1,76 @@
+//! Durations as users write them: `30d`, `24h`, `15m`, `45s`.
+
+use std::str::FromStr;
+use std::time::Duration;
+
+use thiserror::Error;
+
+/// A text is not a duration.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("`{}` is not a duration: write a number and a unit, such as 30d, 24h, 15m or 45s", .0.escape_debug())]
+pub struct DurationError(String);
+
+/// A length of time written as a number and one unit: `d`, `h`, `m` or `s`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Span(Duration);
+
+impl Span {
+    /// The same length as the standard library's type.
+    #[must_use]
+    pub fn duration(self) -> Duration {
+        self.0
+    }
+}
+
+impl FromStr for Span {
+    type Err = DurationError;
+
+    fn from_str(text: &str) -> Result<Self, DurationError> {
+        let refuse = || DurationError(text.chars().take(40).collect());
+        let unit = text.chars().last().ok_or_else(refuse)?;
+        let seconds_a_unit = match unit {
+            'd' => 86_400,
+            'h' => 3_600,
+            'm' => 60,
+            's' => 1,
+            _ => return Err(refuse()),
+        };
+        let digits = &text[..text.len() - unit.len_utf8()];
+        if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) {
+            return Err(refuse());
+        }
+        let count: u64 = digits.parse().map_err(|_| refuse())?;
+        let seconds = count.checked_mul(seconds_a_unit).ok_or_else(refuse)?;
+        // Some 30,000 years: what arithmetic on dates can still take.
+        if seconds > 1_000_000_000_000 {
+            return Err(refuse());
+        }
+        Ok(Self(Duration::from_secs(seconds)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_with_a_unit_are_durations_and_nothing_else_is() {
+        for (text, seconds) in [("30d", 2_592_000), ("24h", 86_400), ("15m", 900), ("0s", 0)] {
+            assert_eq!(text.parse::<Span>().unwrap().duration().as_secs(), seconds);
+        }
+        for bad in [
+            "",
+            "d",
+            "30",
+            "-1d",
+            "+1d",
+            "1.5h",
+            "30 d",
+            "1w",
+            "99999999999999999999d",
+            "3€",
+        ] {
+            assert!(bad.parse::<Span>().is_err(), "{bad}");
+        }
+    }
+}

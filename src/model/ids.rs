@@ -1,0 +1,166 @@
+//! Identifiers. Those that look alike (a credential's id and its uuid) are different types.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+/// A text is not a usable credential name.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("`{}` is not a credential name: {reason}", .given.escape_debug())]
+pub struct NameError {
+    given: String,
+    reason: &'static str,
+}
+
+/// The local name of a credential: `[a-z0-9][a-z0-9._-]{0,63}`. It is also a file name, so nothing else is allowed.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct CredentialName(String);
+
+impl CredentialName {
+    /// The name as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for CredentialName {
+    type Err = NameError;
+
+    fn from_str(text: &str) -> Result<Self, NameError> {
+        let refuse = |reason| {
+            Err(NameError {
+                given: text.chars().take(80).collect(),
+                reason,
+            })
+        };
+        let Some(first) = text.chars().next() else {
+            return refuse("it is empty");
+        };
+        if !(first.is_ascii_lowercase() || first.is_ascii_digit()) {
+            return refuse("it must start with a lower-case letter or a digit");
+        }
+        if !text
+            .chars()
+            .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '.' | '_' | '-'))
+        {
+            return refuse("only lower-case letters, digits, `.`, `_` and `-` are allowed");
+        }
+        if text.len() > 64 {
+            return refuse("it is longer than 64 characters");
+        }
+        Ok(Self(text.to_owned()))
+    }
+}
+
+impl TryFrom<String> for CredentialName {
+    type Error = NameError;
+
+    fn try_from(text: String) -> Result<Self, NameError> {
+        text.parse()
+    }
+}
+
+impl From<CredentialName> for String {
+    fn from(name: CredentialName) -> Self {
+        name.0
+    }
+}
+
+impl fmt::Display for CredentialName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+macro_rules! opaque_id {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(transparent)]
+        pub struct $name(String);
+
+        impl $name {
+            /// Wraps the text as it came.
+            #[must_use]
+            pub fn new(text: impl Into<String>) -> Self {
+                Self(text.into())
+            }
+
+            /// The identifier as text.
+            #[must_use]
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+    };
+}
+
+opaque_id!(
+    /// What Dfns calls `credId`: the opaque text, sometimes ending in `=`, that a signature names its key by.
+    /// Not the credential's uuid.
+    CredentialId
+);
+opaque_id!(
+    /// An organisation, `or-…`.
+    OrganisationId
+);
+opaque_id!(
+    /// A user or service account, `us-…`: what permissions are assigned to.
+    IdentityId
+);
+opaque_id!(
+    /// A token, `to-…`: names a personal access token or a service account's token without being the token.
+    TokenId
+);
+opaque_id!(
+    /// An application, `ap-…`: sent as `X-DFNS-APPID` where it is configured.
+    ApplicationId
+);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_file_names_and_nothing_else() {
+        let longest = "a".repeat(64);
+        for good in ["a", "0", "payments-api", "a.b_c-d", longest.as_str()] {
+            assert_eq!(good.parse::<CredentialName>().unwrap().as_str(), good);
+        }
+        let too_long = "a".repeat(65);
+        for bad in [
+            "",
+            ".",
+            "..",
+            "-a",
+            "_a",
+            ".a",
+            "A",
+            "a/b",
+            "a\\b",
+            "a b",
+            "ä",
+            "a\n",
+            "a\0",
+            too_long.as_str(),
+        ] {
+            assert!(bad.parse::<CredentialName>().is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_refused_name_is_shown_escaped() {
+        let error = "a\u{1b}[2J".parse::<CredentialName>().unwrap_err();
+        assert!(!error.to_string().contains('\u{1b}'));
+    }
+}

@@ -1,0 +1,10 @@
+//! What the other modules speak about: names, identifiers, addresses, secrets, and the states of a credential.
+//! Nothing here touches a disk, a network or a terminal.
+
+pub mod credential;
+pub mod duration;
+pub mod ids;
+pub mod secret;
+pub mod token;
+pub mod url;
+pub mod user_action;

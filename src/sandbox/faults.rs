@@ -1,0 +1,125 @@
+//! Faults on request, and a look behind the scenes: `/sandbox/faults`, `/sandbox/calls`, `/sandbox/settings`.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::answer::Answer;
+use super::request::Request;
+use super::world::World;
+
+/// What goes wrong with one answer.
+#[derive(Debug, Clone)]
+pub(super) enum Fault {
+    /// It takes its time.
+    Slow { wait: Duration },
+    /// The connection is closed before anything happens.
+    CloseBefore,
+    /// The request takes effect, and its answer is lost.
+    CloseAfter,
+    /// The request takes effect, and half of its JSON arrives.
+    Truncate,
+    /// Something else answers, and nothing happens.
+    Instead(Answer),
+}
+
+struct Planned {
+    path: Option<String>,
+    skip: u64,
+    times: u64,
+    fault: Fault,
+}
+
+#[derive(Default)]
+pub(super) struct Faults {
+    planned: Vec<Planned>,
+}
+
+impl Faults {
+    /// The fault that this request meets, if any is due.
+    pub(super) fn take(&mut self, request: &Request) -> Option<Fault> {
+        if request.path.starts_with("/sandbox/") {
+            return None;
+        }
+        let position = self
+            .planned
+            .iter()
+            .position(|planned| planned.path.as_ref().is_none_or(|path| *path == request.path))?;
+        let planned = &mut self.planned[position];
+        if planned.skip > 0 {
+            planned.skip -= 1;
+            return None;
+        }
+        planned.times -= 1;
+        let fault = planned.fault.clone();
+        if planned.times == 0 {
+            self.planned.remove(position);
+        }
+        Some(fault)
+    }
+}
+
+/// Answers the calls that steer the sandbox itself.
+pub(super) fn control(world: &mut World, request: &Request) -> Answer {
+    match (request.method.as_str(), request.path.as_str()) {
+        ("GET", "/sandbox/calls") => Answer::json(&json!({ "calls": world.calls })),
+        ("POST", "/sandbox/faults") => match plan(request) {
+            Ok(planned) => {
+                world.faults.planned.push(planned);
+                Answer::json(&json!({"planned": world.faults.planned.len()}))
+            }
+            Err(refusal) => refusal,
+        },
+        ("DELETE", "/sandbox/faults") => {
+            world.faults.planned.clear();
+            Answer::json(&json!({"planned": 0}))
+        }
+        ("POST", "/sandbox/settings") => match request.json(&["clock_offset_s"], &[]) {
+            Ok(fields) => {
+                world.clock_offset_s = fields.get("clock_offset_s").and_then(Value::as_i64).unwrap_or(0);
+                Answer::json(&json!({"clock_offset_s": world.clock_offset_s}))
+            }
+            Err(refusal) => refusal,
+        },
+        _ => Answer::error(404, "Not Found"),
+    }
+}
+
+fn plan(request: &Request) -> Result<Planned, Answer> {
+    let fields = request.json(
+        &["fault"],
+        &["path", "skip", "times", "status", "retry_after", "wait_ms"],
+    )?;
+    let number = |name: &str| fields.get(name).and_then(Value::as_u64);
+    let page = "<html><body>Sign in to the network</body></html>";
+    let fault = match fields.get("fault").and_then(Value::as_str) {
+        Some("slow") => Fault::Slow {
+            wait: Duration::from_millis(number("wait_ms").unwrap_or(1_000)),
+        },
+        Some("close_before") => Fault::CloseBefore,
+        Some("close_after") => Fault::CloseAfter,
+        Some("truncate") => Fault::Truncate,
+        Some("html") => Fault::Instead(Answer::html(
+            u16::try_from(number("status").unwrap_or(200)).unwrap_or(200),
+            page.to_owned(),
+        )),
+        Some("redirect") => {
+            Fault::Instead(Answer::new(302, "text/plain", Vec::new()).header("location", "https://example.com/"))
+        }
+        Some("status") => {
+            let status = u16::try_from(number("status").unwrap_or(500)).unwrap_or(500);
+            let answer = Answer::error(status, "a fault was asked for");
+            Fault::Instead(match number("retry_after") {
+                Some(seconds) => answer.header("retry-after", seconds.to_string()),
+                None => answer,
+            })
+        }
+        _ => return Err(Answer::error(400, "unknown fault")),
+    };
+    Ok(Planned {
+        path: fields.get("path").and_then(Value::as_str).map(str::to_owned),
+        skip: number("skip").unwrap_or(0),
+        times: number("times").unwrap_or(1).max(1),
+        fault,
+    })
+}

@@ -1,0 +1,204 @@
+//! The vendor's auth API on loopback: strict and in memory. For tests, for demonstrations, and for whoever wants to see
+//! a pipeline work before it meets production.
+//!
+//! It shares neither signing nor parsing code with the client: signatures are judged by aws-lc-rs, the library that
+//! rustls brings, and requests are read by its own code.
+
+mod answer;
+mod auth;
+mod dashboard;
+mod faults;
+mod judge;
+mod request;
+mod world;
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use thiserror::Error;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
+
+use answer::{Answer, HttpResponse};
+use faults::Fault;
+use request::Request;
+use world::World;
+
+/// The sandbox cannot run.
+#[derive(Debug, Error)]
+pub enum SandboxError {
+    /// Only loopback addresses are served: whoever reaches the sandbox can make tokens.
+    #[error("{0} is not a loopback address")]
+    NotLoopback(SocketAddr),
+    /// The address cannot be had.
+    #[error("cannot listen on {address}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// Why not.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The operating system gave no randomness.
+    #[error("the operating system's random number generator failed")]
+    Randomness,
+}
+
+/// How a sandbox behaves.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct SandboxConfig {
+    /// Every answer is held back this long.
+    pub latency: Duration,
+    /// Requests a minute, beyond which the answer is 429; none for no limit.
+    pub per_minute: Option<u32>,
+}
+
+/// A sandbox that has its address and answers once it is served.
+pub struct Sandbox {
+    listener: TcpListener,
+    address: SocketAddr,
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    config: SandboxConfig,
+    address: SocketAddr,
+    world: Mutex<World>,
+}
+
+impl Shared {
+    fn world(&self) -> MutexGuard<'_, World> {
+        // A panic while the world was held is a bug that has been told of; the world itself is plain data.
+        self.world.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+impl Sandbox {
+    /// Takes the address; port 0 takes any free one.
+    ///
+    /// # Errors
+    /// When the address is not loopback, or taken.
+    pub async fn bind(address: SocketAddr, config: SandboxConfig) -> Result<Self, SandboxError> {
+        if !address.ip().is_loopback() {
+            return Err(SandboxError::NotLoopback(address));
+        }
+        let fail = |source| SandboxError::Listen { address, source };
+        let listener = TcpListener::bind(address).await.map_err(fail)?;
+        let address = listener.local_addr().map_err(fail)?;
+        let world = World::new().map_err(|_| SandboxError::Randomness)?;
+        Ok(Self {
+            listener,
+            address,
+            shared: Arc::new(Shared {
+                config,
+                address,
+                world: Mutex::new(world),
+            }),
+        })
+    }
+
+    /// Where it answers, such as `http://127.0.0.1:4711`.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// Answers until `stop` is over; connections in use are then cut.
+    pub async fn serve(self, stop: impl Future<Output = ()>) {
+        let mut connections = JoinSet::new();
+        tokio::pin!(stop);
+        loop {
+            tokio::select! {
+                () = &mut stop => return,
+                Some(_) = connections.join_next() => {}
+                accepted = self.listener.accept() => {
+                    // A connection that failed before it began concerns nobody.
+                    if let Ok((stream, _)) = accepted {
+                        connections.spawn(connection(stream, Arc::clone(&self.shared)));
+                    }
+                }
+            }
+        }
+    }
+}
+
+async fn connection(stream: TcpStream, shared: Arc<Shared>) {
+    let _ = stream.set_nodelay(true);
+    let service = service_fn(move |request| {
+        let shared = Arc::clone(&shared);
+        async move { answer(&shared, request).await }
+    });
+    // How a connection ends is the client's business, or a fault asked for.
+    let _ = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .serve_connection(TokioIo::new(stream), service)
+        .await;
+}
+
+/// What makes hyper close a connection without an answer.
+#[derive(Debug, Error)]
+#[error("closed on request")]
+struct Close;
+
+impl From<Infallible> for Close {
+    fn from(never: Infallible) -> Self {
+        match never {}
+    }
+}
+
+async fn answer(shared: &Shared, incoming: hyper::Request<Incoming>) -> Result<HttpResponse, Close> {
+    let request = Request::read(incoming).await.ok_or(Close)?;
+    tokio::time::sleep(shared.config.latency).await;
+    let fault = shared.world().faults.take(&request);
+    if let Some(fault) = &fault {
+        match fault {
+            Fault::Slow { wait } => tokio::time::sleep(*wait).await,
+            Fault::CloseBefore => {
+                shared.world().log(&request, 0);
+                return Err(Close);
+            }
+            Fault::Instead(answer) => {
+                shared.world().log(&request, answer.status);
+                return Ok(answer.clone().into_response(shared.world().clock_offset()));
+            }
+            Fault::CloseAfter | Fault::Truncate => {}
+        }
+    }
+    let answer = route(shared, &request);
+    let mut world = shared.world();
+    world.log(&request, answer.status);
+    match fault {
+        Some(Fault::CloseAfter) => Err(Close),
+        Some(Fault::Truncate) => Ok(answer.truncated().into_response(world.clock_offset())),
+        _ => Ok(answer.into_response(world.clock_offset())),
+    }
+}
+
+fn route(shared: &Shared, request: &Request) -> Answer {
+    if !request.host_is(shared.address) {
+        return Answer::error(421, "this sandbox answers under its own loopback address only");
+    }
+    if !request.origin_is_ours(shared.address) {
+        return Answer::error(403, "requests from other web pages are refused");
+    }
+    let mut world = shared.world();
+    if request.path.starts_with("/sandbox/") {
+        return faults::control(&mut world, request);
+    }
+    if request.path == "/" || request.path.starts_with("/dashboard/") {
+        return dashboard::answer(&mut world, request);
+    }
+    if let Some(limit) = shared.config.per_minute
+        && let Some(wait) = world.over_limit(limit)
+    {
+        return Answer::error(429, "Too Many Requests").header("retry-after", wait.to_string());
+    }
+    auth::answer(&mut world, request)
+}

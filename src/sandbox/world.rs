@@ -1,0 +1,200 @@
+//! What the sandbox knows: identities, their keys, open challenges, signed actions, and the calls it answered.
+
+use std::collections::{HashMap, VecDeque};
+use std::time::{Duration, Instant};
+
+use aws_lc_rs::error::Unspecified;
+use jiff::{SignedDuration, Timestamp};
+use serde::Serialize;
+use serde_json::json;
+
+use super::faults::Faults;
+use super::judge::{JudgedKey, Mint};
+use super::request::Request;
+
+/// How long a challenge can be answered, and a user action used.
+pub(super) const SHORT_LIFE: Duration = Duration::from_secs(60);
+const CALLS_KEPT: usize = 100_000;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    ServiceAccount,
+    Pat,
+}
+
+/// A key registered for an identity.
+pub(super) struct RegisteredKey {
+    pub(super) id: String,
+    pub(super) key: JudgedKey,
+    pub(super) active: bool,
+}
+
+/// A service account or personal access token, with its one token.
+pub(super) struct Identity {
+    pub(super) kind: Kind,
+    pub(super) user_id: String,
+    pub(super) token_id: String,
+    pub(super) name: String,
+    pub(super) active: bool,
+    pub(super) expires_at: Timestamp,
+    pub(super) keys: Vec<RegisteredKey>,
+}
+
+/// A challenge that waits for its signature.
+pub(super) struct Challenge {
+    pub(super) token_id: String,
+    pub(super) challenge: String,
+    pub(super) action: BoundAction,
+    pub(super) born: Instant,
+}
+
+/// A call that a user action allows.
+#[derive(Clone, PartialEq, Eq)]
+pub(super) struct BoundAction {
+    pub(super) method: String,
+    pub(super) path: String,
+    pub(super) payload_hash: Vec<u8>,
+}
+
+/// A user action that was signed and not used yet.
+pub(super) struct SignedAction {
+    pub(super) token_id: String,
+    pub(super) action: BoundAction,
+    pub(super) born: Instant,
+}
+
+/// A call that was answered; status 0 for one that was cut off.
+#[derive(Debug, Clone, Serialize)]
+pub(super) struct LoggedCall {
+    pub(super) at: Timestamp,
+    pub(super) method: String,
+    pub(super) path: String,
+    pub(super) status: u16,
+}
+
+pub(super) struct World {
+    pub(super) organisation_id: String,
+    pub(super) mint: Mint,
+    pub(super) identities: Vec<Identity>,
+    pub(super) challenges: HashMap<String, Challenge>,
+    pub(super) actions: HashMap<String, SignedAction>,
+    pub(super) used_actions: Vec<String>,
+    pub(super) calls: VecDeque<LoggedCall>,
+    pub(super) faults: Faults,
+    pub(super) clock_offset_s: i64,
+    recent: VecDeque<Instant>,
+}
+
+impl World {
+    pub(super) fn new() -> Result<Self, Unspecified> {
+        let mint = Mint::new()?;
+        Ok(Self {
+            organisation_id: id("or", &mint),
+            mint,
+            identities: Vec::new(),
+            challenges: HashMap::new(),
+            actions: HashMap::new(),
+            used_actions: Vec::new(),
+            calls: VecDeque::new(),
+            faults: Faults::default(),
+            clock_offset_s: 0,
+            recent: VecDeque::new(),
+        })
+    }
+
+    pub(super) fn clock_offset(&self) -> SignedDuration {
+        SignedDuration::from_secs(self.clock_offset_s)
+    }
+
+    pub(super) fn id(&self, prefix: &str) -> String {
+        id(prefix, &self.mint)
+    }
+
+    pub(super) fn log(&mut self, request: &Request, status: u16) {
+        if self.calls.len() == CALLS_KEPT {
+            self.calls.pop_front();
+        }
+        self.calls.push_back(LoggedCall {
+            at: Timestamp::now(),
+            method: request.method.clone(),
+            path: request.path.clone(),
+            status,
+        });
+    }
+
+    /// How many seconds a caller over the limit should wait.
+    pub(super) fn over_limit(&mut self, per_minute: u32) -> Option<u64> {
+        const MINUTE: Duration = Duration::from_secs(60);
+        let now = Instant::now();
+        while self.recent.front().is_some_and(|at| now.duration_since(*at) >= MINUTE) {
+            self.recent.pop_front();
+        }
+        if self.recent.len() >= per_minute as usize {
+            let oldest = self.recent.front().copied().unwrap_or(now);
+            return Some(MINUTE.saturating_sub(now.duration_since(oldest)).as_secs() + 1);
+        }
+        self.recent.push_back(now);
+        None
+    }
+
+    /// Makes an identity with one key, and its token, which exists nowhere else.
+    pub(super) fn create(
+        &mut self,
+        kind: Kind,
+        name: &str,
+        public_key: &str,
+        life: SignedDuration,
+    ) -> Result<String, &'static str> {
+        if name.trim().is_empty() {
+            return Err("name must not be empty");
+        }
+        if self.identities.iter().any(|other| other.name == name) {
+            return Err("the name is taken");
+        }
+        let key = JudgedKey::parse(public_key)?;
+        let now = Timestamp::now();
+        let expires_at = now.checked_add(life).map_err(|_| "that is too long a life")?;
+        let (user_id, token_id) = (self.id("us"), self.id("to"));
+        let token = self.mint.token(&json!({
+            "iss": "auth.sandbox.invalid",
+            "iat": now.as_second(),
+            "exp": expires_at.as_second(),
+            "jti": token_id,
+            "https://custom/app_metadata": {"orgId": self.organisation_id, "userId": user_id},
+        }));
+        let key_id = self.mint.random_text(40);
+        self.identities.push(Identity {
+            kind,
+            user_id,
+            token_id,
+            name: name.to_owned(),
+            active: true,
+            expires_at,
+            keys: vec![RegisteredKey {
+                id: key_id,
+                key,
+                active: true,
+            }],
+        });
+        Ok(token)
+    }
+
+    pub(super) fn identity(&self, token_id: &str) -> Option<&Identity> {
+        self.identities.iter().find(|identity| identity.token_id == token_id)
+    }
+
+    pub(super) fn identity_mut(&mut self, token_id: &str) -> Option<&mut Identity> {
+        self.identities
+            .iter_mut()
+            .find(|identity| identity.token_id == token_id)
+    }
+}
+
+fn id(prefix: &str, mint: &Mint) -> String {
+    format!(
+        "{prefix}-{}-{}-{}",
+        mint.random_text(5),
+        mint.random_text(5),
+        mint.random_text(16)
+    )
+}

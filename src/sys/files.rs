@@ -1,0 +1,275 @@
+//! The one door to the disk. What is written here is created for its owner alone (0600, directories 0700), appears
+//! whole or not at all (write, fsync, rename), and survives a power cut (the directory is synced too).
+#![expect(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "this module is the door that the rest of the crate is kept from going around"
+)]
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+
+use thiserror::Error;
+use zeroize::Zeroizing;
+
+/// A file operation failed.
+#[derive(Debug, Error)]
+#[error("cannot {operation} {}", .path.display())]
+pub struct FileError {
+    /// What was tried, as a verb.
+    pub operation: &'static str,
+    /// On what.
+    pub path: PathBuf,
+    /// Why it failed.
+    #[source]
+    pub source: io::Error,
+}
+
+impl FileError {
+    fn new(operation: &'static str, path: &Path, source: io::Error) -> Self {
+        Self {
+            operation,
+            path: path.to_owned(),
+            source,
+        }
+    }
+
+    /// Whether the file was not there.
+    #[must_use]
+    pub fn is_not_found(&self) -> bool {
+        self.source.kind() == io::ErrorKind::NotFound
+    }
+
+    /// Whether the file was there already.
+    #[must_use]
+    pub fn is_already_exists(&self) -> bool {
+        self.source.kind() == io::ErrorKind::AlreadyExists
+    }
+}
+
+/// What to do about a file that exists.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum IfExists {
+    /// Fail, leaving it untouched.
+    Refuse,
+    /// Replace it in one rename.
+    Replace,
+}
+
+/// Who may read a file that is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Readable {
+    /// The owner alone (0600).
+    ByOwner,
+    /// Everybody, within the umask's usual 0644.
+    ByAll,
+}
+
+/// Reads a whole file into memory that is wiped afterwards.
+///
+/// # Errors
+/// When it cannot be read, or has more than `limit` bytes.
+pub fn read(path: &Path, limit: u64) -> Result<Zeroizing<Vec<u8>>, FileError> {
+    let fail = |source| FileError::new("read", path, source);
+    let file = File::open(path).map_err(fail)?;
+    read_limited(file, limit).map_err(fail)
+}
+
+/// Reads a stream to its end into memory that is wiped afterwards.
+///
+/// # Errors
+/// When reading fails, or there are more than `limit` bytes.
+pub fn read_limited(mut source: impl Read, limit: u64) -> io::Result<Zeroizing<Vec<u8>>> {
+    // A vector that grows leaves copies behind, so each is replaced and wiped here.
+    let mut bytes = Zeroizing::new(Vec::with_capacity(16 * 1024));
+    let mut chunk = Zeroizing::new([0_u8; 8 * 1024]);
+    loop {
+        let count = match source.read(&mut *chunk) {
+            Ok(0) => return Ok(bytes),
+            Ok(count) => count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(error),
+        };
+        if (bytes.len() + count) as u64 > limit {
+            return Err(io::Error::new(
+                io::ErrorKind::FileTooLarge,
+                format!("it is larger than {limit} bytes"),
+            ));
+        }
+        if bytes.capacity() < bytes.len() + count {
+            let mut larger = Zeroizing::new(Vec::with_capacity(bytes.capacity() * 2 + count));
+            larger.extend_from_slice(&bytes);
+            bytes = larger;
+        }
+        bytes.extend_from_slice(&chunk[..count]);
+    }
+}
+
+/// Writes a file whole: under a temporary name in the same directory, synced, then renamed.
+///
+/// # Errors
+/// When any step fails; then no file, or the old one, is there.
+pub fn write(path: &Path, bytes: &[u8], if_exists: IfExists, readable: Readable) -> Result<(), FileError> {
+    let fail = |source| FileError::new("write", path, source);
+    let directory = directory_of(path);
+    let mut temporary = tempfile::Builder::new()
+        .prefix(".dfns-keys-")
+        .tempfile_in(directory)
+        .map_err(fail)?;
+    temporary.write_all(bytes).map_err(fail)?;
+    #[cfg(unix)]
+    if readable == Readable::ByAll {
+        use std::os::unix::fs::PermissionsExt;
+        temporary
+            .as_file()
+            .set_permissions(std::fs::Permissions::from_mode(0o644))
+            .map_err(fail)?;
+    }
+    #[cfg(not(unix))]
+    let _ = readable;
+    temporary.as_file().sync_all().map_err(fail)?;
+    match if_exists {
+        IfExists::Refuse => temporary.persist_noclobber(path),
+        IfExists::Replace => temporary.persist(path),
+    }
+    .map_err(|error| fail(error.error))?;
+    sync_directory(directory).map_err(fail)
+}
+
+/// Appends one record to a log that only its owner may read, in a single write, and syncs it.
+///
+/// # Errors
+/// When the file cannot be opened or written.
+pub fn append(path: &Path, record: &[u8]) -> Result<(), FileError> {
+    let fail = |source| FileError::new("append to", path, source);
+    let mut options = OpenOptions::new();
+    options.append(true).create(true);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::OpenOptionsExt;
+        options.mode(0o600);
+    }
+    let mut file = options.open(path).map_err(fail)?;
+    file.write_all(record).map_err(fail)?;
+    file.sync_data().map_err(fail)
+}
+
+/// Creates a directory for its owner alone, with those above it where they are missing.
+///
+/// # Errors
+/// When it cannot be created, or something else has the name.
+pub fn create_private_directory(path: &Path) -> Result<(), FileError> {
+    let fail = |source| FileError::new("create the directory", path, source);
+    let mut builder = std::fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::DirBuilderExt;
+        builder.mode(0o700);
+    }
+    builder.create(path).map_err(fail)?;
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o700)).map_err(fail)?;
+    }
+    sync_directory(directory_of(path)).map_err(fail)
+}
+
+/// The names in a directory.
+///
+/// # Errors
+/// When the directory cannot be read.
+pub fn list(path: &Path) -> Result<Vec<String>, FileError> {
+    let fail = |source| FileError::new("list", path, source);
+    let mut names = Vec::new();
+    for entry in std::fs::read_dir(path).map_err(fail)? {
+        // A name that is not UTF-8 is none of ours.
+        if let Ok(name) = entry.map_err(fail)?.file_name().into_string() {
+            names.push(name);
+        }
+    }
+    names.sort_unstable();
+    Ok(names)
+}
+
+/// Removes a file and syncs its directory.
+///
+/// # Errors
+/// When it cannot be removed.
+pub fn remove(path: &Path) -> Result<(), FileError> {
+    let fail = |source| FileError::new("remove", path, source);
+    std::fs::remove_file(path).map_err(fail)?;
+    sync_directory(directory_of(path)).map_err(fail)
+}
+
+/// Whether something of that name exists. What cannot be looked at counts as there.
+#[must_use]
+pub fn exists(path: &Path) -> bool {
+    path.try_exists().unwrap_or(true)
+}
+
+/// The permission bits of a file that others than its owner have, or `None` where the system has no such bits.
+///
+/// # Errors
+/// When the file cannot be looked at.
+pub fn permissions(path: &Path) -> Result<Option<u32>, FileError> {
+    let metadata = std::fs::metadata(path).map_err(|source| FileError::new("look at", path, source))?;
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        Ok(Some(metadata.permissions().mode() & 0o777))
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = metadata;
+        Ok(None)
+    }
+}
+
+fn directory_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    }
+}
+
+#[cfg(unix)]
+fn sync_directory(path: &Path) -> io::Result<()> {
+    File::open(path)?.sync_all()
+}
+
+#[cfg(not(unix))]
+fn sync_directory(_: &Path) -> io::Result<()> {
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refused_overwrite_leaves_the_file_and_nothing_else() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("file");
+        write(&path, b"one", IfExists::Refuse, Readable::ByOwner).unwrap();
+        let error = write(&path, b"two", IfExists::Refuse, Readable::ByOwner).unwrap_err();
+        assert!(error.is_already_exists());
+        assert_eq!(*read(&path, 10).unwrap(), b"one");
+        assert_eq!(list(directory.path()).unwrap(), ["file"]);
+        write(&path, b"three", IfExists::Replace, Readable::ByOwner).unwrap();
+        assert_eq!(*read(&path, 10).unwrap(), b"three");
+        #[cfg(unix)]
+        assert_eq!(permissions(&path).unwrap(), Some(0o600));
+    }
+
+    #[test]
+    fn a_file_over_the_limit_is_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("file");
+        write(&path, &vec![b'x'; 40_000], IfExists::Refuse, Readable::ByOwner).unwrap();
+        assert_eq!(read(&path, 40_000).unwrap().len(), 40_000);
+        assert!(read(&path, 39_999).is_err());
+    }
+}

@@ -1,0 +1,356 @@
+//! A credential's file: versioned JSON with a public part and a sealed one, which repeats the public part in full.
+//! The two must agree, and only the sealed copy is believed.
+
+use std::fmt;
+
+use serde::de::{self, IgnoredAny, Visitor};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::Value;
+use zeroize::Zeroizing;
+
+use super::recipients::{self, RecipientError, RecipientText};
+use super::{VaultError, sealed};
+use crate::model::credential::{
+    ActiveGeneration, AnyCredential, Credential, Environment, PendingGeneration, PublicKeyText, PublicRecord, State,
+};
+use crate::model::ids::{CredentialId, CredentialName, IdentityId, TokenId};
+use crate::model::secret::PrivateKeyPem;
+use crate::model::token::AuthToken;
+
+const FORMAT: &str = "dfns-keys/credential";
+const VERSION: u64 = 1;
+
+#[derive(Serialize)]
+struct FileForm<'a> {
+    format: &'static str,
+    version: u64,
+    public: &'a PublicRecord,
+    sealed: String,
+}
+
+#[derive(Deserialize)]
+struct Header {
+    format: String,
+    version: u64,
+}
+
+/// For listings: the sealed part is skipped without being copied.
+#[derive(Deserialize)]
+struct PublicForm {
+    format: String,
+    version: u64,
+    public: PublicRecord,
+    #[serde(rename = "sealed")]
+    _sealed: IgnoredAny,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WholeForm {
+    #[serde(rename = "format")]
+    _format: IgnoredAny,
+    #[serde(rename = "version")]
+    _version: IgnoredAny,
+    public: Value,
+    sealed: String,
+}
+
+/// A secret inside the sealed plaintext, which is itself wiped. It exists between serde and our own types only.
+struct SealedText(Zeroizing<String>);
+
+impl Serialize for SealedText {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for SealedText {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct TextVisitor;
+        impl Visitor<'_> for TextVisitor {
+            type Value = SealedText;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a text")
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<SealedText, E> {
+                Ok(SealedText(Zeroizing::new(text.to_owned())))
+            }
+
+            fn visit_string<E: de::Error>(self, text: String) -> Result<SealedText, E> {
+                Ok(SealedText(Zeroizing::new(text)))
+            }
+        }
+        deserializer.deserialize_string(TextVisitor)
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PendingForm {
+    private_key: SealedText,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ActiveForm {
+    private_key: SealedText,
+    token: SealedText,
+    credential_id: CredentialId,
+    identity_id: Option<IdentityId>,
+    token_id: Option<TokenId>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SealedForm {
+    public: Value,
+    recipients: Vec<RecipientText>,
+    active: Option<ActiveForm>,
+    pending: Option<PendingForm>,
+}
+
+fn text(secret: &str) -> SealedText {
+    SealedText(Zeroizing::new(secret.to_owned()))
+}
+
+pub(super) fn seal_pending(
+    record: &PublicRecord,
+    credential: &Credential<PendingGeneration>,
+    recipients: &[RecipientText],
+) -> Result<Vec<u8>, VaultError> {
+    let PendingGeneration {
+        private_key,
+        public_key: _,
+    } = &credential.current;
+    let form = SealedForm {
+        public: public_value(record),
+        recipients: recipients.to_vec(),
+        active: None,
+        pending: Some(PendingForm {
+            private_key: text(private_key.expose_secret()),
+        }),
+    };
+    seal(record, &form)
+}
+
+pub(super) fn seal_active(
+    record: &PublicRecord,
+    credential: &Credential<ActiveGeneration>,
+    recipients: &[RecipientText],
+) -> Result<Vec<u8>, VaultError> {
+    let ActiveGeneration {
+        private_key,
+        public_key: _,
+        token,
+        credential_id,
+        identity_id,
+        token_id,
+    } = &credential.current;
+    let form = SealedForm {
+        public: public_value(record),
+        recipients: recipients.to_vec(),
+        active: Some(ActiveForm {
+            private_key: text(private_key.expose_secret()),
+            token: text(token.expose_secret()),
+            credential_id: credential_id.clone(),
+            identity_id: identity_id.clone(),
+            token_id: token_id.clone(),
+        }),
+        pending: None,
+    };
+    seal(record, &form)
+}
+
+fn public_value(record: &PublicRecord) -> Value {
+    serde_json::to_value(record).expect("a record of texts and numbers serialises")
+}
+
+fn seal(record: &PublicRecord, form: &SealedForm) -> Result<Vec<u8>, VaultError> {
+    // Far more than any credential takes, so that the text never moves and leaves a copy behind.
+    let mut plaintext = Zeroizing::new(Vec::with_capacity(256 * 1024));
+    serde_json::to_writer(&mut *plaintext, form).expect("a struct of texts serialises into memory");
+    let sealed =
+        sealed::seal(&plaintext, &recipients::to_age(&form.recipients)?).map_err(|error| RecipientError::Unusable {
+            reason: error.to_string(),
+        })?;
+    let file = FileForm {
+        format: FORMAT,
+        version: VERSION,
+        public: record,
+        sealed,
+    };
+    let mut bytes = serde_json::to_vec_pretty(&file).expect("a struct of texts serialises into memory");
+    bytes.push(b'\n');
+    Ok(bytes)
+}
+
+fn damaged(name: &CredentialName, reason: &str) -> VaultError {
+    VaultError::Damaged {
+        what: format!("the file of {name}"),
+        reason: reason.to_owned(),
+    }
+}
+
+fn tampered(name: &CredentialName, difference: impl Into<String>) -> VaultError {
+    VaultError::Tampered {
+        name: name.clone(),
+        difference: difference.into(),
+    }
+}
+
+fn check_header(name: &CredentialName, format: &str, version: u64) -> Result<(), VaultError> {
+    if format != FORMAT {
+        return Err(damaged(name, "it does not say that it is a credential of dfns-keys"));
+    }
+    match version {
+        VERSION => Ok(()),
+        0 => Err(damaged(name, "its format version is 0")),
+        found => Err(VaultError::Newer {
+            what: format!("the file of {name}"),
+            found,
+            known: VERSION,
+        }),
+    }
+}
+
+pub(super) fn read_public(name: &CredentialName, bytes: &[u8]) -> Result<PublicRecord, VaultError> {
+    let Ok(form) = serde_json::from_slice::<PublicForm>(bytes) else {
+        // What is wrong is found out on the slow path.
+        let header: Header = serde_json::from_slice(bytes)
+            .map_err(|_| damaged(name, "it is not JSON, or says neither format nor version"))?;
+        check_header(name, &header.format, header.version)?;
+        return Err(damaged(
+            name,
+            "a field of its public part is missing, unknown or of the wrong type",
+        ));
+    };
+    check_header(name, &form.format, form.version)?;
+    if form.public.name != *name {
+        return Err(tampered(
+            name,
+            format!("it is the file of {} under another name", form.public.name),
+        ));
+    }
+    Ok(form.public)
+}
+
+pub(super) fn open(
+    name: &CredentialName,
+    bytes: &[u8],
+    identities: &[Box<dyn age::Identity + Send + Sync>],
+) -> Result<(AnyCredential, Vec<RecipientText>), VaultError> {
+    read_public(name, bytes)?;
+    let file: WholeForm =
+        serde_json::from_slice(bytes).map_err(|_| damaged(name, "it has a field that does not belong there"))?;
+    let plaintext = sealed::open(file.sealed.as_bytes(), identities).map_err(|error| match error {
+        age::DecryptError::NoMatchingKeys => VaultError::NoMatchingIdentity { name: name.clone() },
+        other => damaged(name, &format!("its sealed part does not open ({other})")),
+    })?;
+    let sealed: SealedForm = serde_json::from_slice(&plaintext)
+        .map_err(|_| damaged(name, "its sealed part opens, but does not hold what it should"))?;
+    compare(name, &file.public, &sealed.public)?;
+    let record: PublicRecord = serde_json::from_value(sealed.public.clone())
+        .map_err(|_| damaged(name, "the record in its sealed part does not hold what it should"))?;
+    let credential = assemble(name, record, sealed.active, sealed.pending)?;
+    Ok((credential, sealed.recipients))
+}
+
+fn compare(name: &CredentialName, public: &Value, sealed: &Value) -> Result<(), VaultError> {
+    if public == sealed {
+        return Ok(());
+    }
+    let empty = serde_json::Map::new();
+    let (public, sealed) = (
+        public.as_object().unwrap_or(&empty),
+        sealed.as_object().unwrap_or(&empty),
+    );
+    let field = public
+        .keys()
+        .chain(sealed.keys())
+        .find(|key| public.get(*key) != sealed.get(*key));
+    Err(tampered(
+        name,
+        match field {
+            Some(field) => format!(
+                "its public part has another `{}` than the sealed one",
+                field.escape_debug()
+            ),
+            None => "its public part is not the sealed one".to_owned(),
+        },
+    ))
+}
+
+fn assemble(
+    name: &CredentialName,
+    record: PublicRecord,
+    active: Option<ActiveForm>,
+    pending: Option<PendingForm>,
+) -> Result<AnyCredential, VaultError> {
+    let PublicRecord {
+        name: sealed_name,
+        kind,
+        state,
+        api_url,
+        origin,
+        app_id,
+        org_id,
+        identity_id: _,
+        token_id: _,
+        credential_id: _,
+        fingerprint,
+        public_key,
+        created_at,
+        rotated_at,
+        token_expires_at: _,
+        generation,
+    } = record;
+    let shell = Credential {
+        name: sealed_name,
+        kind,
+        environment: Environment {
+            api_url,
+            origin,
+            application_id: app_id,
+            organisation_id: org_id,
+        },
+        created_at,
+        rotated_at,
+        generation,
+        current: (),
+    };
+    let public_key = PublicKeyText {
+        pem: public_key,
+        fingerprint,
+    };
+    match (state, active, pending) {
+        (State::Pending, None, Some(PendingForm { private_key })) => {
+            let generation = PendingGeneration {
+                private_key: PrivateKeyPem::new(private_key.0),
+                public_key,
+            };
+            Ok(AnyCredential::Pending(shell.with_generation(|()| generation)))
+        }
+        (State::Active, Some(form), None) => {
+            let ActiveForm {
+                private_key,
+                token,
+                credential_id,
+                identity_id,
+                token_id,
+            } = form;
+            let generation = ActiveGeneration {
+                private_key: PrivateKeyPem::new(private_key.0),
+                public_key,
+                token: AuthToken::parse_exactly(&token.0)
+                    .map_err(|error| damaged(name, &format!("in its sealed part, {error}")))?,
+                credential_id,
+                identity_id,
+                token_id,
+            };
+            Ok(AnyCredential::Active(shell.with_generation(|()| generation)))
+        }
+        _ => Err(damaged(name, "its sealed part does not hold what its state says")),
+    }
+}

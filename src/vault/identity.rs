@@ -1,0 +1,322 @@
+//! The identities that open a vault: its own in `identity.age`, sealed by a passphrase (scrypt), or files that the
+//! user names (age identities, passphrase-sealed ones, SSH private keys, plugins').
+
+use std::path::{Path, PathBuf};
+
+use age::{DecryptError, IdentityFile};
+use secrecy::ExposeSecret;
+use thiserror::Error;
+use zeroize::Zeroizing;
+
+use super::VaultError;
+use super::recipients::RecipientText;
+use super::sealed;
+use crate::model::secret::Passphrase;
+use crate::sys::files::{self, FileError, IfExists, Readable};
+
+const FILE: &str = "identity.age";
+const SIZE_LIMIT: u64 = 16 * 1024 * 1024;
+
+/// What a passphrase is asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PassphrasePurpose {
+    /// The vault's own identity.
+    Vault,
+    /// An identity file of the user's.
+    IdentityFile(PathBuf),
+}
+
+/// Whoever can be asked for passphrases and told about plugins. The library never asks a user itself.
+pub trait Keyholder {
+    /// The passphrase for `purpose`.
+    ///
+    /// # Errors
+    /// When there is none to be had, with the reason.
+    fn passphrase(&self, purpose: &PassphrasePurpose) -> Result<Passphrase, IdentityError>;
+
+    /// What the age crate shows and asks on behalf of a plugin or an SSH key.
+    fn callbacks(&self) -> Box<dyn PluginDialogue>;
+}
+
+/// The age crate's questions on behalf of a plugin or an encrypted SSH key.
+pub trait PluginDialogue: Send + Sync {
+    /// Shows a message, such as "touch your key".
+    fn show(&self, message: &str);
+    /// Asks for a secret, such as a PIN.
+    fn secret(&self, description: &str) -> Option<Passphrase>;
+    /// Asks for something that is no secret.
+    fn text(&self, description: &str) -> Option<String>;
+    /// Asks to confirm something.
+    fn confirm(&self, message: &str, yes: &str, no: Option<&str>) -> Option<bool>;
+}
+
+#[derive(Clone)]
+struct Dialogue(std::sync::Arc<dyn PluginDialogue>);
+
+impl age::Callbacks for Dialogue {
+    fn display_message(&self, message: &str) {
+        self.0.show(message);
+    }
+
+    fn confirm(&self, message: &str, yes_string: &str, no_string: Option<&str>) -> Option<bool> {
+        self.0.confirm(message, yes_string, no_string)
+    }
+
+    fn request_public_string(&self, description: &str) -> Option<String> {
+        self.0.text(description)
+    }
+
+    fn request_passphrase(&self, description: &str) -> Option<Passphrase> {
+        self.0.secret(description)
+    }
+}
+
+/// No identity could be had.
+#[derive(Debug, Error)]
+pub enum IdentityError {
+    /// The vault has none of its own, and none was named.
+    #[error("this vault has no identity of its own: it seals and never opens")]
+    SealOnly,
+    /// No passphrase, and nobody to ask.
+    #[error("no terminal to ask for the passphrase on")]
+    NobodyToAsk,
+    /// The user stopped at the prompt.
+    #[error("interrupted")]
+    Interrupted,
+    /// The terminal or the given source of the passphrase failed.
+    #[error("cannot read the passphrase from {origin}")]
+    PassphraseUnreadable {
+        /// Where it should have come from.
+        origin: String,
+        /// Why it failed.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The passphrase does not open it.
+    #[error("the passphrase does not open {what}")]
+    WrongPassphrase {
+        /// The vault or a file.
+        what: String,
+    },
+    /// A file is no identity.
+    #[error("{what} is damaged or no age identity: {reason}")]
+    Unusable {
+        /// The vault's identity or a file.
+        what: String,
+        /// In which way.
+        reason: String,
+    },
+    /// The file cannot be read.
+    #[error(transparent)]
+    File(#[from] FileError),
+}
+
+type AgeIdentity = Box<dyn age::Identity + Send + Sync>;
+
+pub(super) fn exists(directory: &Path) -> bool {
+    files::exists(&directory.join(FILE))
+}
+
+/// Makes the vault's identity and seals it.
+pub(super) fn create(directory: &Path, passphrase: &Passphrase) -> Result<RecipientText, VaultError> {
+    let identity = age::x25519::Identity::generate();
+    write(directory, &[&identity], passphrase)?;
+    Ok(recipient_of(&identity))
+}
+
+fn recipient_of(identity: &age::x25519::Identity) -> RecipientText {
+    identity
+        .to_public()
+        .to_string()
+        .parse()
+        .expect("an identity's own recipient parses")
+}
+
+fn write(directory: &Path, identities: &[&age::x25519::Identity], passphrase: &Passphrase) -> Result<(), VaultError> {
+    // Room for every line, so that the text never moves and leaves a copy behind.
+    let mut text = Zeroizing::new(String::with_capacity(256 * (identities.len() + 1)));
+    for identity in identities {
+        text.push_str("# public key: ");
+        text.push_str(&identity.to_public().to_string());
+        text.push('\n');
+        text.push_str(identity.to_string().expose_secret());
+        text.push('\n');
+    }
+    let sealed = sealed::seal_with_passphrase(text.as_bytes(), passphrase).map_err(|error| VaultError::Damaged {
+        what: FILE.to_owned(),
+        reason: error.to_string(),
+    })?;
+    files::write(
+        &directory.join(FILE),
+        sealed.as_bytes(),
+        IfExists::Replace,
+        Readable::ByOwner,
+    )?;
+    Ok(())
+}
+
+/// Opens the vault's own identity.
+pub(super) fn open_own(directory: &Path, keyholder: &dyn Keyholder) -> Result<Vec<AgeIdentity>, IdentityError> {
+    let text = own_text(directory, keyholder)?;
+    identities_of(&text, FILE, keyholder)
+}
+
+fn own_text(directory: &Path, keyholder: &dyn Keyholder) -> Result<Zeroizing<String>, IdentityError> {
+    let bytes = files::read(&directory.join(FILE), SIZE_LIMIT).map_err(|error| {
+        if error.is_not_found() {
+            IdentityError::SealOnly
+        } else {
+            error.into()
+        }
+    })?;
+    if !sealed::is_passphrase_sealed(&bytes) {
+        return Err(IdentityError::Unusable {
+            what: "the vault's identity.age".to_owned(),
+            reason: "it is not a file that age sealed with a passphrase".to_owned(),
+        });
+    }
+    let passphrase = keyholder.passphrase(&PassphrasePurpose::Vault)?;
+    open_sealed(&bytes, &passphrase, "the vault")
+}
+
+fn native_of(text: &str) -> Vec<age::x25519::Identity> {
+    text.lines().filter_map(|line| line.parse().ok()).collect()
+}
+
+fn open_sealed(bytes: &[u8], passphrase: &Passphrase, what: &str) -> Result<Zeroizing<String>, IdentityError> {
+    let plaintext = sealed::open_with_passphrase(bytes, passphrase).map_err(|error| passphrase_failure(error, what))?;
+    match std::str::from_utf8(&plaintext) {
+        Ok(text) => Ok(Zeroizing::new(text.to_owned())),
+        Err(_) => Err(IdentityError::Unusable {
+            what: what.to_owned(),
+            reason: "what it seals is not text".to_owned(),
+        }),
+    }
+}
+
+/// Why something sealed under a passphrase did not open.
+pub(super) fn passphrase_failure(error: DecryptError, what: &str) -> IdentityError {
+    let what = what.to_owned();
+    match error {
+        DecryptError::DecryptionFailed | DecryptError::KeyDecryptionFailed | DecryptError::NoMatchingKeys => {
+            IdentityError::WrongPassphrase { what }
+        }
+        DecryptError::ExcessiveWork { required, .. } => IdentityError::Unusable {
+            what,
+            reason: format!("its scrypt work factor is {required}, far more than age writes"),
+        },
+        other => IdentityError::Unusable {
+            what,
+            reason: other.to_string(),
+        },
+    }
+}
+
+/// Opens the identity files that the user named.
+pub(super) fn open_files(paths: &[PathBuf], keyholder: &dyn Keyholder) -> Result<Vec<AgeIdentity>, IdentityError> {
+    let mut identities = Vec::new();
+    for path in paths {
+        let bytes = files::read(path, SIZE_LIMIT)?;
+        let shown = path.display().to_string();
+        if sealed::is_passphrase_sealed(&bytes) {
+            let passphrase = keyholder.passphrase(&PassphrasePurpose::IdentityFile(path.clone()))?;
+            let text = open_sealed(&bytes, &passphrase, &shown)?;
+            identities.extend(identities_of(&text, &shown, keyholder)?);
+        } else if bytes.starts_with(b"-----BEGIN ") && bytes.windows(11).any(|part| part == b"PRIVATE KEY") {
+            identities.push(ssh_identity(&bytes, &shown, keyholder)?);
+        } else {
+            let text = std::str::from_utf8(&bytes).map_err(|_| IdentityError::Unusable {
+                what: shown.clone(),
+                reason: "it is not text".to_owned(),
+            })?;
+            identities.extend(identities_of(text, &shown, keyholder)?);
+        }
+    }
+    Ok(identities)
+}
+
+fn ssh_identity(bytes: &[u8], shown: &str, keyholder: &dyn Keyholder) -> Result<AgeIdentity, IdentityError> {
+    let unusable = |reason: &str| IdentityError::Unusable {
+        what: shown.to_owned(),
+        reason: reason.to_owned(),
+    };
+    let identity = age::ssh::Identity::from_buffer(bytes, Some(shown.to_owned()))
+        .map_err(|_| unusable("it is no SSH private key"))?;
+    match &identity {
+        age::ssh::Identity::Unencrypted(_) => Ok(Box::new(identity)),
+        age::ssh::Identity::Encrypted(_) => {
+            let dialogue = Dialogue(keyholder.callbacks().into());
+            Ok(Box::new(identity.with_callbacks(dialogue)))
+        }
+        age::ssh::Identity::Unsupported(_) => Err(unusable("SSH keys of its type cannot open age files")),
+    }
+}
+
+fn identities_of(text: &str, shown: &str, keyholder: &dyn Keyholder) -> Result<Vec<AgeIdentity>, IdentityError> {
+    let unusable = |reason: String| IdentityError::Unusable {
+        what: shown.to_owned(),
+        reason,
+    };
+    let identities = IdentityFile::from_buffer(text.as_bytes())
+        .map_err(|error| unusable(error.to_string()))?
+        .with_callbacks(Dialogue(keyholder.callbacks().into()))
+        .into_identities()
+        .map_err(|error| unusable(error.to_string()))?;
+    if identities.is_empty() {
+        return Err(unusable("there is no identity in it".to_owned()));
+    }
+    Ok(identities)
+}
+
+/// A new identity on its way in, perhaps with the old ones still beside it.
+pub(super) struct Replacement {
+    new: age::x25519::Identity,
+    recipient: RecipientText,
+    replaced: Vec<RecipientText>,
+}
+
+impl Replacement {
+    /// Writes the new identity and the old ones together under the new passphrase.
+    pub(super) fn beside_old(
+        directory: &Path,
+        passphrase: &Passphrase,
+        keyholder: &dyn Keyholder,
+    ) -> Result<Self, VaultError> {
+        let old = native_of(&own_text(directory, keyholder)?);
+        Self::begin(directory, passphrase, &old)
+    }
+
+    /// Writes the new identity alone.
+    pub(super) fn alone(directory: &Path, passphrase: &Passphrase) -> Result<Self, VaultError> {
+        Self::begin(directory, passphrase, &[])
+    }
+
+    fn begin(directory: &Path, passphrase: &Passphrase, old: &[age::x25519::Identity]) -> Result<Self, VaultError> {
+        let new = age::x25519::Identity::generate();
+        let all: Vec<_> = std::iter::once(&new).chain(old).collect();
+        write(directory, &all, passphrase)?;
+        Ok(Self {
+            recipient: recipient_of(&new),
+            replaced: old.iter().map(recipient_of).collect(),
+            new,
+        })
+    }
+
+    /// The recipient that stands for the new identity.
+    pub(super) fn recipient(&self) -> &RecipientText {
+        &self.recipient
+    }
+
+    /// The recipients that stand for the old ones.
+    pub(super) fn replaced(&self) -> &[RecipientText] {
+        &self.replaced
+    }
+
+    /// Drops the old identities.
+    pub(super) fn finish(self, directory: &Path, passphrase: &Passphrase) -> Result<(), VaultError> {
+        if self.replaced.is_empty() {
+            return Ok(());
+        }
+        write(directory, &[&self.new], passphrase)
+    }
+}

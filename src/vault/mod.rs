@@ -1,0 +1,466 @@
+//! The vault: credentials at rest, each a file whose secret part is sealed with age.
+//!
+//! Sealing needs the vault's recipients only; opening needs an identity, which [`Vault::unlock`] gets hold of once for
+//! any number of credentials. Nothing here prints or prompts: whoever calls brings a [`Keyholder`].
+
+pub mod age_file;
+mod document;
+mod identity;
+pub mod log;
+mod recipients;
+mod sealed;
+mod settings;
+pub mod store;
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use thiserror::Error;
+
+use crate::model::credential::{ActiveGeneration, AnyCredential, Credential, PendingGeneration, PublicRecord};
+use crate::model::ids::CredentialName;
+use crate::model::secret::Passphrase;
+use crate::sys::clock::Clock;
+use crate::sys::files::{self, FileError};
+use crate::sys::lock::{self, Lock, LockError};
+
+pub use identity::{IdentityError, Keyholder, PassphrasePurpose, PluginDialogue};
+pub use recipients::{RecipientError, RecipientText};
+pub use store::{Expected, LocalDirectory, Store, StoreError, Version};
+
+/// Something is wrong with the vault or a file in it.
+#[derive(Debug, Error)]
+pub enum VaultError {
+    /// There is no vault at this place.
+    #[error("there is no vault at {}", .0.display())]
+    Missing(PathBuf),
+    /// There is one already.
+    #[error("there is a vault at {} already", .0.display())]
+    Exists(PathBuf),
+    /// `vault.json` or a credential was written by a newer dfns-keys.
+    #[error("{what} has format version {found}; this dfns-keys knows versions up to {known}")]
+    Newer {
+        /// Which file.
+        what: String,
+        /// Its version.
+        found: u64,
+        /// The newest we know.
+        known: u64,
+    },
+    /// A file's contents are not what they should be.
+    #[error("{what} is damaged: {reason}")]
+    Damaged {
+        /// Which file.
+        what: String,
+        /// In which way.
+        reason: String,
+    },
+    /// The public part of a credential was changed without the sealed one.
+    #[error("the file of {name} was tampered with: {difference}")]
+    Tampered {
+        /// The credential.
+        name: CredentialName,
+        /// What differs.
+        difference: String,
+    },
+    /// `recipients.txt` names somebody a credential was never sealed to.
+    #[error("recipients.txt has a recipient that {name} is not sealed to: {recipient}")]
+    UnexpectedRecipient {
+        /// The credential.
+        name: CredentialName,
+        /// The recipient.
+        recipient: RecipientText,
+    },
+    /// There is no credential of this name.
+    #[error("there is no credential named {0}")]
+    NoSuchCredential(CredentialName),
+    /// There is one already.
+    #[error("there is a credential named {0} already")]
+    CredentialExists(CredentialName),
+    /// Somebody else wrote the credential in between.
+    #[error("the credential {0} was changed by another process in the meantime")]
+    Changed(CredentialName),
+    /// Another process works on the credential or the vault.
+    #[error("{what} is {error}")]
+    Locked {
+        /// The vault or the credential.
+        what: String,
+        /// Who has it.
+        error: LockError,
+    },
+    /// A lock file cannot be used.
+    #[error(transparent)]
+    Lock(LockError),
+    /// Unlocking failed.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+    /// A recipient cannot be used.
+    #[error(transparent)]
+    Recipient(#[from] RecipientError),
+    /// No identity at hand opens this credential.
+    #[error("none of the identities at hand opens {name}")]
+    NoMatchingIdentity {
+        /// The credential.
+        name: CredentialName,
+    },
+    /// The disk.
+    #[error(transparent)]
+    File(#[from] FileError),
+}
+
+/// A credential read from the vault, with the version it had.
+pub struct Opened {
+    /// The credential, as its sealed part has it.
+    pub credential: AnyCredential,
+    /// For the compare-and-swap when it is put back.
+    pub version: Version,
+}
+
+/// One entry of a listing: a record, or the reason why a file could not be read.
+pub struct Listed {
+    /// The credential's name, from its file's name.
+    pub name: CredentialName,
+    /// Its public record.
+    pub record: Result<PublicRecord, VaultError>,
+}
+
+/// A vault on disk.
+pub struct Vault {
+    directory: PathBuf,
+    store: Box<dyn Store>,
+    clock: Box<dyn Clock>,
+    /// How long to wait for another process's lock.
+    wait: Duration,
+}
+
+/// How a new vault is to be opened later on.
+pub enum Opening<'a> {
+    /// By the vault's own identity, sealed under this passphrase.
+    Passphrase(&'a Passphrase),
+    /// Not here: it can seal, and never open.
+    SealOnly,
+}
+
+impl Vault {
+    /// Creates a vault.
+    ///
+    /// # Errors
+    /// When there is one already, a recipient is invalid, or the disk refuses.
+    pub fn create(
+        directory: &Path,
+        opening: &Opening<'_>,
+        recipients: &[RecipientText],
+        clock: Box<dyn Clock>,
+    ) -> Result<Self, VaultError> {
+        if files::exists(&directory.join(settings::FILE)) {
+            return Err(VaultError::Exists(directory.to_owned()));
+        }
+        let mut recipients = recipients.to_vec();
+        recipients::check(&recipients)?;
+        files::create_private_directory(directory)?;
+        files::create_private_directory(&directory.join(store::CREDENTIALS))?;
+        if let Opening::Passphrase(passphrase) = opening {
+            let own = identity::create(directory, passphrase)?;
+            recipients.insert(0, own);
+        }
+        recipients::write(directory, &recipients)?;
+        // Last: a vault without this file does not exist, so a kill in between leaves nothing half-made.
+        settings::write(directory, clock.now())?;
+        Ok(Self::at(directory, clock, Duration::ZERO))
+    }
+
+    /// Opens the vault's directory; no credential is unlocked by this.
+    ///
+    /// # Errors
+    /// When there is no vault, or a newer dfns-keys made it.
+    pub fn open(directory: &Path, clock: Box<dyn Clock>, wait: Duration) -> Result<Self, VaultError> {
+        settings::check(directory)?;
+        Ok(Self::at(directory, clock, wait))
+    }
+
+    fn at(directory: &Path, clock: Box<dyn Clock>, wait: Duration) -> Self {
+        Self {
+            directory: directory.to_owned(),
+            store: Box::new(LocalDirectory::new(directory)),
+            clock,
+            wait,
+        }
+    }
+
+    /// Where the vault is.
+    #[must_use]
+    pub fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    /// The clock that stamps what is written.
+    #[must_use]
+    pub fn clock(&self) -> &dyn Clock {
+        &*self.clock
+    }
+
+    /// Whether the vault has an identity of its own; without one it seals and never opens.
+    #[must_use]
+    pub fn has_identity(&self) -> bool {
+        identity::exists(&self.directory)
+    }
+
+    /// Those to whom credentials are sealed.
+    ///
+    /// # Errors
+    /// When `recipients.txt` cannot be read.
+    pub fn recipients(&self) -> Result<Vec<RecipientText>, VaultError> {
+        recipients::read(&self.directory)
+    }
+
+    /// The names of all credentials, sorted.
+    ///
+    /// # Errors
+    /// When the directory cannot be read.
+    pub fn names(&self) -> Result<Vec<CredentialName>, VaultError> {
+        self.store.list().map_err(StoreError::without_name)
+    }
+
+    /// The public records of all credentials, sorted by name. A damaged file does not hide the others.
+    ///
+    /// # Errors
+    /// When the directory cannot be read.
+    pub fn list(&self) -> Result<Vec<Listed>, VaultError> {
+        Ok(self
+            .names()?
+            .into_iter()
+            .map(|name| Listed {
+                record: self.record(&name),
+                name,
+            })
+            .collect())
+    }
+
+    /// The public record of one credential. It is for display: nobody has vouched for it until it was unsealed.
+    ///
+    /// # Errors
+    /// When there is no such credential, or its file is damaged.
+    pub fn record(&self, name: &CredentialName) -> Result<PublicRecord, VaultError> {
+        let (bytes, _) = self.store.get(name).map_err(|error| error.about(name))?;
+        document::read_public(name, &bytes)
+    }
+
+    /// Keeps other processes away from a credential while this one works on it.
+    ///
+    /// # Errors
+    /// When another process has it.
+    pub fn lock(&self, name: &CredentialName, purpose: &str) -> Result<Lock, VaultError> {
+        let path = self.directory.join(store::CREDENTIALS).join(format!(".{name}.lock"));
+        lock::acquire(&path, purpose, self.wait).map_err(|error| match error {
+            LockError::Held { .. } => VaultError::Locked {
+                what: name.to_string(),
+                error,
+            },
+            LockError::Io { .. } => VaultError::Lock(error),
+        })
+    }
+
+    fn lock_whole(&self, purpose: &str) -> Result<Lock, VaultError> {
+        lock::acquire(&self.directory.join(".lock"), purpose, self.wait).map_err(|error| match error {
+            LockError::Held { .. } => VaultError::Locked {
+                what: "the vault".to_owned(),
+                error,
+            },
+            LockError::Io { .. } => VaultError::Lock(error),
+        })
+    }
+
+    /// Gets hold of the identities that open credentials: those in `files`, or else the vault's own.
+    ///
+    /// # Errors
+    /// When there is none, a file is no identity, or the passphrase is wrong.
+    pub fn unlock(&self, files: &[PathBuf], keyholder: &dyn Keyholder) -> Result<Unlocked<'_>, VaultError> {
+        let identities = if files.is_empty() {
+            identity::open_own(&self.directory, keyholder)?
+        } else {
+            identity::open_files(files, keyholder)?
+        };
+        Ok(Unlocked {
+            vault: self,
+            identities,
+            by_own_identity: files.is_empty(),
+        })
+    }
+
+    /// Seals a credential that has a key and no token yet.
+    ///
+    /// # Errors
+    /// When the version is not the expected one, or the disk refuses.
+    pub fn put_pending(
+        &self,
+        credential: &Credential<PendingGeneration>,
+        expected: &Expected,
+    ) -> Result<Version, VaultError> {
+        let record = PublicRecord::from(credential);
+        let recipients = self.recipients()?;
+        let bytes = document::seal_pending(&record, credential, &recipients)?;
+        self.put(&credential.name, &bytes, expected)
+    }
+
+    /// Seals a proven credential.
+    ///
+    /// # Errors
+    /// When the version is not the expected one, or the disk refuses.
+    pub fn put_active(
+        &self,
+        credential: &Credential<ActiveGeneration>,
+        expected: &Expected,
+    ) -> Result<Version, VaultError> {
+        let record = PublicRecord::from(credential);
+        let recipients = self.recipients()?;
+        let bytes = document::seal_active(&record, credential, &recipients)?;
+        self.put(&credential.name, &bytes, expected)
+    }
+
+    fn put(&self, name: &CredentialName, bytes: &[u8], expected: &Expected) -> Result<Version, VaultError> {
+        self.store.put(name, bytes, expected).map_err(|error| error.about(name))
+    }
+
+    /// Removes a credential's file. What Dfns knows of it is untouched.
+    ///
+    /// # Errors
+    /// When there is none, or the disk refuses.
+    pub fn delete(&self, name: &CredentialName) -> Result<(), VaultError> {
+        self.store.delete(name).map_err(|error| error.about(name))
+    }
+
+    /// Appends to the audit log.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn record_event(&self, event: &log::Event) -> Result<(), VaultError> {
+        log::append(&self.directory, self.clock.now(), event)
+    }
+
+    /// The audit log, oldest first, of one credential or of all.
+    ///
+    /// # Errors
+    /// When it cannot be read, or a line of it is no record.
+    pub fn events(&self, name: Option<&CredentialName>) -> Result<Vec<log::Record>, VaultError> {
+        log::read(&self.directory, name)
+    }
+}
+
+/// A vault together with the identities that open it.
+pub struct Unlocked<'v> {
+    vault: &'v Vault,
+    identities: Vec<Box<dyn age::Identity + Send + Sync>>,
+    by_own_identity: bool,
+}
+
+impl Unlocked<'_> {
+    /// The vault itself.
+    #[must_use]
+    pub fn vault(&self) -> &Vault {
+        self.vault
+    }
+
+    /// Opens a credential and checks that its public part agrees with the sealed one.
+    ///
+    /// # Errors
+    /// When there is none, no identity opens it, or it was tampered with.
+    pub fn get(&self, name: &CredentialName) -> Result<Opened, VaultError> {
+        let (opened, sealed_to) = self.read(name)?;
+        // Whoever can write to the vault could add a recipient and wait for the next sealing.
+        let unexpected = self
+            .vault
+            .recipients()?
+            .into_iter()
+            .find(|recipient| !sealed_to.contains(recipient));
+        match unexpected {
+            None => Ok(opened),
+            Some(recipient) => Err(VaultError::UnexpectedRecipient {
+                name: name.clone(),
+                recipient,
+            }),
+        }
+    }
+
+    fn read(&self, name: &CredentialName) -> Result<(Opened, Vec<RecipientText>), VaultError> {
+        let (bytes, version) = self.vault.store.get(name).map_err(|error| error.about(name))?;
+        let (credential, recipients) = document::open(name, &bytes, &self.identities)?;
+        Ok((Opened { credential, version }, recipients))
+    }
+
+    /// Adds a recipient and seals every credential again, so that it can open them all.
+    ///
+    /// # Errors
+    /// When a credential cannot be opened; those done before stay done, and a second run does the rest.
+    pub fn add_recipient(&self, recipient: &RecipientText) -> Result<usize, VaultError> {
+        let _lock = self.vault.lock_whole("recipients add")?;
+        let mut recipients = self.vault.recipients()?;
+        if !recipients.contains(recipient) {
+            recipients.push(recipient.clone());
+        }
+        recipients::check(&recipients)?;
+        self.seal_all_to(&recipients)
+    }
+
+    /// Removes a recipient and seals every credential again without it. It may have kept what it once opened: keys it
+    /// could read should be rotated.
+    ///
+    /// # Errors
+    /// When it is not among the recipients or is the last one, or a credential cannot be opened.
+    pub fn remove_recipient(&self, recipient: &RecipientText) -> Result<usize, VaultError> {
+        let _lock = self.vault.lock_whole("recipients remove")?;
+        let mut recipients = self.vault.recipients()?;
+        let before = recipients.len();
+        recipients.retain(|known| known != recipient);
+        if recipients.len() == before {
+            return Err(RecipientError::NotListed(recipient.clone()).into());
+        }
+        recipients::check(&recipients)?;
+        self.seal_all_to(&recipients)
+    }
+
+    /// Makes a new identity of the vault's own under a new passphrase, and seals every credential again: to the new
+    /// identity, to the other recipients, and no longer to the old identity.
+    ///
+    /// # Errors
+    /// When a credential cannot be opened or the disk refuses; a second run then finishes the work.
+    pub fn rekey(&self, passphrase: &Passphrase, keyholder: &dyn Keyholder) -> Result<usize, VaultError> {
+        let _lock = self.vault.lock_whole("rekey")?;
+        let directory = &self.vault.directory;
+        // At first old and new together, under the new passphrase: whenever the work is cut short, one of them opens
+        // each credential. (Somebody who came in by another identity may not know the old passphrase at all.)
+        let replacement = if self.by_own_identity {
+            identity::Replacement::beside_old(directory, passphrase, keyholder)?
+        } else {
+            identity::Replacement::alone(directory, passphrase)?
+        };
+        let mut recipients = self.vault.recipients()?;
+        recipients.retain(|recipient| !replacement.replaced().contains(recipient));
+        recipients.insert(0, replacement.recipient().clone());
+        let count = self.seal_all_to(&recipients)?;
+        replacement.finish(directory, passphrase)?;
+        Ok(count)
+    }
+
+    fn seal_all_to(&self, recipients: &[RecipientText]) -> Result<usize, VaultError> {
+        let names = self.vault.names()?;
+        let locks = names
+            .iter()
+            .map(|name| self.vault.lock(name, "sealing again"))
+            .collect::<Result<Vec<_>, _>>()?;
+        // All must open before the first is written: a damaged file is found while nothing has changed.
+        for name in &names {
+            self.read(name)?;
+        }
+        recipients::write(&self.vault.directory, recipients)?;
+        for name in &names {
+            let (opened, _) = self.read(name)?;
+            let expected = Expected::Version(opened.version);
+            match &opened.credential {
+                AnyCredential::Pending(pending) => self.vault.put_pending(pending, &expected)?,
+                AnyCredential::Active(active) => self.vault.put_active(active, &expected)?,
+            };
+        }
+        drop(locks);
+        Ok(names.len())
+    }
+}

@@ -1,0 +1,219 @@
+//! `recipients.txt`: to whom credentials are sealed. One age recipient a line, `#` comments, as everywhere in the age
+//! ecosystem.
+
+use std::fmt;
+use std::path::Path;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use super::VaultError;
+use crate::sys::files::{self, IfExists, Readable};
+
+const FILE: &str = "recipients.txt";
+
+/// A recipient cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum RecipientError {
+    /// It is none of the kinds we know.
+    #[error("`{given}` is not an age recipient")]
+    Invalid {
+        /// What was given, shortened and escaped.
+        given: String,
+    },
+    /// It is an age identity, which is secret. Not repeated.
+    #[error("that is an age identity, which is secret, not a recipient")]
+    IsIdentity,
+    /// An SSH key of a type age cannot encrypt to.
+    #[error("SSH keys of type {kind} cannot be recipients; ssh-ed25519 and ssh-rsa can")]
+    UnsupportedSsh {
+        /// The type.
+        kind: String,
+    },
+    /// There would be nobody left.
+    #[error("a vault needs at least one recipient")]
+    None,
+    /// It is not in `recipients.txt`.
+    #[error("{0} is not among the recipients")]
+    NotListed(RecipientText),
+    /// The age crate or a plugin refuses to encrypt to these.
+    #[error("cannot encrypt to these recipients: {reason}")]
+    Unusable {
+        /// In the crate's words.
+        reason: String,
+    },
+}
+
+/// An age recipient as it is written: X25519, a plugin's, a tagged one, or an SSH public key.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct RecipientText(String);
+
+impl RecipientText {
+    /// The recipient's text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for RecipientText {
+    type Err = RecipientError;
+
+    fn from_str(text: &str) -> Result<Self, RecipientError> {
+        let text = text.trim();
+        if text.to_ascii_uppercase().starts_with("AGE-SECRET-KEY-")
+            || text.to_ascii_uppercase().starts_with("AGE-PLUGIN-")
+            || text.contains("PRIVATE KEY")
+        {
+            return Err(RecipientError::IsIdentity);
+        }
+        // A comment behind an SSH key is no part of it: it would make the same key look like two.
+        let text = if text.starts_with("ssh-") {
+            text.split_whitespace().take(2).collect::<Vec<_>>().join(" ")
+        } else {
+            text.to_owned()
+        };
+        parse(&text)?;
+        Ok(Self(text))
+    }
+}
+
+impl TryFrom<String> for RecipientText {
+    type Error = RecipientError;
+
+    fn try_from(text: String) -> Result<Self, RecipientError> {
+        text.parse()
+    }
+}
+
+impl From<RecipientText> for String {
+    fn from(recipient: RecipientText) -> Self {
+        recipient.0
+    }
+}
+
+impl fmt::Display for RecipientText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+type AgeRecipient = Box<dyn age::Recipient + Send>;
+
+fn parse(text: &str) -> Result<AgeRecipient, RecipientError> {
+    if let Ok(recipient) = text.parse::<age::x25519::Recipient>() {
+        return Ok(Box::new(recipient));
+    }
+    if let Ok(recipient) = text.parse::<age::tag::Recipient>() {
+        return Ok(Box::new(recipient));
+    }
+    if let Ok(recipient) = text.parse::<age::tagpq::Recipient>() {
+        return Ok(Box::new(recipient));
+    }
+    match text.parse::<age::ssh::Recipient>() {
+        Ok(recipient) => return Ok(Box::new(recipient)),
+        Err(age::ssh::ParseRecipientKeyError::Unsupported(kind)) => {
+            return Err(RecipientError::UnsupportedSsh { kind });
+        }
+        Err(_) => {}
+    }
+    if let Ok(recipient) = text.parse::<age::plugin::Recipient>() {
+        // Whether the plugin is installed shows when something is sealed.
+        let name = recipient.plugin().to_owned();
+        return age::plugin::RecipientPluginV1::new(&name, &[recipient], &[], age::NoCallbacks)
+            .map(|plugin| Box::new(plugin) as AgeRecipient)
+            .map_err(|error| RecipientError::Unusable {
+                reason: error.to_string(),
+            });
+    }
+    Err(RecipientError::Invalid {
+        given: text.chars().take(24).collect::<String>().escape_debug().to_string(),
+    })
+}
+
+/// What the age crate encrypts to.
+pub(super) fn to_age(recipients: &[RecipientText]) -> Result<Vec<AgeRecipient>, RecipientError> {
+    recipients.iter().map(|recipient| parse(recipient.as_str())).collect()
+}
+
+/// Whether something can be sealed to these, all together.
+pub(super) fn check(recipients: &[RecipientText]) -> Result<(), RecipientError> {
+    if recipients.is_empty() {
+        return Ok(());
+    }
+    super::sealed::seal(b"", &to_age(recipients)?)
+        .map(drop)
+        .map_err(|error| RecipientError::Unusable {
+            reason: error.to_string(),
+        })
+}
+
+pub(super) fn read(directory: &Path) -> Result<Vec<RecipientText>, VaultError> {
+    let damaged = |reason: String| VaultError::Damaged {
+        what: FILE.to_owned(),
+        reason,
+    };
+    let bytes = files::read(&directory.join(FILE), 1024 * 1024)?;
+    let text = std::str::from_utf8(&bytes).map_err(|_| damaged("it is not text".to_owned()))?;
+    let mut recipients = Vec::new();
+    for (index, line) in text.lines().enumerate() {
+        let line = line.trim();
+        if line.is_empty() || line.starts_with('#') {
+            continue;
+        }
+        let recipient = line
+            .parse()
+            .map_err(|error: RecipientError| damaged(format!("line {}: {error}", index + 1)))?;
+        recipients.push(recipient);
+    }
+    if recipients.is_empty() {
+        return Err(RecipientError::None.into());
+    }
+    Ok(recipients)
+}
+
+pub(super) fn write(directory: &Path, recipients: &[RecipientText]) -> Result<(), VaultError> {
+    if recipients.is_empty() {
+        return Err(RecipientError::None.into());
+    }
+    let mut text = String::from("# Who can open this vault: one age recipient a line.\n");
+    for recipient in recipients {
+        text.push_str(recipient.as_str());
+        text.push('\n');
+    }
+    files::write(
+        &directory.join(FILE),
+        text.as_bytes(),
+        IfExists::Replace,
+        Readable::ByOwner,
+    )?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_identity_given_as_recipient_is_not_repeated() {
+        use secrecy::ExposeSecret;
+        let identity = age::x25519::Identity::generate();
+        let secret = identity.to_string();
+        for text in [secret.expose_secret().to_owned(), secret.expose_secret().to_lowercase()] {
+            let error = text.parse::<RecipientText>().unwrap_err();
+            assert_eq!(error, RecipientError::IsIdentity);
+            assert!(!error.to_string().contains(&text[16..]));
+        }
+        let recipient = identity.to_public().to_string();
+        assert_eq!(recipient.parse::<RecipientText>().unwrap().as_str(), recipient);
+    }
+
+    #[test]
+    fn an_ssh_key_loses_its_comment() {
+        let key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIHsKLqeplhpW+uObz5dvMgjz1OxfM/XXUB+VHtZ6isGN";
+        let recipient: RecipientText = format!("{key} alice@example.com").parse().unwrap();
+        assert_eq!(recipient.as_str(), key);
+    }
+}

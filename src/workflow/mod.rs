@@ -1,0 +1,6 @@
+//! The jobs that users come for, each built of `api`, `keys` and `vault`. No printing, no prompting.
+
+pub mod onboard;
+pub mod refusal;
+pub mod remove;
+pub mod verify;

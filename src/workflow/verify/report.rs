@@ -1,0 +1,279 @@
+//! The report: for each subject every check, with a status, one sentence, and a hint.
+
+use std::time::Duration;
+
+use serde::{Serialize, Serializer};
+
+/// What is checked. The identifiers are part of the contract with scripts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum CheckId {
+    /// The file can be read, and by its owner alone.
+    SourceReadable,
+    /// Every variable is there and not empty.
+    SourceComplete,
+    /// The private key is one.
+    KeyParses,
+    /// It is on prime256v1.
+    KeyCurve,
+    /// It belongs to the public key kept beside it.
+    KeyMatchesPublic,
+    /// The token has the shape of one.
+    TokenShape,
+    /// The token has not ended, nor is about to.
+    TokenExpiry,
+    /// It belongs to the organisation expected.
+    TokenOrganisation,
+    /// The origin is one.
+    OriginShape,
+    /// The API's address is one.
+    ApiUrl,
+    /// Dfns answers there.
+    ApiReachable,
+    /// Our clock and theirs agree.
+    ClockSkew,
+    /// Dfns accepts the token.
+    TokenAccepted,
+    /// A key is registered for it, the one named if one is named.
+    CredentialRegistered,
+    /// Dfns accepts a signature by this key.
+    SignatureAccepted,
+    /// The public key registered is this one's.
+    PublicKeyRegistered,
+    /// The permissions expected are granted.
+    PermissionsGranted,
+}
+
+impl CheckId {
+    /// All checks, in the order of a report.
+    pub const ALL: [Self; 17] = [
+        Self::SourceReadable,
+        Self::SourceComplete,
+        Self::KeyParses,
+        Self::KeyCurve,
+        Self::KeyMatchesPublic,
+        Self::TokenShape,
+        Self::TokenExpiry,
+        Self::TokenOrganisation,
+        Self::OriginShape,
+        Self::ApiUrl,
+        Self::ApiReachable,
+        Self::ClockSkew,
+        Self::TokenAccepted,
+        Self::CredentialRegistered,
+        Self::SignatureAccepted,
+        Self::PublicKeyRegistered,
+        Self::PermissionsGranted,
+    ];
+
+    /// The identifier in reports and documents.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::SourceReadable => "source.readable",
+            Self::SourceComplete => "source.complete",
+            Self::KeyParses => "key.parses",
+            Self::KeyCurve => "key.curve",
+            Self::KeyMatchesPublic => "key.matches_public",
+            Self::TokenShape => "token.shape",
+            Self::TokenExpiry => "token.expiry",
+            Self::TokenOrganisation => "token.organisation",
+            Self::OriginShape => "origin.shape",
+            Self::ApiUrl => "api.url",
+            Self::ApiReachable => "api.reachable",
+            Self::ClockSkew => "clock.skew",
+            Self::TokenAccepted => "token.accepted",
+            Self::CredentialRegistered => "credential.registered",
+            Self::SignatureAccepted => "signature.accepted",
+            Self::PublicKeyRegistered => "public_key.registered",
+            Self::PermissionsGranted => "permissions.granted",
+        }
+    }
+}
+
+impl Serialize for CheckId {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
+/// How a check ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Status {
+    /// As it should be.
+    Pass,
+    /// It works, but somebody should look at it.
+    Warn,
+    /// It does not work.
+    Fail,
+    /// There was no ground to stand on, or nothing to check.
+    Skip,
+}
+
+/// Whom a failure is blamed on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Blame {
+    /// The environment that is verified.
+    Environment,
+    /// Dfns or the way to it: trying again later may help.
+    Network,
+}
+
+/// One check of one subject.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Check {
+    /// Which.
+    pub id: CheckId,
+    /// How it ended.
+    pub status: Status,
+    /// One sentence.
+    pub message: String,
+    /// What to do about it.
+    pub hint: Option<String>,
+    /// How long it took, in milliseconds. What follows from another check's answer took none.
+    pub ms: u64,
+    /// Who is to blame for a failure.
+    #[serde(skip)]
+    pub blame: Blame,
+}
+
+impl Check {
+    fn new(id: CheckId, status: Status, message: impl Into<String>) -> Self {
+        Self {
+            id,
+            status,
+            message: message.into(),
+            hint: None,
+            ms: 0,
+            blame: Blame::Environment,
+        }
+    }
+
+    /// As it should be.
+    pub fn pass(id: CheckId, message: impl Into<String>) -> Self {
+        Self::new(id, Status::Pass, message)
+    }
+
+    /// Somebody should look at it.
+    pub fn warn(id: CheckId, message: impl Into<String>) -> Self {
+        Self::new(id, Status::Warn, message)
+    }
+
+    /// It does not work.
+    pub fn fail(id: CheckId, message: impl Into<String>) -> Self {
+        Self::new(id, Status::Fail, message)
+    }
+
+    /// Nothing to check, or no ground to check it on.
+    pub fn skip(id: CheckId, message: impl Into<String>) -> Self {
+        Self::new(id, Status::Skip, message)
+    }
+
+    /// With what to do about it.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// With how long it took.
+    #[must_use]
+    pub fn took(mut self, elapsed: Duration) -> Self {
+        self.ms = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX);
+        self
+    }
+
+    /// With Dfns or the network to blame.
+    #[must_use]
+    pub fn blame_network(mut self) -> Self {
+        self.blame = Blame::Network;
+        self
+    }
+}
+
+/// All checks of one subject.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct SubjectReport {
+    /// What was verified: a credential's name or a file's.
+    pub subject: String,
+    /// Whether no check failed.
+    pub ok: bool,
+    /// The checks, in their fixed order.
+    pub checks: Vec<Check>,
+}
+
+impl SubjectReport {
+    pub(super) fn new(subject: String) -> Self {
+        Self {
+            subject,
+            ok: true,
+            checks: Vec::new(),
+        }
+    }
+
+    pub(super) fn push(&mut self, check: Check) {
+        self.ok &= check.status != Status::Fail;
+        self.checks.push(check);
+    }
+
+    /// The check of this identifier.
+    #[must_use]
+    pub fn check(&self, id: CheckId) -> Option<&Check> {
+        self.checks.iter().find(|check| check.id == id)
+    }
+}
+
+/// What the exit code says of a report.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// No check failed.
+    Safe,
+    /// Something about an environment is wrong.
+    Refused,
+    /// Nothing is known to be wrong, but Dfns could not be asked.
+    Unreachable,
+}
+
+/// The reports of all subjects.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Report {
+    /// One a subject.
+    pub subjects: Vec<SubjectReport>,
+}
+
+impl Report {
+    /// Makes warnings failures.
+    pub fn make_strict(&mut self) {
+        for subject in &mut self.subjects {
+            for check in &mut subject.checks {
+                if check.status == Status::Warn {
+                    check.status = Status::Fail;
+                    subject.ok = false;
+                }
+            }
+        }
+    }
+
+    /// How many checks ended so.
+    #[must_use]
+    pub fn count(&self, status: Status) -> usize {
+        self.checks().filter(|check| check.status == status).count()
+    }
+
+    /// Whether the environment is safe to use.
+    #[must_use]
+    pub fn verdict(&self) -> Verdict {
+        let mut failures = self.checks().filter(|check| check.status == Status::Fail).peekable();
+        if failures.peek().is_none() {
+            Verdict::Safe
+        } else if failures.all(|check| check.blame == Blame::Network) {
+            Verdict::Unreachable
+        } else {
+            Verdict::Refused
+        }
+    }
+
+    fn checks(&self) -> impl Iterator<Item = &Check> {
+        self.subjects.iter().flat_map(|subject| &subject.checks)
+    }
+}

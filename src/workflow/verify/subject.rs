@@ -1,0 +1,82 @@
+//! What is verified: the values of one environment, as another program would find them.
+
+use secrecy::{ExposeSecret, SecretString};
+
+use crate::model::credential::{ActiveGeneration, Credential};
+
+/// One variable of an environment. Values are secrets until shown otherwise: somebody may have pasted a key anywhere.
+pub struct Variable {
+    /// What the source calls it.
+    pub name: &'static str,
+    value: Option<SecretString>,
+}
+
+impl Variable {
+    /// A variable as it was found, or was not.
+    #[must_use]
+    pub fn new(name: &'static str, value: Option<SecretString>) -> Self {
+        Self { name, value }
+    }
+
+    /// Its value, if it is there and not empty.
+    #[must_use]
+    pub fn value(&self) -> Option<&str> {
+        self.value
+            .as_ref()
+            .map(SecretString::expose_secret)
+            .filter(|value| !value.trim().is_empty())
+    }
+}
+
+/// An environment to verify.
+pub struct Subject {
+    /// What reports call it.
+    pub label: String,
+    /// The API's address.
+    pub api_url: Variable,
+    /// The bearer token.
+    pub token: Variable,
+    /// The private key, as PEM.
+    pub private_key: Variable,
+    /// What signatures name the key by.
+    pub credential_id: Variable,
+    /// The application.
+    pub application_id: Variable,
+    /// The origin in client data.
+    pub origin: Variable,
+    /// The organisation.
+    pub organisation_id: Variable,
+    /// The public key kept beside the private one, as PEM.
+    pub public_key: Variable,
+}
+
+impl Subject {
+    /// A credential of the vault's.
+    #[must_use]
+    pub fn from_vault(credential: &Credential<ActiveGeneration>) -> Self {
+        let Credential {
+            name,
+            environment,
+            current,
+            ..
+        } = credential;
+        let text = |value: &str| Some(SecretString::from(value.to_owned()));
+        Self {
+            label: name.to_string(),
+            api_url: Variable::new("api_url", text(&environment.api_url.to_string())),
+            token: Variable::new("token", text(current.token.expose_secret())),
+            private_key: Variable::new("private_key", text(current.private_key.expose_secret())),
+            credential_id: Variable::new("credential_id", text(current.credential_id.as_str())),
+            application_id: Variable::new(
+                "app_id",
+                environment.application_id.as_ref().and_then(|id| text(id.as_str())),
+            ),
+            origin: Variable::new("origin", text(&environment.origin.to_string())),
+            organisation_id: Variable::new(
+                "org_id",
+                environment.organisation_id.as_ref().and_then(|id| text(id.as_str())),
+            ),
+            public_key: Variable::new("public_key", text(&current.public_key.pem)),
+        }
+    }
+}
