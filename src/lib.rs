@@ -5,6 +5,8 @@
 //! [`cli`] → [`workflow`] → { [`api`], [`keys`], [`vault`] } → { [`model`], [`sys`] }; `tests/architecture.rs`
 //! holds them to it. The library below [`cli`] never prints, prompts, or reads the environment.
 
+#![cfg_attr(not(test), warn(clippy::unwrap_used))]
+
 pub mod api;
 pub mod cli;
 pub mod keys;

@@ -14,7 +14,7 @@ use reqwest::redirect::Policy;
 use reqwest::{Method, Response};
 use serde::de::DeserializeOwned;
 
-use super::error::{ApiError, Stage, message_in, safe_text};
+use super::error::{ApiError, Stage, message_in, safe_text, without_token};
 use super::limiter::Limiter;
 use crate::model::ids::ApplicationId;
 use crate::model::token::AuthToken;
@@ -246,18 +246,14 @@ async fn read_limited(mut response: Response, host: &str) -> Result<Vec<u8>, Api
 }
 
 fn refusal(host: &str, status: u16, headers: &HeaderMap, body: &[u8], call: &Call<'_>) -> ApiError {
-    // A broken server or a proxy may echo what we sent; a message is no place for the token.
-    let message = message_in(body).map(|message| match call.token {
-        Some(token) => message.replace(token.expose_secret(), "[token]"),
-        None => message,
-    });
+    let message = message_in(body, call.token);
     match status {
         300..=399 => ApiError::Redirected {
             host: host.to_owned(),
             location: headers
                 .get(LOCATION)
                 .and_then(|location| location.to_str().ok())
-                .map(safe_text),
+                .map(|location| safe_text(&without_token(location, call.token))),
         },
         429 => ApiError::RateLimited {
             retry_after: retry_after(headers),

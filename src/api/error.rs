@@ -7,6 +7,8 @@ use jiff::Timestamp;
 use serde_json::Value;
 use thiserror::Error;
 
+use crate::model::token::AuthToken;
+
 /// How far a request came before it failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stage {
@@ -114,18 +116,23 @@ impl ApiError {
     }
 
     pub(super) fn from_transport(host: &str, error: &reqwest::Error) -> Self {
-        let mut reasons = Vec::new();
+        let mut last = None;
+        let mut tls = false;
+        let mut name_unresolved = false;
         let mut source = error.source();
         while let Some(cause) = source {
-            reasons.push(cause.to_string());
+            let text = cause.to_string();
+            tls |= is_tls(cause);
+            // The resolver's error has no type of its own.
+            name_unresolved |= text == "dns error";
+            last = Some(text);
             source = cause.source();
         }
-        let mentions = |part: &str| reasons.iter().any(|reason| reason.contains(part));
         let stage = if error.is_timeout() {
             Stage::Timeout
-        } else if mentions("dns error") || mentions("failed to lookup address") {
+        } else if name_unresolved {
             Stage::Dns
-        } else if mentions("certificate") || mentions("TLS") || mentions("tls") || mentions("received fatal alert") {
+        } else if tls {
             Stage::Tls
         } else if error.is_connect() {
             Stage::Connect
@@ -135,9 +142,18 @@ impl ApiError {
         Self::Unreachable {
             host: host.to_owned(),
             stage,
-            reason: safe_text(reasons.last().map_or("", String::as_str)),
+            reason: safe_text(last.as_deref().unwrap_or_default()),
         }
     }
+}
+
+/// Whether a cause is rustls's, which may be wrapped in I/O errors.
+fn is_tls(cause: &(dyn std::error::Error + 'static)) -> bool {
+    cause.is::<rustls::Error>()
+        || cause
+            .downcast_ref::<std::io::Error>()
+            .and_then(std::io::Error::get_ref)
+            .is_some_and(|inner| is_tls(inner))
 }
 
 /// Remote text, cut to a length and with its control characters escaped, so that a terminal shows it and nothing more.
@@ -160,8 +176,34 @@ pub(super) fn safe_text(text: &str) -> String {
     safe
 }
 
-/// The message in an error body, in any of the vendor's forms.
-pub(super) fn message_in(body: &[u8]) -> Option<String> {
+/// Text from the other side without any piece of our token in it. A broken server or a proxy may echo what it was sent,
+/// whole or in part.
+pub(super) fn without_token(text: &str, token: Option<&AuthToken>) -> String {
+    const PIECE: usize = 16;
+    let Some(token) = token.map(AuthToken::expose_secret) else {
+        return text.to_owned();
+    };
+    let in_token = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    let gives_away = |word: &str| {
+        word.as_bytes()
+            .windows(PIECE)
+            .any(|piece| token.as_bytes().windows(PIECE).any(|own| own == piece))
+    };
+    let mut clean = String::with_capacity(text.len());
+    let mut rest = text;
+    while !rest.is_empty() {
+        let word_end = rest.find(|c| !in_token(c)).unwrap_or(rest.len());
+        let (word, after) = rest.split_at(word_end);
+        clean.push_str(if gives_away(word) { "[token]" } else { word });
+        let gap_end = after.find(in_token).unwrap_or(after.len());
+        clean.push_str(&after[..gap_end]);
+        rest = &after[gap_end..];
+    }
+    clean
+}
+
+/// The message in an error body, in any of the vendor's forms, safe to show.
+pub(super) fn message_in(body: &[u8], token: Option<&AuthToken>) -> Option<String> {
     let value: Value = serde_json::from_slice(body).ok()?;
     let error = value.get("error");
     [
@@ -172,7 +214,7 @@ pub(super) fn message_in(body: &[u8]) -> Option<String> {
     .into_iter()
     .flatten()
     .find_map(Value::as_str)
-    .map(safe_text)
+    .map(|message| safe_text(&without_token(message, token)))
     .filter(|message| !message.is_empty())
 }
 
@@ -190,8 +232,25 @@ mod tests {
             ("<html>", None),
             ("", None),
         ] {
-            assert_eq!(message_in(body.as_bytes()).as_deref(), expected, "{body}");
+            assert_eq!(message_in(body.as_bytes(), None).as_deref(), expected, "{body}");
         }
+    }
+
+    #[test]
+    fn an_echoed_token_is_cut_out_whole_or_in_part() {
+        let text = "e30.eyJleHAiOjF9eyJleHAiOjF9.c2lnbmF0dXJlc2lnbmF0dXJl";
+        let long = "e30.eyJleHAiOjEsImEiOiJhYWFhYWFhYWFhYWFhYWFhYSJ9.c2lnbmF0dXJlc2lnbmF0dXJl";
+        let token = AuthToken::parse(long).ok().unwrap();
+        assert_eq!(
+            without_token(&format!("a Bearer {long}, b"), Some(&token)),
+            "a Bearer [token], b"
+        );
+        assert_eq!(without_token(&format!("{}…", &long[..40]), Some(&token)), "[token]…");
+        assert_eq!(
+            without_token("nothing-of-the-sort in é here", Some(&token)),
+            "nothing-of-the-sort in é here"
+        );
+        assert_eq!(without_token(text, None), text);
     }
 
     #[test]

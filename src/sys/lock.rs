@@ -77,13 +77,18 @@ pub fn acquire(path: &Path, purpose: &str, wait: Duration) -> Result<Lock, LockE
 }
 
 fn holder(file: &mut File) -> String {
-    let mut note = String::new();
-    // The note is a courtesy; without it the message is still true.
-    let read = file.rewind().and_then(|()| file.take(200).read_to_string(&mut note));
-    match (read, note.lines().next()) {
-        (Ok(_), Some(line)) if !line.is_empty() => line.escape_debug().to_string(),
-        _ => "which did not say what it is doing".to_owned(),
+    // The note is a courtesy; without it the message is still true. Its author may be just about to write it.
+    for _ in 0..10 {
+        let mut note = String::new();
+        let read = file.rewind().and_then(|()| file.take(200).read_to_string(&mut note));
+        if let (Ok(_), Some(line)) = (read, note.lines().next())
+            && note.ends_with('\n')
+        {
+            return line.escape_debug().to_string();
+        }
+        sleep(Duration::from_millis(5));
     }
+    "which did not say what it is doing".to_owned()
 }
 
 #[cfg(test)]

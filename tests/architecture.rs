@@ -1,0 +1,148 @@
+//! The arrows between modules run one way, and secrets have no doors.
+#![allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "tests set up and look at files as a user would, outside the program"
+)]
+
+use std::path::{Path, PathBuf};
+
+/// What each module may name with `crate::`.
+const ARROWS: &[(&str, &[&str])] = &[
+    ("model", &["model"]),
+    ("sys", &["sys"]),
+    ("keys", &["keys", "model", "sys"]),
+    ("api", &["api", "model", "sys"]),
+    ("vault", &["vault", "model", "sys"]),
+    ("workflow", &["workflow", "api", "keys", "vault", "model", "sys"]),
+    ("sandbox", &["sandbox", "model"]),
+    (
+        "cli",
+        &["cli", "workflow", "api", "keys", "vault", "model", "sys", "sandbox"],
+    ),
+];
+
+fn sources(directory: &Path) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            files.extend(sources(&path));
+        } else if path.extension().is_some_and(|ending| ending == "rs") {
+            files.push(path);
+        }
+    }
+    files
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("src")
+}
+
+/// The code of a file without its tests, which stand at its foot.
+fn code(path: &Path) -> String {
+    let text = std::fs::read_to_string(path).unwrap();
+    match text.find("#[cfg(test)]\nmod tests") {
+        Some(end) => text[..end].to_owned(),
+        None => text,
+    }
+}
+
+#[test]
+fn modules_name_only_what_lies_below_them() {
+    let mut named = 0;
+    for (module, allowed) in ARROWS {
+        for path in sources(&root().join(module)) {
+            for (number, line) in code(&path).lines().enumerate() {
+                for part in line.split("crate::").skip(1) {
+                    let target: String = part.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
+                    named += 1;
+                    assert!(
+                        allowed.contains(&target.as_str()),
+                        "{}:{}: {module} names {target}",
+                        path.display(),
+                        number + 1
+                    );
+                }
+            }
+        }
+    }
+    assert!(named > 100, "the test reads the sources: {named}");
+    let modules: Vec<String> = std::fs::read_dir(root())
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.is_dir())
+        .map(|path| path.file_name().unwrap().to_string_lossy().into_owned())
+        .collect();
+    for module in modules {
+        assert!(
+            ARROWS.iter().any(|(known, _)| *known == module),
+            "{module} has no arrows"
+        );
+    }
+}
+
+#[test]
+fn the_library_below_cli_reads_no_environment_and_prints_nothing() {
+    for (module, _) in ARROWS.iter().filter(|(module, _)| *module != "cli") {
+        for path in sources(&root().join(module)) {
+            let code = code(&path);
+            for word in [
+                "std::env::var",
+                "env::var_os",
+                "println!",
+                "eprintln!",
+                "io::stdout()",
+                "io::stderr()",
+            ] {
+                assert!(!code.contains(word), "{} has {word}", path.display());
+            }
+        }
+    }
+}
+
+#[test]
+fn types_that_hold_secrets_cannot_be_printed_or_serialised() {
+    const HOLDERS: &[&str] = &[
+        "PrivateKeyPem",
+        "AuthToken",
+        "KeyPair",
+        "PendingGeneration",
+        "ActiveGeneration",
+        "Credential<G>",
+        "SignedAction",
+        "Variable",
+        "Subject",
+    ];
+    let mut seen = 0;
+    for path in sources(&root()) {
+        let text = code(&path);
+        for holder in HOLDERS {
+            for keyword in ["pub struct", "pub(super) struct"] {
+                let needle = format!("{keyword} {holder}");
+                let Some(position) = text.find(&needle) else { continue };
+                if text[position + needle.len()..].starts_with(|c: char| c.is_alphanumeric()) {
+                    continue;
+                }
+                // The attributes stand between the end of the item before and this one.
+                let before = &text[..position];
+                let attributes = &before[before.rfind("\n\n").map_or(0, |start| start)..];
+                for door in ["Debug", "Serialize", "Deserialize"] {
+                    assert!(
+                        !attributes.contains(door),
+                        "{}: {holder} derives {door}",
+                        path.display()
+                    );
+                }
+                for door in ["fmt::Debug for", "fmt::Display for", "Serialize for"] {
+                    assert!(
+                        !text.contains(&format!("{door} {holder}")),
+                        "{holder} implements {door}"
+                    );
+                }
+                seen += 1;
+            }
+        }
+    }
+    assert!(seen >= HOLDERS.len(), "every holder was found: {seen}");
+}

@@ -1,0 +1,449 @@
+//! The main job: from nothing to a proven, sealed credential.
+#![allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "tests set up and look at files as a user would, outside the program"
+)]
+
+mod support;
+
+use std::time::Duration;
+
+use serde_json::json;
+use support::{PROGRAM, Run, Sandbox, TestEnv};
+
+#[test]
+fn a_script_onboards_without_a_terminal() {
+    let env = TestEnv::with_vault();
+    let sandbox = Sandbox::start();
+    let prepared = env.run(&["onboard", "payments-api", "--prepare", "--api-url", &sandbox.url]);
+    assert_eq!(prepared.code, 0, "{prepared:?}");
+    assert!(prepared.stdout.starts_with("-----BEGIN PUBLIC KEY-----\n"));
+    assert!(prepared.stderr.contains("create a service account named payments-api"));
+    let again = env.ok(&["onboard", "payments-api", "--prepare"]);
+    assert_eq!(again, prepared.stdout, "--prepare is idempotent");
+
+    let token = sandbox.create("payments-api", &again);
+    let run = env.run_with_stdin(
+        &["onboard", "payments-api", "--token-file", "-", "--json"],
+        token.as_bytes(),
+    );
+    assert_eq!(run.code, 0, "{run:?}");
+    let document = run.json();
+    for field in [
+        "name",
+        "state",
+        "kind",
+        "fingerprint",
+        "public_key",
+        "org_id",
+        "identity_id",
+        "token_id",
+        "credential_id",
+        "token_expires_at",
+    ] {
+        assert!(document.get(field).is_some(), "{field}");
+    }
+    assert_eq!(document["ok"], true);
+    assert_eq!(document["state"], "active");
+    assert_eq!(document["public_key"], again.as_str());
+    assert!(document["org_id"].as_str().unwrap().starts_with("or-"));
+    assert_eq!(
+        sandbox.calls(),
+        ["POST /auth/action/init 200", "POST /auth/action 200"],
+        "a signed test call is two requests"
+    );
+    env.run(&["onboard", "payments-api", "--token-file", "-"])
+        .fails(3, &["payments-api is active already"]);
+    env.run(&["onboard", "payments-api", "--prepare"])
+        .fails(3, &["active already"]);
+}
+
+#[test]
+fn a_personal_access_token_goes_the_same_way() {
+    let env = TestEnv::with_vault();
+    let sandbox = Sandbox::start();
+    let arguments = [
+        "onboard",
+        "mine",
+        "--kind",
+        "pat",
+        "--prepare",
+        "--api-url",
+        &sandbox.url,
+    ];
+    let public = env.ok(&arguments);
+    let answer = sandbox.create_with(&[("kind", "pat"), ("name", "mine"), ("public_key", &public)]);
+    env.write("token", answer["token"].as_str().unwrap());
+    env.ok(&["onboard", "mine", "--token-file", "token"]);
+    assert_eq!(env.run(&["show", "mine", "--json"]).json()["credential"]["kind"], "pat");
+}
+
+#[test]
+fn without_a_terminal_the_token_is_waited_for() {
+    let env = TestEnv::with_vault();
+    let sandbox = Sandbox::start();
+    let run = env.run(&["onboard", "a", "--api-url", &sandbox.url, "--no-input"]);
+    run.fails(
+        7,
+        &["-----BEGIN PUBLIC KEY-----", "waits for its token", "--token-file FILE"],
+    );
+    let run = env.run(&["onboard", "a", "--json", "--no-input"]);
+    assert_eq!(run.code, 7);
+    let document = run.json();
+    assert_eq!(document["ok"], false);
+    assert_eq!(document["error"]["exit"], 7);
+    assert_eq!(document["error"]["code"], "token_needed");
+}
+
+#[test]
+fn a_wrong_token_is_diagnosed_and_changes_nothing() {
+    let env = TestEnv::with_vault();
+    let sandbox = Sandbox::start();
+    let right = env.prepare(&sandbox, "a");
+    let other = env.prepare(&sandbox, "b");
+    let expired_key = env.ok(&["onboard", "c", "--prepare", "--api-url", &sandbox.url]);
+    let expired = sandbox.create_with(&[("name", "c"), ("public_key", &expired_key), ("seconds_valid", "-5")]);
+    let expired = expired["token"].as_str().unwrap().to_owned();
+    let before = std::fs::read(env.credential_file("a")).unwrap();
+    let forged = {
+        let parts: Vec<&str> = right.split('.').collect();
+        format!("{}.{}.{}", parts[0], parts[1], "AAAA")
+    };
+    let cases = [
+        (
+            other,
+            "does not accept this key for this token",
+            "another key than the one sealed",
+        ),
+        (forged, "does not accept this token", "the token is invalid"),
+        (expired, "the token expired on", "make a new token"),
+        (format!("\"{right}\""), "has quotes around it", "nothing was changed"),
+        (
+            format!("Bearer {right}"),
+            "the word `Bearer` in front",
+            "leave the word",
+        ),
+        (right.replacen('.', ".\n", 1), "has a line break", "copy it again"),
+        ("abc.def.ghi".to_owned(), "second is not base64url", "not sent anywhere"),
+        (String::new(), "the token is empty", "copy it again"),
+        (
+            "-----BEGIN EC PRIVATE KEY-----".to_owned(),
+            "this is a PEM block",
+            "two dots",
+        ),
+    ];
+    for (token, message, more) in cases {
+        env.write("token", &token);
+        let run = env.run(&["onboard", "a", "--token-file", "token"]);
+        run.fails(5, &[message, more]);
+        assert!(token.len() < 40 || !run.stderr.contains(&token[..40]), "{run:?}");
+        assert_eq!(std::fs::read(env.credential_file("a")).unwrap(), before, "{message}");
+    }
+    env.write("token", &right);
+    env.run(&["onboard", "a", "--token-file", "token", "--org-id", "or-other"])
+        .fails(3, &["was begun with the organisation"]);
+    sandbox.switch(&right);
+    env.run(&["onboard", "a", "--token-file", "token"])
+        .fails(5, &["the token is deactivated"]);
+    sandbox.switch(&right);
+    env.ok(&["onboard", "a", "--token-file", "token"]);
+}
+
+#[test]
+fn the_organisation_asked_for_is_the_one_accepted() {
+    let env = TestEnv::with_vault();
+    let sandbox = Sandbox::start();
+    let arguments = [
+        "onboard",
+        "a",
+        "--prepare",
+        "--api-url",
+        &sandbox.url,
+        "--org-id",
+        "or-mine",
+    ];
+    let public = env.ok(&arguments);
+    env.write("token", sandbox.create("a", &public));
+    env.run(&["onboard", "a", "--token-file", "token"])
+        .fails(5, &["belongs to organisation or-", "not to or-mine"]);
+    assert!(sandbox.calls().is_empty(), "known without asking");
+}
+
+#[test]
+fn another_origin_is_diagnosed() {
+    let env = TestEnv::with_vault();
+    let sandbox = Sandbox::start();
+    let arguments = [
+        "onboard",
+        "a",
+        "--prepare",
+        "--api-url",
+        &sandbox.url,
+        "--origin",
+        "https://other.example.com",
+    ];
+    let public = env.ok(&arguments);
+    env.write("token", sandbox.create("a", &public));
+    env.run(&["onboard", "a", "--token-file", "token"])
+        .fails(5, &["does not accept the origin https://other.example.com", "--origin"]);
+}
+
+#[test]
+fn settings_of_a_begun_credential_are_not_changed_silently() {
+    let env = TestEnv::with_vault();
+    env.ok(&["onboard", "a", "--prepare", "--api-url", "http://127.0.0.1:1"]);
+    env.run(&["onboard", "a", "--prepare", "--api-url", "http://127.0.0.1:2"])
+        .fails(3, &["was begun with the api url http://127.0.0.1:1"]);
+    env.run(&["onboard", "a", "--prepare", "--kind", "pat"])
+        .fails(3, &["was begun with the kind service account"]);
+    env.ok(&["onboard", "a", "--prepare", "--kind", "service-account"]);
+    env.ok(&["remove", "a", "--yes"]);
+    env.ok(&["onboard", "a", "--prepare", "--kind", "pat"]);
+}
+
+#[test]
+fn a_token_without_a_prepared_key_is_refused() {
+    let env = TestEnv::with_vault();
+    env.write("token", "a.b.c");
+    env.run(&["onboard", "a", "--token-file", "token"])
+        .fails(3, &["no key waiting", "--prepare"]);
+}
+
+#[test]
+fn wrong_command_lines_are_refused_before_anything_happens() {
+    let env = TestEnv::with_vault();
+    for (arguments, words) in [
+        (&["onboard", "Payments"][..], "lower-case"),
+        (&["onboard", "../a"], "must start with"),
+        (&["onboard", "a", "--api-url", "http://api.dfns.io"], "token in clear"),
+        (&["onboard", "a", "--api-url", "api.dfns.io"], "no scheme"),
+        (&["onboard", "a", "--api-url", "https://api.dfns.io/v1"], "a path"),
+        (&["onboard", "a", "--origin", "app"], "no scheme"),
+        (&["onboard", "a", "--kind", "user"], "possible values"),
+        (
+            &["onboard", "a", "--prepare", "--token-file", "x"],
+            "cannot be used with",
+        ),
+        (&["onboard"], "required"),
+        (&["onboard", "a", "--wait", "soon"], "not a duration"),
+    ] {
+        env.run(arguments).fails(2, &[words]);
+    }
+    let run = env.run(&["onboard", "A", "--json"]);
+    assert_eq!(run.code, 2);
+    assert_eq!(run.json()["error"]["exit"], 2);
+    assert_eq!(env.ok(&["list", "--json"]).matches("name").count(), 0);
+}
+
+/// The process is stopped where it holds the answer but has not sealed it yet: between the halves, in effect.
+#[test]
+fn a_kill_between_the_halves_loses_nothing() {
+    let env = TestEnv::with_vault();
+    let sandbox = Sandbox::start();
+    let token = env.prepare(&sandbox, "a");
+    let fingerprint = env.ok(&["show", "a", "--fingerprint"]);
+    env.write("token", &token);
+    for path in ["/auth/action/init", "/auth/action"] {
+        sandbox.fault(&json!({"fault": "slow", "wait_ms": 60_000, "path": path}));
+        let before = sandbox.calls().len();
+        let mut child = std::process::Command::new(PROGRAM)
+            .args(["onboard", "a", "--token-file", "token"])
+            .env_clear()
+            .env("DFNS_KEYS_VAULT", env.vault())
+            .env("DFNS_KEYS_IDENTITY", env.path("identity.txt"))
+            .current_dir(env.home.path())
+            .spawn()
+            .unwrap();
+        // The lock's note and the connections tell that it is waiting for the answer.
+        let steps = usize::from(path == "/auth/action");
+        while sandbox.calls().len() < before + steps {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        std::thread::sleep(Duration::from_millis(300));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        sandbox.clear_faults();
+        assert_eq!(
+            env.run(&["show", "a", "--json"]).json()["credential"]["state"],
+            "pending"
+        );
+        assert_eq!(env.ok(&["show", "a", "--fingerprint"]), fingerprint);
+    }
+    env.ok(&["onboard", "a", "--token-file", "token"]);
+    env.ok(&["verify", "a"]);
+    assert_eq!(env.ok(&["show", "a", "--fingerprint"]), fingerprint);
+}
+
+#[cfg(unix)]
+mod terminal {
+    use super::*;
+    use rexpect::session::{PtySession, spawn_command};
+    use std::process::Command;
+
+    const SECOND: u64 = 1000;
+
+    fn session(env: &TestEnv, arguments: &[&str]) -> PtySession {
+        // The test's terminal starts without echo, in which nothing could ever be seen to leak.
+        let mut command = Command::new("bash");
+        command
+            .args(["-c", "stty echo; exec \"$0\" \"$@\"", PROGRAM])
+            .args(arguments)
+            .env_clear()
+            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+            .env("HOME", env.home.path())
+            .env("DFNS_KEYS_VAULT", env.vault())
+            .env("TERM", "dumb")
+            .current_dir(env.home.path());
+        spawn_command(command, Some(30 * SECOND)).unwrap()
+    }
+
+    fn end(mut session: PtySession, code: i32) -> String {
+        let rest = session.exp_eof().unwrap();
+        let status = session.process().wait().unwrap();
+        assert_eq!(
+            format!("{status:?}").split(", ").nth(1),
+            Some(format!("{code})").as_str()),
+            "{status:?} after {rest}"
+        );
+        rest
+    }
+
+    #[test]
+    fn the_whole_onboarding_with_hidden_input() {
+        let env = TestEnv::new();
+        let sandbox = Sandbox::start();
+        let mut init = session(&env, &["init"]);
+        init.exp_string("Passphrase for the new vault").unwrap();
+        init.send_line("correct horse").unwrap();
+        init.exp_string("The same again: ").unwrap();
+        init.send_line("correct horse").unwrap();
+        let shown = end(init, 0);
+        assert!(!shown.contains("correct horse"), "{shown}");
+
+        let mut onboard = session(&env, &["onboard", "payments-api", "--api-url", &sandbox.url]);
+        onboard.exp_string("Vault passphrase: ").unwrap();
+        onboard.send_line("correct horse").unwrap();
+        onboard.exp_string("-----BEGIN PUBLIC KEY-----").unwrap();
+        let rest = onboard.exp_string("-----END PUBLIC KEY-----").unwrap();
+        assert!(!rest.contains("correct horse"), "{rest}");
+        let public = env.ok(&["show", "payments-api", "--public-key"]);
+        let token = sandbox.create("payments-api", &public);
+        onboard.exp_string("Token (hidden").unwrap();
+        onboard.exp_string("): ").unwrap();
+        onboard.send_line(&token).unwrap();
+        let shown = end(onboard, 0);
+        assert!(shown.contains("payments-api is active."), "{shown}");
+        assert!(!shown.contains(&token[..20]), "the token is not echoed: {shown}");
+    }
+
+    #[test]
+    fn stopping_at_the_token_keeps_the_key_and_the_terminal() {
+        let env = TestEnv::with_vault();
+        let sandbox = Sandbox::start();
+        // A shell tells whether the terminal is itself again after Ctrl-C.
+        let script = format!(
+            "stty echo; stty -g > before; {PROGRAM} onboard a --identity identity.txt --api-url {}; \
+             echo \"code $?\"; stty -g > after",
+            sandbox.url
+        );
+        let mut command = Command::new("bash");
+        command
+            .args(["-c", &script])
+            .env("DFNS_KEYS_VAULT", env.vault())
+            .current_dir(env.home.path());
+        let mut shell = spawn_command(command, Some(30 * SECOND)).unwrap();
+        shell.exp_string("): ").unwrap();
+        shell.send_control('c').unwrap();
+        let shown = shell.exp_eof().unwrap();
+        assert!(shown.contains("code 130"), "{shown}");
+        assert!(shown.contains("the key stays sealed"), "{shown}");
+        let settings = |name| std::fs::read_to_string(env.path(name)).unwrap();
+        assert_eq!(settings("before"), settings("after"));
+        assert_eq!(
+            env.run(&["show", "a", "--json"]).json()["credential"]["state"],
+            "pending"
+        );
+        let public = env.ok(&["show", "a", "--public-key"]);
+        env.write("token", sandbox.create("a", &public));
+        env.ok(&["onboard", "a", "--token-file", "token"]);
+    }
+
+    /// A terminal in its line mode cuts at 4,095 bytes. Ours must see the whole of a longer paste.
+    #[test]
+    fn a_token_beyond_the_terminals_line_limit_is_taken_whole() {
+        use base64ct::{Base64UrlUnpadded, Encoding};
+        let env = TestEnv::with_vault();
+        let sandbox = Sandbox::start();
+        let arguments = ["onboard", "a", "--identity", "identity.txt", "--api-url", &sandbox.url];
+        let mut onboard = session(&env, &arguments);
+        onboard.exp_string("): ").unwrap();
+        let claims = json!({"exp": 1, "padding": "x".repeat(6_000)}).to_string();
+        let token = format!("e30.{}.AAAA", Base64UrlUnpadded::encode_string(claims.as_bytes()));
+        assert!(token.len() > 8_000);
+        onboard.send_line(&token).unwrap();
+        // Only a token that arrived whole has claims that can be read, and these say that it expired.
+        let shown = end(onboard, 5);
+        assert!(shown.contains("the token expired on 1970-01-01"), "{shown}");
+    }
+
+    #[test]
+    fn differing_passphrases_are_asked_for_again() {
+        let env = TestEnv::new();
+        let mut init = session(&env, &["init"]);
+        for (first, second) in [("one", "two"), ("three", "three")] {
+            init.exp_string("Passphrase for the new vault").unwrap();
+            init.send_line(first).unwrap();
+            init.exp_string("The same again: ").unwrap();
+            init.send_line(second).unwrap();
+        }
+        end(init, 0);
+        env.write("passphrase", "three");
+        env.ok(&["onboard", "a", "--prepare"]);
+        env.ok(&["remove", "a", "--yes", "--passphrase-file", "passphrase"]);
+    }
+
+    #[test]
+    fn an_empty_passphrase_has_one_made() {
+        let env = TestEnv::new();
+        let mut init = session(&env, &["init"]);
+        init.exp_string("leave empty to have one made").unwrap();
+        init.send_line("").unwrap();
+        let shown = end(init, 0);
+        let words = shown
+            .split_whitespace()
+            .find(|word| word.matches('-').count() == 9)
+            .expect("ten words are shown")
+            .to_owned();
+        env.write("passphrase", words);
+        env.ok(&["onboard", "a", "--prepare"]);
+        env.ok(&["remove", "a", "--yes", "--passphrase-file", "passphrase"]);
+    }
+
+    #[test]
+    fn removal_is_confirmed_by_typing_the_name() {
+        let env = TestEnv::with_vault();
+        env.ok(&["onboard", "a", "--prepare"]);
+        let arguments = ["remove", "a", "--identity", "identity.txt"];
+        let mut remove = session(&env, &arguments);
+        remove.exp_string("Type the name to confirm (a): ").unwrap();
+        remove.send_line("b").unwrap();
+        assert!(end(remove, 1).contains("not confirmed"));
+        let mut remove = session(&env, &arguments);
+        remove.exp_string("(a): ").unwrap();
+        remove.send_line("a").unwrap();
+        end(remove, 0);
+        env.run(&["show", "a"]).fails(3, &[]);
+    }
+
+    #[test]
+    fn a_closed_stdout_is_no_failure_worth_a_word() {
+        let env = TestEnv::with_vault();
+        let mut shell = env.bare("bash");
+        shell
+            .args(["-c", &format!("{PROGRAM} completions bash | head -1")])
+            .env("DFNS_KEYS_VAULT", env.vault());
+        let run = Run::of(&mut shell);
+        assert_eq!(run.stderr, "", "{run:?}");
+    }
+}

@@ -1,0 +1,249 @@
+//! No private key, token or passphrase appears in any output, log, error, file or process argument: shown by canaries
+//! over every command, in success and in failure, with `-v` too.
+#![allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "tests set up and look at files as a user would, outside the program"
+)]
+
+mod support;
+
+use std::path::Path;
+
+use serde_json::{Value, json};
+use support::{Run, Sandbox, TestEnv};
+
+/// Values that must not appear anywhere in clear, as any run of sixteen of their characters.
+struct Canaries(Vec<String>);
+
+impl Canaries {
+    fn add(&mut self, secret: &str) {
+        let compact: String = secret.chars().filter(|c| !c.is_whitespace()).collect();
+        self.0.push(compact);
+    }
+
+    /// Only the private scalar of a key file is secret: its public half stands in the same structure.
+    fn add_private_key(&mut self, pem: &str) {
+        use base64ct::{Base64, Encoding};
+        let body: String = pem.lines().filter(|line| !line.starts_with("-----")).collect();
+        let der = Base64::decode_vec(&body).unwrap();
+        // SEC1: the scalar is the first OCTET STRING of 32 bytes; PKCS#8 wraps the same structure.
+        let start = der.windows(2).position(|pair| pair == [0x04, 0x20]).unwrap() + 2;
+        let scalar = &der[start..start + 32];
+        let hex: Vec<String> = scalar.iter().map(|byte| format!("{byte:02x}")).collect();
+        self.0.push(hex.concat());
+        let lines: Vec<&str> = pem.lines().filter(|line| !line.starts_with("-----")).collect();
+        self.0.push(lines[0][24..].to_owned());
+    }
+
+    fn check(&self, what: &str, text: &[u8]) {
+        let text = String::from_utf8_lossy(text);
+        let compact: String = text.chars().filter(|c| !c.is_whitespace()).collect();
+        for secret in &self.0 {
+            let pieces = secret.as_bytes().chunks(16).filter(|piece| piece.len() == 16);
+            for piece in pieces {
+                let piece = std::str::from_utf8(piece).unwrap();
+                assert!(!compact.contains(piece), "{what} shows a secret: {text}");
+            }
+        }
+    }
+
+    fn check_run(&self, what: &str, run: &Run) {
+        self.check(what, run.stdout.as_bytes());
+        self.check(what, run.stderr.as_bytes());
+    }
+
+    fn check_tree(&self, directory: &Path) {
+        for entry in std::fs::read_dir(directory).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                self.check_tree(&path);
+            } else {
+                self.check(&path.display().to_string(), &std::fs::read(&path).unwrap());
+            }
+        }
+    }
+}
+
+const PASSPHRASE: &str = "canary-passphrase-0123456789-abcdef";
+
+#[test]
+fn no_command_shows_a_secret() {
+    let env = TestEnv::new();
+    let sandbox = Sandbox::start();
+    let temporary = tempfile::tempdir().unwrap();
+    let secrets = tempfile::tempdir().unwrap();
+    let mut canaries = Canaries(Vec::new());
+    canaries.add(PASSPHRASE);
+    let passphrase = secrets.path().join("passphrase");
+    std::fs::write(&passphrase, PASSPHRASE).unwrap();
+    let token_file = secrets.path().join("token");
+    let run = |arguments: &[&str]| {
+        let mut command = env.command(arguments);
+        command
+            .arg("-v")
+            .arg("--passphrase-file")
+            .arg(&passphrase)
+            .env("TMPDIR", temporary.path())
+            .env("RUST_BACKTRACE", "full");
+        Run::of(&mut command)
+    };
+    let mut runs: Vec<(String, Run)> = Vec::new();
+    let mut note = |arguments: &[&str], code: i32| -> Run {
+        let run_ = run(arguments);
+        assert_eq!(run_.code, code, "{arguments:?}: {run_:?}");
+        let copy = Run {
+            code,
+            stdout: run_.stdout.clone(),
+            stderr: run_.stderr.clone(),
+        };
+        runs.push((arguments.join(" "), run_));
+        copy
+    };
+
+    note(&["init"], 0);
+    note(&["init"], 3);
+    let public = note(&["onboard", "a", "--prepare", "--api-url", &sandbox.url], 0).stdout;
+    let token = sandbox.create("a", &public);
+    let other_public = note(&["onboard", "b", "--prepare", "--api-url", &sandbox.url], 0).stdout;
+    let other = sandbox.create("b", &other_public);
+    canaries.add(&token);
+    canaries.add(&other);
+    let token_path = token_file.to_str().unwrap().to_owned();
+    let second = ["onboard", "a", "--token-file", token_path.as_str()];
+    for wounded in [
+        other.clone(),
+        format!("\"{token}\""),
+        format!("Bearer {token}"),
+        token.replacen('.', ". ", 1),
+        token.replace('.', ""),
+        token[..token.len() / 2].to_owned(),
+    ] {
+        std::fs::write(&token_file, wounded).unwrap();
+        note(&second, 5);
+    }
+    std::fs::write(&token_file, &token).unwrap();
+    for (fault, code) in [
+        (json!({"fault": "status", "status": 500, "times": 9}), 6),
+        (json!({"fault": "html", "times": 9}), 6),
+        (json!({"fault": "redirect", "times": 9}), 6),
+        (json!({"fault": "truncate", "times": 9}), 6),
+    ] {
+        sandbox.fault(&fault);
+        note(&second, code);
+        sandbox.clear_faults();
+    }
+    note(&second, 0);
+    note(&second, 3);
+    for json in [false, true] {
+        let with = |arguments: &[&'static str]| {
+            let mut arguments = arguments.to_vec();
+            if json {
+                arguments.push("--json");
+            }
+            arguments
+        };
+        note(&with(&["verify", "a"]), 0);
+        note(&with(&["verify", "a", "--offline"]), 0);
+        note(
+            &with(&["verify", "a", "--api-url", "http://127.0.0.1:9", "--timeout", "1s"]),
+            6,
+        );
+        note(&with(&["verify", "--all"]), 0);
+        note(&with(&["verify", "b"]), 3);
+        note(&with(&["list"]), 0);
+        note(&with(&["show", "a"]), 0);
+        note(&with(&["log"]), 0);
+        note(&with(&["recipients", "list"]), 0);
+        note(&with(&["remove", "a", "--yes"]), 3);
+        note(&with(&["show", "nobody"]), 3);
+    }
+    note(&["rekey", "--new-passphrase-file", passphrase.to_str().unwrap()], 0);
+    note(&["generate", "--private-key", "made.age"], 0);
+    note(&["public-key", "made.age"], 0);
+
+    // What is sealed is what must not be seen: open it and look for every piece of it.
+    let opened = open_with_passphrase(&env, "a");
+    canaries.add_private_key(opened["active"]["private_key"].as_str().unwrap());
+    for (arguments, run) in &runs {
+        canaries.check_run(arguments, run);
+    }
+    canaries.check_tree(env.home.path());
+    canaries.check_tree(temporary.path());
+    assert!(runs.len() > 30, "{}", runs.len());
+    // The check itself can fail.
+    let seen = std::panic::catch_unwind(|| canaries.check("a test", format!("x {token} y").as_bytes()));
+    assert!(seen.is_err());
+}
+
+/// Opens a sealed part by the age crate, with no code of ours.
+fn open_with_passphrase(env: &TestEnv, name: &str) -> Value {
+    let decrypt = |bytes: &[u8], identity: &dyn age::Identity| {
+        let decryptor = age::Decryptor::new_buffered(age::armor::ArmoredReader::new(bytes)).unwrap();
+        let mut text = String::new();
+        let mut reader = decryptor.decrypt(std::iter::once(identity)).unwrap();
+        std::io::Read::read_to_string(&mut reader, &mut text).unwrap();
+        text
+    };
+    let sealed = std::fs::read(env.vault().join("identity.age")).unwrap();
+    let passphrase = age::scrypt::Identity::new(PASSPHRASE.to_owned().into());
+    let text = decrypt(&sealed, &passphrase);
+    let line = text.lines().find(|line| line.starts_with("AGE-SECRET-KEY-")).unwrap();
+    let identity: age::x25519::Identity = line.parse().unwrap();
+    let file: Value = serde_json::from_slice(&std::fs::read(env.credential_file(name)).unwrap()).unwrap();
+    serde_json::from_str(&decrypt(file["sealed"].as_str().unwrap().as_bytes(), &identity)).unwrap()
+}
+
+/// A server that echoes what it was sent must not make us print it.
+#[test]
+fn an_echoing_server_gets_no_token_into_a_message() {
+    use std::io::{Read, Write};
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let env = TestEnv::with_vault();
+    let sandbox = Sandbox::start();
+    let public = env.ok(&["onboard", "a", "--prepare", "--api-url", &url]);
+    let token = sandbox.create("a", &public);
+    env.write("token", &token);
+    let echo = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut buffer = vec![0; 16 * 1024];
+        let count = stream.read(&mut buffer).unwrap();
+        let request = String::from_utf8_lossy(&buffer[..count]).into_owned();
+        let header = request
+            .lines()
+            .find_map(|line| line.strip_prefix("authorization: "))
+            .unwrap()
+            .to_owned();
+        let body = json!({"error": {"message": format!("\u{1b}[2J cannot use {header}")}}).to_string();
+        write!(
+            stream,
+            "HTTP/1.1 401 No\r\ncontent-length: {}\r\n\r\n{body}",
+            body.len()
+        )
+        .unwrap();
+    });
+    let run = env.run(&["onboard", "a", "--token-file", "token"]);
+    echo.join().unwrap();
+    run.fails(5, &["cannot use Bearer [token]"]);
+    assert!(
+        !run.stderr.contains(&token[..24]) && !run.stderr.contains('\u{1b}'),
+        "{run:?}"
+    );
+}
+
+/// Arguments are seen by every user of the machine: no option takes a secret.
+#[test]
+fn no_option_takes_a_secret() {
+    let env = TestEnv::new();
+    let help = env.ok(&["onboard", "--help"]) + &env.ok(&["--help"]) + &env.ok(&["rekey", "--help"]);
+    for option in ["--passphrase ", "--token ", "--password", "--key "] {
+        assert!(!help.contains(option), "{option}");
+    }
+    for arguments in [
+        &["verify", "a", "--passphrase", "x"][..],
+        &["onboard", "a", "--token", "x"],
+    ] {
+        env.run(arguments).fails(2, &[]);
+    }
+}

@@ -1,0 +1,367 @@
+//! What the tests share: a clean environment for the real program, a real sandbox, and a plain HTTP client.
+#![allow(
+    dead_code,
+    unreachable_pub,
+    clippy::print_stderr,
+    reason = "each test program uses its own part of this"
+)]
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+pub const PROGRAM: &str = env!("CARGO_BIN_EXE_dfns-keys");
+
+/// An empty home with the program in it, and nothing of the developer's own environment.
+pub struct TestEnv {
+    pub home: TempDir,
+}
+
+impl TestEnv {
+    pub fn new() -> Self {
+        Self {
+            home: tempfile::tempdir().unwrap(),
+        }
+    }
+
+    /// With a vault that an identity file opens, which is much faster than a passphrase.
+    pub fn with_vault() -> Self {
+        let env = Self::new();
+        let identity = age::x25519::Identity::generate();
+        let text = secrecy::ExposeSecret::expose_secret(&identity.to_string()).to_owned();
+        std::fs::write(env.path("identity.txt"), format!("{text}\n")).unwrap();
+        env.ok(&["init", "--recipient", &identity.to_public().to_string()]);
+        env
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.home.path().join(name)
+    }
+
+    pub fn vault(&self) -> PathBuf {
+        self.path("vault")
+    }
+
+    pub fn credential_file(&self, name: &str) -> PathBuf {
+        self.vault().join("credentials").join(format!("{name}.json"))
+    }
+
+    /// The program in this environment, which asks nothing.
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = self.bare(PROGRAM);
+        command.args(arguments).env("DFNS_KEYS_VAULT", self.vault());
+        if self.path("identity.txt").exists() {
+            command.env("DFNS_KEYS_IDENTITY", self.path("identity.txt"));
+        }
+        command
+    }
+
+    /// Another program in this environment, without a controlling terminal where that can be arranged.
+    pub fn bare(&self, program: &str) -> Command {
+        let mut command = if Path::new("/usr/bin/setsid").exists() {
+            let mut command = Command::new("/usr/bin/setsid");
+            command.arg("--wait").arg(program);
+            command
+        } else {
+            Command::new(program)
+        };
+        command
+            .env_clear()
+            .env("HOME", self.home.path())
+            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+            .env("COLUMNS", "80")
+            .env("USER", "tester")
+            .current_dir(self.home.path())
+            .stdin(Stdio::null());
+        command
+    }
+
+    pub fn run(&self, arguments: &[&str]) -> Run {
+        Run::of(&mut self.command(arguments))
+    }
+
+    pub fn run_with_stdin(&self, arguments: &[&str], input: &[u8]) -> Run {
+        let mut child = self
+            .command(arguments)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        // A program that refuses before it reads closes the pipe, which is its right.
+        let _ = child.stdin.take().unwrap().write_all(input);
+        Run::from(child.wait_with_output().unwrap())
+    }
+
+    /// Runs what must succeed and returns its stdout.
+    pub fn ok(&self, arguments: &[&str]) -> String {
+        let run = self.run(arguments);
+        assert_eq!(run.code, 0, "{arguments:?}: {run:?}");
+        run.stdout
+    }
+
+    pub fn write(&self, name: &str, contents: impl AsRef<[u8]>) -> PathBuf {
+        let path = self.path(name);
+        std::fs::write(&path, contents).unwrap();
+        path
+    }
+
+    /// Prepares a name, has the sandbox's page make its account, and returns the token.
+    pub fn prepare(&self, sandbox: &Sandbox, name: &str) -> String {
+        let public = self.ok(&["onboard", name, "--prepare", "--api-url", &sandbox.url]);
+        sandbox.create(name, &public)
+    }
+
+    /// Onboards a name from nothing to active.
+    pub fn onboard(&self, sandbox: &Sandbox, name: &str) -> String {
+        let token = self.prepare(sandbox, name);
+        self.write("token.txt", &token);
+        self.ok(&["onboard", name, "--token-file", "token.txt"]);
+        token
+    }
+}
+
+/// What a run of a program left behind.
+#[derive(Debug)]
+pub struct Run {
+    pub code: i32,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl From<Output> for Run {
+    fn from(output: Output) -> Self {
+        Self {
+            code: output.status.code().unwrap_or(-1),
+            stdout: String::from_utf8(output.stdout).unwrap(),
+            stderr: String::from_utf8(output.stderr).unwrap(),
+        }
+    }
+}
+
+impl Run {
+    pub fn of(command: &mut Command) -> Self {
+        Self::from(command.output().unwrap())
+    }
+
+    /// Asserts exit code and words on stderr.
+    #[track_caller]
+    pub fn fails(&self, code: i32, words: &[&str]) -> &Self {
+        assert_eq!(self.code, code, "{self:?}");
+        for word in words {
+            assert!(self.stderr.contains(word), "`{word}` is missing: {self:?}");
+        }
+        assert!(
+            !self.stderr.contains("panicked") && !self.stderr.contains("this is a bug"),
+            "{self:?}"
+        );
+        self
+    }
+
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("no JSON document ({error}): {self:?}"))
+    }
+}
+
+/// The program's own sandbox, as another process.
+pub struct Sandbox {
+    child: Child,
+    pub url: String,
+}
+
+impl Sandbox {
+    pub fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    pub fn start_with(arguments: &[&str]) -> Self {
+        let mut child = Command::new(PROGRAM)
+            .args(["--quiet", "sandbox"])
+            .args(arguments)
+            .env_clear()
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap())
+            .read_line(&mut line)
+            .unwrap();
+        let ready: Value = serde_json::from_str(&line).unwrap();
+        Self {
+            child,
+            url: ready["url"].as_str().unwrap().to_owned(),
+        }
+    }
+
+    pub fn address(&self) -> &str {
+        self.url.trim_start_matches("http://")
+    }
+
+    /// Fills in the dashboard's form and returns the token.
+    pub fn create(&self, name: &str, public_key: &str) -> String {
+        self.create_with(&[("kind", "service-account"), ("name", name), ("public_key", public_key)])["token"]
+            .as_str()
+            .unwrap()
+            .to_owned()
+    }
+
+    pub fn create_with(&self, fields: &[(&str, &str)]) -> Value {
+        let body = url::form_urlencoded::Serializer::new(String::new())
+            .extend_pairs(fields)
+            .finish();
+        let answer = self.http(
+            "POST",
+            "/dashboard/create",
+            &[
+                ("content-type", "application/x-www-form-urlencoded"),
+                ("accept", "application/json"),
+            ],
+            body.as_bytes(),
+        );
+        assert_eq!(answer.status, 200, "{answer:?}");
+        answer.json()
+    }
+
+    /// Switches the account of a token on or off.
+    pub fn switch(&self, token: &str) {
+        use base64ct::{Base64UrlUnpadded, Encoding};
+        let claims = Base64UrlUnpadded::decode_vec(token.split('.').nth(1).unwrap()).unwrap();
+        let claims: Value = serde_json::from_slice(&claims).unwrap();
+        let body = format!("token_id={}", claims["jti"].as_str().unwrap());
+        let answer = self.http(
+            "POST",
+            "/dashboard/switch",
+            &[("content-type", "application/x-www-form-urlencoded")],
+            body.as_bytes(),
+        );
+        assert_eq!(answer.status, 200, "{answer:?}");
+    }
+
+    pub fn fault(&self, fault: &Value) {
+        let answer = self.post_json("/sandbox/faults", fault);
+        assert_eq!(answer.status, 200, "{answer:?}");
+    }
+
+    pub fn clear_faults(&self) {
+        self.http("DELETE", "/sandbox/faults", &[], b"");
+    }
+
+    pub fn clock_offset(&self, seconds: i64) {
+        let answer = self.post_json("/sandbox/settings", &json!({"clock_offset_s": seconds}));
+        assert_eq!(answer.status, 200, "{answer:?}");
+    }
+
+    pub fn post_json(&self, path: &str, body: &Value) -> Answer {
+        self.http(
+            "POST",
+            path,
+            &[("content-type", "application/json")],
+            body.to_string().as_bytes(),
+        )
+    }
+
+    /// The calls answered so far, as `METHOD path status`, without the sandbox's own.
+    pub fn calls(&self) -> Vec<String> {
+        let answer = self.http("GET", "/sandbox/calls", &[], b"").json();
+        answer["calls"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter(|call| {
+                let path = call["path"].as_str().unwrap();
+                !path.starts_with("/sandbox/") && !path.starts_with("/dashboard/")
+            })
+            .map(|call| {
+                format!(
+                    "{} {} {}",
+                    call["method"].as_str().unwrap(),
+                    call["path"].as_str().unwrap(),
+                    call["status"]
+                )
+            })
+            .collect()
+    }
+
+    pub fn http(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
+        let host = self.address().to_owned();
+        let mut all = vec![("host", host.as_str())];
+        all.extend_from_slice(headers);
+        http(self.address(), method, path, &all, body)
+    }
+}
+
+impl Drop for Sandbox {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[derive(Debug)]
+pub struct Answer {
+    pub status: u16,
+    pub head: String,
+    pub body: String,
+}
+
+impl Answer {
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("no JSON ({error}): {self:?}"))
+    }
+}
+
+/// One HTTP/1.1 request with exactly these headers, on a connection of its own.
+pub fn http(address: &str, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
+    let mut stream = TcpStream::connect(address).unwrap();
+    let mut request = format!(
+        "{method} {path} HTTP/1.1\r\nconnection: close\r\ncontent-length: {}\r\n",
+        body.len()
+    );
+    for (name, value) in headers {
+        for part in [name, ": ", value, "\r\n"] {
+            request.push_str(part);
+        }
+    }
+    request.push_str("\r\n");
+    stream.write_all(request.as_bytes()).unwrap();
+    stream.write_all(body).unwrap();
+    let mut text = String::new();
+    stream.read_to_string(&mut text).unwrap();
+    let (head, body) = text.split_once("\r\n\r\n").unwrap();
+    Answer {
+        status: head.split(' ').nth(1).unwrap().parse().unwrap(),
+        head: head.to_ascii_lowercase(),
+        body: body.to_owned(),
+    }
+}
+
+/// Whether a program that judges our output is here. On a machine with nothing but a Rust toolchain it may be missing,
+/// and then the test says so; `make check` installs them all and demands them.
+pub fn peer(program: &str) -> bool {
+    let found = std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default())
+        .any(|directory| directory.join(program).is_file());
+    assert!(
+        found || std::env::var_os("DFNS_KEYS_TEST_PEERS").is_none(),
+        "{program} is required here and missing"
+    );
+    if !found {
+        eprintln!("skipped: {program} is not installed");
+    }
+    found
+}
+
+/// Runs a peer and returns its stdout, having asserted that it succeeded.
+pub fn peer_ok(command: &mut Command) -> Vec<u8> {
+    let output = command.output().unwrap();
+    assert!(
+        output.status.success(),
+        "{command:?}: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    output.stdout
+}
