@@ -22,7 +22,7 @@ docs:
 	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --quiet
 
 deny:
-	cargo deny --hide-inclusion-graph --log-level error check bans licenses sources
+	cargo deny --log-level error check --hide-inclusion-graph bans licenses sources
 
 bench:
 	cargo bench --bench peers

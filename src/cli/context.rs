@@ -56,8 +56,7 @@ impl Context {
             rate_limit,
         } = globals;
         let identities = if identity.is_empty() {
-            std::env::var_os("DFNS_KEYS_IDENTITY")
-                .filter(|value| !value.is_empty())
+            variable("DFNS_KEYS_IDENTITY")
                 .map(|value| std::env::split_paths(&value).collect())
                 .unwrap_or_default()
         } else {
@@ -69,7 +68,7 @@ impl Context {
             supplier: Supplier::new(passphrase_file, passphrase_fd, !no_input && terminal::is_there()),
             yes,
             no_input,
-            vault,
+            vault: vault.or_else(|| variable("DFNS_KEYS_VAULT").map(PathBuf::from)),
             identities,
             passphrase_from_stdin,
             wait: wait.duration(),
@@ -230,6 +229,11 @@ impl Context {
             ))
         }
     }
+}
+
+/// An environment variable that is set to something.
+fn variable(name: &str) -> Option<std::ffi::OsString> {
+    std::env::var_os(name).filter(|value| !value.is_empty())
 }
 
 /// Reads a file, or stdin for `-`.

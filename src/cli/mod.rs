@@ -1,4 +1,5 @@
 //! The command line: global flags, one file a command, one printer, one place that decides exit codes.
+#![allow(clippy::doc_markdown, reason = "doc comments of arguments are help texts")]
 
 mod command;
 mod context;
@@ -39,20 +40,14 @@ struct Cli {
 #[derive(clap::Args)]
 #[command(next_help_heading = "Global options")]
 struct Globals {
-    /// The vault's directory [default: $XDG_DATA_HOME/dfns-keys]
-    #[arg(
-        long,
-        global = true,
-        value_name = "DIR",
-        env = "DFNS_KEYS_VAULT",
-        hide_env_values = true
-    )]
+    /// The vault's directory [env: DFNS_KEYS_VAULT] [default: $XDG_DATA_HOME/dfns-keys]
+    #[arg(long, global = true, value_name = "DIR")]
     vault: Option<PathBuf>,
-    /// An age identity that opens the vault, instead of its own [env: `DFNS_KEYS_IDENTITY`]
+    /// An age identity that opens the vault, instead of its own [env: DFNS_KEYS_IDENTITY]
     #[arg(long, global = true, value_name = "FILE", action = ArgAction::Append)]
     identity: Vec<PathBuf>,
-    /// Read the passphrase from a file, or from stdin [env: `DFNS_KEYS_PASSPHRASE_FILE`; or the passphrase itself:
-    /// `DFNS_KEYS_PASSPHRASE`]
+    /// Read the passphrase from a file, or from stdin [env: DFNS_KEYS_PASSPHRASE_FILE; or the passphrase itself:
+    /// DFNS_KEYS_PASSPHRASE]
     #[arg(long, global = true, value_name = "FILE|-", conflicts_with = "passphrase_fd")]
     passphrase_file: Option<PathBuf>,
     /// Read the passphrase from an open file descriptor

@@ -98,20 +98,24 @@ impl Supplier {
         if let Some(given) = self.given()? {
             return not_empty(given);
         }
-        self.ask_twice(ui, what)
+        self.ask_twice(
+            ui,
+            what,
+            "give --passphrase-file FILE, or seal to --recipient RECIPIENT",
+        )
     }
 
     /// The passphrase that replaces another: from a file of its own, or asked twice.
     pub(super) fn replacement(&self, ui: &Ui, file: Option<&Path>) -> Result<Passphrase, Failure> {
         match file {
             Some(path) => not_empty(from_file(path)?),
-            None => self.ask_twice(ui, "New passphrase for the vault"),
+            None => self.ask_twice(ui, "New passphrase for the vault", "give --new-passphrase-file FILE"),
         }
     }
 
-    fn ask_twice(&self, ui: &Ui, what: &str) -> Result<Passphrase, Failure> {
+    fn ask_twice(&self, ui: &Ui, what: &str, otherwise: &str) -> Result<Passphrase, Failure> {
         if !self.may_ask {
-            return Err(IdentityError::NobodyToAsk.into());
+            return Err(Failure::from(IdentityError::NobodyToAsk).hint(otherwise));
         }
         for _ in 0..3 {
             let first = asked(terminal::ask_hidden(&format!(

@@ -6,7 +6,10 @@
 mod diagnosis;
 pub mod pem;
 
+use std::sync::OnceLock;
+
 use base64ct::{Base64Unpadded, Encoding};
+use p256::ProjectivePoint;
 use p256::ecdsa::signature::Signer as _;
 use p256::ecdsa::{DerSignature, SigningKey};
 use p256::elliptic_curve::Generate;
@@ -26,8 +29,11 @@ pub struct RandomnessError;
 
 /// A P-256 private key with its public half. Wiped from memory when dropped.
 pub struct KeyPair {
-    signing: SigningKey,
+    secret: p256::SecretKey,
     public: PublicKey,
+    /// Made at the first signature: it computes the public half once more, which a process that only makes or converts a
+    /// key can do without.
+    signing: OnceLock<SigningKey>,
 }
 
 impl KeyPair {
@@ -37,13 +43,19 @@ impl KeyPair {
     /// When the operating system gives no randomness.
     pub fn generate() -> Result<Self, RandomnessError> {
         let secret = p256::SecretKey::try_generate().map_err(|_| RandomnessError)?;
-        Ok(Self::from_secret(&secret))
+        Ok(Self::from_secret(secret))
     }
 
-    fn from_secret(secret: &p256::SecretKey) -> Self {
-        let signing = SigningKey::from(secret);
-        let public = PublicKey(p256::PublicKey::from(signing.verifying_key()));
-        Self { signing, public }
+    fn from_secret(secret: p256::SecretKey) -> Self {
+        // Not `secret.public_key()`: its precomputed tables take longer to set up than one multiplication without them.
+        let point = ProjectivePoint::GENERATOR * *secret.to_nonzero_scalar();
+        let public = p256::PublicKey::from_affine(point.to_affine())
+            .expect("a non-zero scalar gives a point other than infinity");
+        Self {
+            secret,
+            public: PublicKey(public),
+            signing: OnceLock::new(),
+        }
     }
 
     /// The public half.
@@ -55,7 +67,8 @@ impl KeyPair {
 
 impl Signer for KeyPair {
     fn sign(&self, message: &[u8]) -> Vec<u8> {
-        let signature: DerSignature = self.signing.sign(message);
+        let signing = self.signing.get_or_init(|| SigningKey::from(&self.secret));
+        let signature: DerSignature = signing.sign(message);
         signature.as_bytes().to_vec()
     }
 }

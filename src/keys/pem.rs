@@ -1,7 +1,6 @@
 //! The written forms of a P-256 key: SEC1 (RFC 5915), PKCS#8 (RFC 5958) and SPKI (RFC 5280), as PEM (RFC 7468).
 //! Every form that openssl writes is read; what cannot be used is named by [`KeyError`].
 
-use p256::ecdsa::SigningKey;
 use p256::elliptic_curve::sec1::ToSec1Point;
 use pkcs8::der::pem::LineEnding;
 use pkcs8::der::{Decode, EncodePem};
@@ -31,7 +30,7 @@ impl KeyPair {
         match format {
             PrivateKeyFormat::Sec1 => self.to_sec1_pem(),
             PrivateKeyFormat::Pkcs8 => self
-                .signing
+                .secret
                 .to_pkcs8_pem(LineEnding::LF)
                 .expect("a P-256 key has a PKCS#8 form"),
         }
@@ -45,7 +44,7 @@ impl KeyPair {
 
     // Not `SecretKey::to_sec1_pem`, which multiplies the base point again for the public half we have at hand.
     fn to_sec1_pem(&self) -> Zeroizing<String> {
-        let private_key = Zeroizing::new(self.signing.to_bytes());
+        let private_key = Zeroizing::new(self.secret.to_bytes());
         let public_key = self.public.0.to_sec1_point(false);
         let structure = EcPrivateKey {
             private_key: &private_key,
@@ -129,15 +128,16 @@ fn from_scalar(scalar: &[u8], public_key: Option<&[u8]>) -> Result<KeyPair, KeyE
             _ => KeyError::Damaged,
         });
     }
-    let signing = SigningKey::from_slice(scalar).map_err(|_| KeyError::Damaged)?;
-    let public = PublicKey(p256::PublicKey::from(signing.verifying_key()));
+    let secret = p256::SecretKey::from_slice(scalar).map_err(|_| KeyError::Damaged)?;
+    let pair = KeyPair::from_secret(secret);
+    let public = pair.public_key();
     // Another curve of the same size (secp256k1) without parameters shows itself here, and so does a damaged file.
     if public_key.is_some_and(|stated| {
         stated != public.0.to_sec1_point(false).as_bytes() && stated != public.0.to_sec1_point(true).as_bytes()
     }) {
         return Err(KeyError::HalvesDiffer);
     }
-    Ok(KeyPair { signing, public })
+    Ok(pair)
 }
 
 fn decrypt(der: &[u8], passphrase: &Passphrase) -> Result<SecretDocument, KeyError> {

@@ -350,9 +350,14 @@ pub fn peer(program: &str) -> bool {
         "{program} is required here and missing"
     );
     if !found {
-        eprintln!("skipped: {program} is not installed");
+        skipped(&format!("{program} is not installed"));
     }
     found
+}
+
+/// Says that a part of a test could not be done here.
+pub fn skipped(why: &str) {
+    eprintln!("skipped: {why}");
 }
 
 /// Runs a peer and returns its stdout, having asserted that it succeeded.
