@@ -33,5 +33,5 @@ install:
 # The programs that judge ours in the tests, on Debian.
 peers:
 	apt-get update -qq
-	apt-get install -y -qq --no-install-recommends age openssl openssh-client jq curl util-linux >/dev/null
+	apt-get install -y -qq --no-install-recommends age openssl openssh-client jq curl util-linux python3 >/dev/null
 	command -v cargo-deny >/dev/null || cargo install --locked --debug --quiet cargo-deny@0.20.2

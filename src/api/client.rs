@@ -69,6 +69,18 @@ pub(super) struct Call<'a> {
     pub(super) body: Option<Vec<u8>>,
 }
 
+/// An error that may pass, if the call behind it may do better later.
+pub(super) trait MayPass {
+    /// The call that failed, if one did.
+    fn call(&self) -> Option<&ApiError>;
+}
+
+impl MayPass for ApiError {
+    fn call(&self) -> Option<&ApiError> {
+        Some(self)
+    }
+}
+
 /// What came back with a status of success.
 pub(super) struct Answer {
     pub(super) body: Vec<u8>,
@@ -190,11 +202,7 @@ impl Client {
     }
 
     /// Repeats something that is safe to repeat for as long as its failures are passing ones.
-    pub(super) async fn retrying<T, E>(
-        &self,
-        transient: impl Fn(&E) -> Option<&ApiError>,
-        mut attempt: impl AsyncFnMut() -> Result<T, E>,
-    ) -> Result<T, E> {
+    pub(super) async fn retrying<T, E: MayPass>(&self, mut attempt: impl AsyncFnMut() -> Result<T, E>) -> Result<T, E> {
         let mut pauses = ExponentialBuilder::default()
             .with_min_delay(Duration::from_millis(250))
             .with_max_delay(Duration::from_secs(8))
@@ -206,7 +214,7 @@ impl Client {
                 Ok(value) => return Ok(value),
                 Err(error) => error,
             };
-            let Some(cause) = transient(&error).filter(|cause| cause.is_transient()) else {
+            let Some(cause) = error.call().filter(|cause| cause.is_transient()) else {
                 return Err(error);
             };
             let Some(pause) = pauses.next() else {

@@ -118,11 +118,13 @@ impl ApiError {
     pub(super) fn from_transport(host: &str, error: &reqwest::Error) -> Self {
         let mut last = None;
         let mut tls = false;
+        let mut tls_reason = None;
         let mut name_unresolved = false;
         let mut source = error.source();
         while let Some(cause) = source {
             let text = cause.to_string();
-            tls |= is_tls(cause);
+            tls |= tls_error(cause).is_some();
+            tls_reason = tls_reason.or(certificate_reason(cause));
             // The resolver's error has no type of its own.
             name_unresolved |= text == "dns error";
             last = Some(text);
@@ -142,18 +144,33 @@ impl ApiError {
         Self::Unreachable {
             host: host.to_owned(),
             stage,
-            reason: safe_text(last.as_deref().unwrap_or_default()),
+            reason: safe_text(tls_reason.or(last.as_deref()).unwrap_or_default()),
         }
     }
 }
 
-/// Whether a cause is rustls's, which may be wrapped in I/O errors.
-fn is_tls(cause: &(dyn std::error::Error + 'static)) -> bool {
-    cause.is::<rustls::Error>()
-        || cause
-            .downcast_ref::<std::io::Error>()
-            .and_then(std::io::Error::get_ref)
-            .is_some_and(|inner| is_tls(inner))
+/// The error of rustls's that a cause is, which may be wrapped in I/O errors.
+fn tls_error<'a>(cause: &'a (dyn std::error::Error + 'static)) -> Option<&'a rustls::Error> {
+    cause.downcast_ref::<rustls::Error>().or_else(|| {
+        let inner = cause.downcast_ref::<std::io::Error>()?.get_ref()?;
+        tls_error(inner)
+    })
+}
+
+/// What is wrong with a certificate, in words for somebody who has to do something about it.
+fn certificate_reason(cause: &(dyn std::error::Error + 'static)) -> Option<&'static str> {
+    use rustls::CertificateError as Wound;
+    let rustls::Error::InvalidCertificate(wound) = tls_error(cause)? else {
+        return None;
+    };
+    Some(match wound {
+        Wound::NotValidForName | Wound::NotValidForNameContext { .. } => "the certificate is for another name",
+        Wound::UnknownIssuer => "the certificate is by an authority this machine does not know",
+        Wound::Expired | Wound::ExpiredContext { .. } => "the certificate has expired",
+        Wound::NotValidYet | Wound::NotValidYetContext { .. } => "the certificate is not valid yet",
+        Wound::Revoked => "the certificate is revoked",
+        _ => "the certificate is not valid",
+    })
 }
 
 /// Remote text, cut to a length and with its control characters escaped, so that a terminal shows it and nothing more.

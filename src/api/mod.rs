@@ -5,9 +5,11 @@
 pub mod client;
 pub mod error;
 mod limiter;
+mod permissions;
 pub mod user_action;
 mod wire;
 
 pub use client::{Client, ClientConfig, Progress};
 pub use error::{ApiError, Stage};
+pub use permissions::Registration;
 pub use user_action::{Access, Action, SignedAction, SigningError};

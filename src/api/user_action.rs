@@ -8,7 +8,7 @@ use reqwest::Method;
 use secrecy::SecretString;
 use thiserror::Error;
 
-use super::client::{Call, Client};
+use super::client::{Call, Client, MayPass};
 use super::error::ApiError;
 use super::wire;
 use crate::model::credential::Environment;
@@ -95,7 +95,7 @@ pub enum SigningError {
     },
 }
 
-impl SigningError {
+impl MayPass for SigningError {
     fn call(&self) -> Option<&ApiError> {
         match self {
             Self::Challenge(error) | Self::Signature(error) => Some(error),
@@ -133,7 +133,7 @@ impl Client {
         for candidate in &candidates {
             // A challenge is spent by a refused signature too.
             let signed = self
-                .retrying(SigningError::call, async || {
+                .retrying(async || {
                     let current = match challenge.take() {
                         Some(current) => current,
                         None => self.challenge(access, action).await?.0,
@@ -163,8 +163,7 @@ impl Client {
         access: Access<'_>,
         action: Action<'_>,
     ) -> Result<(wire::Challenge, Option<Timestamp>), SigningError> {
-        self.retrying(SigningError::call, async || self.challenge(access, action).await)
-            .await
+        self.retrying(async || self.challenge(access, action).await).await
     }
 
     async fn challenge(

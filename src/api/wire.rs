@@ -58,3 +58,48 @@ pub(super) struct CredentialAssertion<'a> {
 pub(super) struct UserAction {
     pub(super) user_action: String,
 }
+
+#[derive(Deserialize)]
+pub(super) struct Page<T> {
+    #[serde(default = "Vec::new")]
+    pub(super) items: Vec<T>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct AccessToken {
+    #[serde(default)]
+    pub(super) cred_id: String,
+    #[serde(default)]
+    pub(super) public_key: String,
+    #[serde(default)]
+    pub(super) permission_assignments: Vec<PermissionAssignment>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct PermissionAssignment {
+    pub(super) permission_id: String,
+    pub(super) operations: Option<Vec<String>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct ServiceAccount {
+    pub(super) user_info: UserInfo,
+    #[serde(default)]
+    pub(super) access_tokens: Vec<AccessToken>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct UserInfo {
+    #[serde(default)]
+    pub(super) permission_assignments: Vec<PermissionAssignment>,
+}
+
+#[derive(Deserialize)]
+pub(super) struct Permission {
+    #[serde(default)]
+    pub(super) operations: Vec<String>,
+}

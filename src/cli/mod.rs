@@ -4,6 +4,7 @@
 mod command;
 mod context;
 mod error;
+mod junit;
 mod passphrase;
 mod terminal;
 mod ui;

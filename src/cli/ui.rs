@@ -168,6 +168,20 @@ impl Ui {
         bar
     }
 
+    /// Counts pieces of work, on a terminal only. It goes away when dropped.
+    pub(super) fn progress(&self, count: usize, text: &str) -> ProgressBar {
+        if count < 2 {
+            return self.spinner(text);
+        }
+        let bar = ProgressBar::with_draw_target(Some(count as u64), self.draw_target());
+        if let Ok(style) = ProgressStyle::with_template("  {msg}  {bar:32}  {pos} of {len}  {elapsed}") {
+            bar.set_style(style);
+        }
+        bar.set_message(text.to_owned());
+        bar.enable_steady_tick(Duration::from_millis(120));
+        bar
+    }
+
     fn draw_target(&self) -> ProgressDrawTarget {
         if self.quiet || self.json || !io::stderr().is_terminal() {
             ProgressDrawTarget::hidden()

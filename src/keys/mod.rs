@@ -4,6 +4,7 @@
 //! SHA-256 and deterministic nonces (RFC 6979), encoded as ASN.1 DER.
 
 mod diagnosis;
+pub mod mend;
 pub mod pem;
 
 use std::sync::OnceLock;

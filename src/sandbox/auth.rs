@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use super::answer::Answer;
 use super::judge::sha256;
 use super::request::{Request, check_fields, text};
-use super::world::{BoundAction, Challenge, SHORT_LIFE, SignedAction, World};
+use super::world::{BoundAction, Challenge, Identity, Kind, SHORT_LIFE, SignedAction, World};
 
 /// The origins that this organisation's applications have.
 const ORIGINS: [&str; 1] = ["https://app.dfns.io"];
@@ -18,6 +18,9 @@ pub(super) fn answer(world: &mut World, request: &Request) -> Answer {
         ("POST", "/auth/action") => sign_action(world, request),
         ("GET", "/wallets") => token_id(world, request).map(|_| Answer::json(&json!({"items": []}))),
         ("POST", "/wallets") => create_wallet(world, request),
+        ("GET", "/auth/pats") => list_pats(world, request),
+        ("GET", "/auth/service-accounts") => list_service_accounts(world, request),
+        ("GET", path) if path.starts_with("/permissions/") => permission(world, request),
         _ => Err(Answer::error(404, "Not Found")),
     };
     outcome.unwrap_or_else(|refusal| refusal)
@@ -199,6 +202,107 @@ fn signed(world: &mut World, request: &Request) -> Result<String, Answer> {
     } else {
         Err(missing())
     }
+}
+
+/// Refuses whoever lacks an operation.
+fn demand(world: &World, token_id: &str, operation: &str) -> Result<(), Answer> {
+    let granted = world.identity(token_id).is_some_and(|identity| {
+        world
+            .permissions_of(identity)
+            .any(|(_, permission)| permission.operations.iter().any(|one| one == operation))
+    });
+    if granted {
+        return Ok(());
+    }
+    Err(Answer::error(
+        403,
+        &format!("the caller is not authorized to perform operation ({operation})"),
+    ))
+}
+
+fn assignments(world: &World, identity: &Identity) -> Vec<Value> {
+    world
+        .permissions_of(identity)
+        .map(|(assignment, permission)| {
+            json!({
+                "assignmentId": assignment.id,
+                "permissionId": permission.id,
+                "permissionName": permission.name,
+            })
+        })
+        .collect()
+}
+
+fn access_token(world: &World, identity: &Identity) -> Value {
+    let key = identity.keys.last();
+    json!({
+        "tokenId": identity.token_id,
+        "credId": key.map(|key| &key.id),
+        "publicKey": key.map(|key| &key.pem),
+        "dateCreated": identity.created_at,
+        "isActive": identity.active,
+        "kind": match identity.kind { Kind::Pat => "Pat", Kind::ServiceAccount => "ServiceAccount" },
+        "linkedUserId": identity.user_id,
+        "linkedAppId": "",
+        "name": identity.name,
+        "orgId": world.organisation_id,
+        "permissionAssignments": assignments(world, identity),
+    })
+}
+
+fn list_pats(world: &World, request: &Request) -> Result<Answer, Answer> {
+    let token_id = token_id(world, request)?;
+    let own = world
+        .identities
+        .iter()
+        .filter(|identity| identity.kind == Kind::Pat && identity.token_id == token_id);
+    let items: Vec<Value> = own.map(|identity| access_token(world, identity)).collect();
+    Ok(Answer::json(&json!({ "items": items })))
+}
+
+fn list_service_accounts(world: &World, request: &Request) -> Result<Answer, Answer> {
+    let token_id = token_id(world, request)?;
+    demand(world, &token_id, "Auth:ServiceAccounts:Read")?;
+    let accounts = world
+        .identities
+        .iter()
+        .filter(|identity| identity.kind == Kind::ServiceAccount);
+    let items: Vec<Value> = accounts
+        .map(|identity| {
+            json!({
+                "userInfo": {
+                    "userId": identity.user_id,
+                    "username": identity.name,
+                    "name": identity.name,
+                    "orgId": world.organisation_id,
+                    "isActive": identity.active,
+                    "isServiceAccount": true,
+                    "credentialUuid": "",
+                    "permissionAssignments": assignments(world, identity),
+                },
+                "accessTokens": [access_token(world, identity)],
+            })
+        })
+        .collect();
+    Ok(Answer::json(&json!({ "items": items })))
+}
+
+fn permission(world: &World, request: &Request) -> Result<Answer, Answer> {
+    let token_id = token_id(world, request)?;
+    demand(world, &token_id, "Permissions:Read")?;
+    let wanted = request.path.trim_start_matches("/permissions/");
+    world
+        .permissions
+        .iter()
+        .find(|permission| permission.id == wanted)
+        .map(|permission| {
+            Answer::json(&json!({
+                "id": permission.id,
+                "name": permission.name,
+                "operations": permission.operations,
+            }))
+        })
+        .ok_or_else(|| Answer::error(404, "Not Found"))
 }
 
 fn create_wallet(world: &mut World, request: &Request) -> Result<Answer, Answer> {

@@ -21,6 +21,7 @@ pub(super) fn answer(world: &mut World, request: &Request) -> Answer {
         ("GET", "/dashboard/style.css") => Answer::new(200, "text/css", STYLE.as_bytes().to_vec()),
         ("POST", "/dashboard/create") => create(world, request),
         ("POST", "/dashboard/switch") => switch(world, request),
+        ("POST", "/dashboard/add-key") => add_key(world, request),
         _ => Answer::error(404, "Not Found"),
     }
 }
@@ -41,16 +42,19 @@ fn create(world: &mut World, request: &Request) -> Answer {
     let wants_json = request
         .header("accept")
         .is_some_and(|accept| accept.contains("application/json"));
-    match world.create(kind, field("name").trim(), &public_key, life) {
-        Ok(token) if wants_json => {
-            let identity = world.identities.last();
-            Answer::json(&json!({
-                "token": token,
-                "token_id": identity.map(|identity| &identity.token_id),
-                "user_id": identity.map(|identity| &identity.user_id),
-                "org_id": world.organisation_id,
-            }))
-        }
+    let created = world.create(kind, field("name").trim(), &public_key, life);
+    if created.is_ok() {
+        grant(world, &field("operations"));
+    }
+    let identity = world.identities.last();
+    match created {
+        Ok(token) if wants_json => Answer::json(&json!({
+            "token": token,
+            "token_id": identity.map(|identity| &identity.token_id),
+            "user_id": identity.map(|identity| &identity.user_id),
+            "credential_id": identity.and_then(|identity| identity.keys.first()).map(|key| &key.id),
+            "org_id": world.organisation_id,
+        })),
         Ok(token) => page(
             world,
             &format!(
@@ -67,6 +71,27 @@ fn create(world: &mut World, request: &Request) -> Answer {
                 escape(reason)
             ),
         ),
+    }
+}
+
+/// Gives the newest identity a permission with these operations, separated by commas.
+fn grant(world: &mut World, operations: &str) {
+    let operations: Vec<String> = operations
+        .split(',')
+        .map(|operation| operation.trim().to_owned())
+        .filter(|operation| !operation.is_empty())
+        .collect();
+    let newest = world.identities.last().map(|identity| identity.token_id.clone());
+    if let Some(token_id) = newest.filter(|_| !operations.is_empty()) {
+        world.grant(&token_id, operations);
+    }
+}
+
+fn add_key(world: &mut World, request: &Request) -> Answer {
+    let field = |name: &str| request.form(name).unwrap_or_default();
+    match world.add_key(&field("token_id"), &field("public_key").replace('\r', "")) {
+        Ok(id) => Answer::json(&json!({"credId": id})),
+        Err(reason) => Answer::error(400, reason),
     }
 }
 
@@ -116,6 +141,7 @@ fn page(world: &World, notice: &str) -> Answer {
          <option value=\"pat\">Personal access token</option></select>\
          <label for=\"name\">Name</label><input id=\"name\" name=\"name\" required>\
          <label for=\"days\">Days valid</label><input id=\"days\" name=\"days_valid\" type=\"number\" min=\"1\" max=\"730\" value=\"730\">\
+         <label for=\"operations\">Operations granted, separated by commas</label><input id=\"operations\" name=\"operations\">\
          <label for=\"key\">Public key (PEM)</label><textarea id=\"key\" name=\"public_key\" rows=\"5\" required></textarea>\
          <button>Create</button></form>\
          <h2>Identities</h2><table><thead><tr><th>Name</th><th>Kind</th><th>Keys</th><th>Valid until</th><th>State</th></tr></thead>\

@@ -25,6 +25,7 @@ pub(super) enum Kind {
 /// A key registered for an identity.
 pub(super) struct RegisteredKey {
     pub(super) id: String,
+    pub(super) pem: String,
     pub(super) key: JudgedKey,
     pub(super) active: bool,
 }
@@ -36,8 +37,23 @@ pub(super) struct Identity {
     pub(super) token_id: String,
     pub(super) name: String,
     pub(super) active: bool,
+    pub(super) created_at: Timestamp,
     pub(super) expires_at: Timestamp,
     pub(super) keys: Vec<RegisteredKey>,
+    pub(super) assignments: Vec<Assignment>,
+}
+
+/// A named set of operations.
+pub(super) struct Permission {
+    pub(super) id: String,
+    pub(super) name: String,
+    pub(super) operations: Vec<String>,
+}
+
+/// A permission given to an identity.
+pub(super) struct Assignment {
+    pub(super) id: String,
+    pub(super) permission_id: String,
 }
 
 /// A challenge that waits for its signature.
@@ -76,6 +92,7 @@ pub(super) struct World {
     pub(super) organisation_id: String,
     pub(super) mint: Mint,
     pub(super) identities: Vec<Identity>,
+    pub(super) permissions: Vec<Permission>,
     pub(super) challenges: HashMap<String, Challenge>,
     pub(super) actions: HashMap<String, SignedAction>,
     pub(super) used_actions: Vec<String>,
@@ -92,6 +109,7 @@ impl World {
             organisation_id: id("or", &mint),
             mint,
             identities: Vec::new(),
+            permissions: Vec::new(),
             challenges: HashMap::new(),
             actions: HashMap::new(),
             used_actions: Vec::new(),
@@ -169,14 +187,63 @@ impl World {
             token_id,
             name: name.to_owned(),
             active: true,
+            created_at: now,
             expires_at,
             keys: vec![RegisteredKey {
                 id: key_id,
+                pem: public_key.to_owned(),
                 key,
                 active: true,
             }],
+            assignments: Vec::new(),
         });
         Ok(token)
+    }
+
+    /// Registers one more key for an identity.
+    pub(super) fn add_key(&mut self, token_id: &str, public_key: &str) -> Result<String, &'static str> {
+        let key = JudgedKey::parse(public_key)?;
+        let id = self.mint.random_text(40);
+        let identity = self.identity_mut(token_id).ok_or("no such token")?;
+        // In front, so that a client which takes the first one blindly is found out.
+        identity.keys.insert(
+            0,
+            RegisteredKey {
+                id: id.clone(),
+                pem: public_key.to_owned(),
+                key,
+                active: true,
+            },
+        );
+        Ok(id)
+    }
+
+    /// Makes a permission with these operations and gives it to an identity.
+    pub(super) fn grant(&mut self, token_id: &str, operations: Vec<String>) {
+        let permission = Permission {
+            id: self.id("pm"),
+            name: format!("permission {}", self.permissions.len() + 1),
+            operations,
+        };
+        let assignment = Assignment {
+            id: self.id("as"),
+            permission_id: permission.id.clone(),
+        };
+        self.permissions.push(permission);
+        if let Some(identity) = self.identity_mut(token_id) {
+            identity.assignments.push(assignment);
+        }
+    }
+
+    /// The permissions of an identity, with the assignment that gives each.
+    pub(super) fn permissions_of<'a>(
+        &'a self,
+        identity: &'a Identity,
+    ) -> impl Iterator<Item = (&'a Assignment, &'a Permission)> {
+        identity.assignments.iter().filter_map(|assignment| {
+            let permission = self.permissions.iter().find(|one| one.id == assignment.permission_id)?;
+            Some((assignment, permission))
+        })
     }
 
     pub(super) fn identity(&self, token_id: &str) -> Option<&Identity> {

@@ -1,28 +1,48 @@
+use std::path::PathBuf;
+
 use clap::Args;
+use secrecy::SecretString;
 use serde_json::Value;
 
 use crate::cli::context::Context;
 use crate::cli::error::{Exit, Failure};
+use crate::cli::junit;
 use crate::cli::ui::{Tone, wrapped};
 use crate::model::credential::AnyCredential;
 use crate::model::ids::{CredentialName, OrganisationId};
 use crate::model::url::ApiUrl;
+use crate::sys::clock::{Clock, SystemClock};
+use crate::sys::files::{self, IfExists, Readable};
 use crate::workflow::verify::report::Verdict;
-use crate::workflow::verify::{Check, Expectations, Report, Status, Subject, verify};
+use crate::workflow::verify::{Check, Expectations, Report, Status, Subject, Unreadable, sources, verify_all};
 
-/// Verify credentials before use
+/// Verify an environment before use: vault, Postman, .env or process environment
 ///
 /// Checks what can be known offline, then proves token and key together by a signed test call, which changes nothing.
-/// Exit code 0: safe to use; 5: something is wrong with a credential; 6: Dfns could not be asked.
+/// Exit code 0: safe to use; 5: something is wrong with the environment; 6: Dfns could not be asked.
 #[derive(Args)]
+#[command(
+    after_help = "Examples:\n  dfns-keys verify payments-api --strict\n  dfns-keys verify --all --junit report.xml\n  \
+                  dfns-keys verify --postman staging.postman_environment.json"
+)]
+#[command(group(clap::ArgGroup::new("sources").required(true).multiple(true)
+    .args(["names", "all", "postman", "dotenv", "process_env"])))]
 pub(in crate::cli) struct VerifyArgs {
-    /// The credentials
-    #[arg(required_unless_present = "all")]
+    /// Credentials of the vault
     names: Vec<CredentialName>,
     /// All active credentials of the vault
     #[arg(long, conflicts_with = "names")]
     all: bool,
-    /// Ask here instead of where the credential says
+    /// A Postman environment export
+    #[arg(long, value_name = "FILE")]
+    postman: Vec<PathBuf>,
+    /// A .env file with the variables of the SDKs
+    #[arg(long, value_name = "FILE")]
+    dotenv: Vec<PathBuf>,
+    /// The variables of the SDKs in this process's environment
+    #[arg(long)]
+    process_env: bool,
+    /// Ask here instead of where the source says
     #[arg(long, value_name = "URL")]
     api_url: Option<ApiUrl>,
     /// The organisation that the token must belong to
@@ -31,12 +51,18 @@ pub(in crate::cli) struct VerifyArgs {
     /// Check only what can be known without the network
     #[arg(long)]
     offline: bool,
+    /// An operation that must be granted, such as Wallets:Create; repeat for more
+    #[arg(long, value_name = "OPERATION", conflicts_with = "offline")]
+    expect_permission: Vec<String>,
     /// Warn when the token ends within so many days
     #[arg(long, value_name = "N", default_value = "30")]
     min_days: u32,
     /// Let warnings fail
     #[arg(long)]
     strict: bool,
+    /// Write the report as JUnit XML too
+    #[arg(long, value_name = "FILE")]
+    junit: Option<PathBuf>,
 }
 
 impl VerifyArgs {
@@ -46,21 +72,25 @@ impl VerifyArgs {
             api_url: self.api_url.clone(),
             organisation_id: self.org_id.as_ref().map(OrganisationId::new),
             min_days: self.min_days,
+            permissions: self.expect_permission.clone(),
         };
         let client = (!self.offline).then(|| context.client());
-        let now = crate::sys::clock::Clock::now(&crate::sys::clock::SystemClock);
-        let spinner = context.ui.spinner("asking Dfns");
-        let subjects = context.block_on(async {
-            let mut reports = Vec::new();
-            for subject in &subjects {
-                reports.push(verify(subject, &expectations, client.as_ref(), now).await);
-            }
-            reports
-        });
-        spinner.finish_and_clear();
-        let mut report = Report { subjects: subjects? };
+        let progress = context.ui.progress(subjects.len(), "asking Dfns");
+        let report = context.block_on(verify_all(
+            &subjects,
+            &expectations,
+            client.as_ref(),
+            SystemClock.now(),
+            |_| progress.inc(1),
+        ));
+        progress.finish_and_clear();
+        let mut report = report?;
         if self.strict {
             report.make_strict();
+        }
+        if let Some(path) = &self.junit {
+            let text = junit::render(&report)?;
+            files::write(path, text.as_bytes(), IfExists::Replace, Readable::ByAll)?;
         }
         self.show(context, &report)?;
         Ok(match report.verdict() {
@@ -70,7 +100,22 @@ impl VerifyArgs {
         })
     }
 
-    fn subjects(&self, context: &Context) -> Result<Vec<Subject>, Failure> {
+    fn subjects(&self, context: &Context) -> Result<Vec<Result<Subject, Unreadable>>, Failure> {
+        let mut subjects = Vec::new();
+        if self.all || !self.names.is_empty() {
+            subjects.extend(self.vault_subjects(context)?.into_iter().map(Ok));
+        }
+        subjects.extend(self.postman.iter().map(|path| sources::postman(path)));
+        subjects.extend(self.dotenv.iter().map(|path| sources::dotenv(path)));
+        if self.process_env {
+            subjects.push(Ok(sources::process_environment(|name| {
+                std::env::var(name).ok().map(SecretString::from)
+            })));
+        }
+        Ok(subjects)
+    }
+
+    fn vault_subjects(&self, context: &Context) -> Result<Vec<Subject>, Failure> {
         let vault = context.vault()?;
         let names = if self.all { vault.names()? } else { self.names.clone() };
         // A name that is not there is told of before anybody types a passphrase.
@@ -108,12 +153,22 @@ impl VerifyArgs {
             }
             return context.ui.raw_document(&document);
         }
+        // Of many subjects only what is not as it should be.
+        let all_checks = report.subjects.len() <= 3 || context.ui.verbose();
         for subject in &report.subjects {
-            context.ui.answer(&Tone::Strong.paint(&subject.subject))?;
-            for check in &subject.checks {
+            let healthy = subject.checks.iter().all(|check| !worth_a_line(check));
+            let verdict = if all_checks || !healthy {
+                ""
+            } else {
+                "  all checks pass"
+            };
+            context
+                .ui
+                .answer(&format!("{}{verdict}", Tone::Strong.paint(&subject.subject)))?;
+            for check in subject.checks.iter().filter(|check| all_checks || worth_a_line(check)) {
                 context.ui.answer(&line(check))?;
                 if let Some(hint) = &check.hint {
-                    context.ui.answer(&wrapped(hint, INDENT))?;
+                    context.ui.answer(&wrapped(hint, HINT_INDENT))?;
                 }
             }
         }
@@ -141,7 +196,14 @@ impl VerifyArgs {
     }
 }
 
-const INDENT: &str = "                                 ";
+fn worth_a_line(check: &Check) -> bool {
+    matches!(check.status, Status::Warn | Status::Fail)
+}
+
+/// Where hints begin.
+const HINT_INDENT: &str = "          ";
+/// Where messages begin: a fingerprint behind it still ends at column 80.
+const INDENT: &str = "                              ";
 
 fn line(check: &Check) -> String {
     let (sign, word, tone) = match check.status {
@@ -152,7 +214,7 @@ fn line(check: &Check) -> String {
     };
     let message = wrapped(&check.message, INDENT);
     format!(
-        "  {}  {:<23}{}",
+        " {} {:<21} {}",
         tone.paint(&format!("{sign} {word}")),
         check.id.as_str(),
         message.trim_start()

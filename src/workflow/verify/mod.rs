@@ -1,12 +1,15 @@
-//! Verifying an environment before use: every check, and one clear verdict.
+//! Verifying an environment before use: every check, every source, one clear verdict.
 //!
 //! What can be known without the network is said without it. A check whose ground is gone is skipped, not failed.
 
 mod offline;
 mod online;
 pub mod report;
+pub mod sources;
 pub mod subject;
 
+use futures_util::StreamExt;
+use futures_util::stream;
 use jiff::Timestamp;
 
 use crate::api::Client;
@@ -14,10 +17,14 @@ use crate::model::ids::OrganisationId;
 use crate::model::url::ApiUrl;
 
 pub use report::{Check, CheckId, Report, Status, SubjectReport};
+pub use sources::Unreadable;
 pub use subject::Subject;
 
+/// How many subjects are asked about at once; the client's rate limit stands above it.
+const AT_ONCE: usize = 16;
+
 /// What to hold an environment to.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Expectations {
     /// Ask here instead of where the source says.
     pub api_url: Option<ApiUrl>,
@@ -25,20 +32,56 @@ pub struct Expectations {
     pub organisation_id: Option<OrganisationId>,
     /// Warn when the token ends within so many days.
     pub min_days: u32,
+    /// Operations that its permissions must grant.
+    pub permissions: Vec<String>,
 }
 
-/// Runs the checks on one subject: those without the network, and with a client all the others.
-pub async fn verify(
-    subject: &Subject,
+/// Runs the checks on all subjects, several at once: those without the network, and with a client all the others.
+/// `done` is told of each as it ends; the report keeps the order of the subjects.
+pub async fn verify_all(
+    subjects: &[Result<Subject, Unreadable>],
+    expectations: &Expectations,
+    client: Option<&Client>,
+    now: Timestamp,
+    done: impl Fn(&SubjectReport),
+) -> Report {
+    let done = &done;
+    let reports = stream::iter(subjects)
+        .map(|subject| async move {
+            let report = verify(subject, expectations, client, now).await;
+            done(&report);
+            report
+        })
+        .buffered(AT_ONCE)
+        .collect()
+        .await;
+    Report { subjects: reports }
+}
+
+async fn verify(
+    subject: &Result<Subject, Unreadable>,
     expectations: &Expectations,
     client: Option<&Client>,
     now: Timestamp,
 ) -> SubjectReport {
+    let subject = match subject {
+        Ok(subject) => subject,
+        Err(unreadable) => return unread(unreadable),
+    };
     let mut report = SubjectReport::new(subject.label.clone());
     let ground = offline::check(subject, expectations, now, &mut report);
     match client {
-        Some(client) => online::check(subject, ground, client, now, &mut report).await,
+        Some(client) => online::check(&ground, expectations, client, now, &mut report).await,
         None => online::skip_all(&mut report, "not asked: --offline"),
+    }
+    report
+}
+
+fn unread(unreadable: &Unreadable) -> SubjectReport {
+    let mut report = SubjectReport::new(unreadable.label.clone());
+    report.push(Check::fail(CheckId::SourceReadable, &unreadable.message).hint(&unreadable.hint));
+    for id in &CheckId::ALL[1..] {
+        report.push(Check::skip(*id, "the source cannot be read"));
     }
     report
 }

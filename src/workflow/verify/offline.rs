@@ -4,21 +4,32 @@ use jiff::Timestamp;
 
 use super::Expectations;
 use super::report::{Check, CheckId, SubjectReport};
-use super::subject::Subject;
-use crate::keys::pem::{read_private_key, read_public_key};
+use super::subject::{Source, Subject, Variable};
+use crate::keys::mend::read_mending;
+use crate::keys::pem::read_public_key;
 use crate::keys::{KeyError, KeyPair};
 use crate::model::ids::{ApplicationId, CredentialId, OrganisationId};
-use crate::model::token::AuthToken;
-use crate::model::url::{ApiUrl, Origin};
+use crate::model::token::{AuthToken, TokenShapeError};
+use crate::model::url::{ApiUrl, Origin, UrlError};
+
+/// The vendor's deprecated staging environment.
+const STAGING_HOST: &str = "api.dfns.ninja";
 
 /// What the online checks can stand on.
 pub(super) struct Ground {
     pub(super) api_url: Option<ApiUrl>,
     pub(super) origin: Option<Origin>,
     pub(super) token: Option<AuthToken>,
-    pub(super) key: Option<KeyPair>,
+    pub(super) key: Option<UsableKey>,
     pub(super) credential_id: Option<CredentialId>,
     pub(super) application_id: Option<ApplicationId>,
+}
+
+/// A key to sign with.
+pub(super) struct UsableKey {
+    pub(super) pair: KeyPair,
+    /// Whether it had to be mended, so that whoever reads this source as it stands could not have signed.
+    pub(super) mended: bool,
 }
 
 pub(super) fn check(
@@ -27,7 +38,7 @@ pub(super) fn check(
     now: Timestamp,
     report: &mut SubjectReport,
 ) -> Ground {
-    report.push(Check::pass(CheckId::SourceReadable, "the vault opens it"));
+    report.push(readable(subject));
     report.push(complete(subject));
     let key = key(subject, report);
     let token = token(subject, expectations, now, report);
@@ -43,52 +54,135 @@ pub(super) fn check(
     }
 }
 
-fn complete(subject: &Subject) -> Check {
-    let required = [&subject.api_url, &subject.token, &subject.private_key];
-    let missing: Vec<&str> = required
-        .iter()
-        .filter(|variable| variable.value().is_none())
-        .map(|variable| variable.name)
-        .collect();
-    if missing.is_empty() {
-        Check::pass(CheckId::SourceComplete, "address, token and key are there")
-    } else {
-        Check::fail(
-            CheckId::SourceComplete,
-            format!("missing or empty: {}", missing.join(", ")),
+fn readable(subject: &Subject) -> Check {
+    let id = CheckId::SourceReadable;
+    match subject.mode {
+        Some(mode) if mode & 0o077 != 0 => Check::warn(
+            id,
+            format!("other users of this machine can read or change it (mode {mode:o})"),
         )
+        .hint(format!("chmod 600 {}", subject.label)),
+        Some(mode) => Check::pass(id, format!("for its owner alone (mode {mode:o})")),
+        None if subject.source == Source::Vault => Check::pass(id, "the vault opens it"),
+        None => Check::pass(id, "it can be read"),
     }
 }
 
-fn key(subject: &Subject, report: &mut SubjectReport) -> Option<KeyPair> {
+fn complete(subject: &Subject) -> Check {
+    let id = CheckId::SourceComplete;
+    let mut required = vec![&subject.api_url, &subject.token, &subject.private_key];
+    let mut optional = Vec::new();
+    match subject.source {
+        Source::Vault => required.push(&subject.credential_id),
+        Source::Postman => optional.extend([&subject.application_id, &subject.origin]),
+        Source::Dotenv | Source::ProcessEnvironment => {
+            required.push(&subject.credential_id);
+            optional.push(&subject.application_id);
+        }
+    }
+    let lacking = |variables: &[&Variable]| {
+        let words = variables
+            .iter()
+            .filter(|variable| variable.value().is_none())
+            .map(|variable| {
+                format!(
+                    "{} is {}",
+                    variable.name,
+                    if variable.is_there() { "empty" } else { "missing" }
+                )
+            });
+        words.collect::<Vec<_>>().join(", ")
+    };
+    let (needed, wished) = (lacking(&required), lacking(&optional));
+    if !needed.is_empty() {
+        Check::fail(id, needed).hint("copy the environment again, whole; a disabled Postman variable counts as missing")
+    } else if !wished.is_empty() {
+        Check::warn(id, wished).hint("Dfns does without today; older SDKs and set-ups want it")
+    } else {
+        let count = required.len() + optional.len();
+        Check::pass(id, format!("{count} of {count} variables"))
+    }
+}
+
+fn key(subject: &Subject, report: &mut SubjectReport) -> Option<UsableKey> {
     let Some(text) = subject.private_key.value() else {
         for id in [CheckId::KeyParses, CheckId::KeyCurve, CheckId::KeyMatchesPublic] {
             report.push(Check::skip(id, "there is no private key"));
         }
         return None;
     };
-    let pair = match read_private_key(text.as_bytes(), None) {
-        Ok(pair) => pair,
+    let name = subject.private_key.name;
+    let (pair, wound) = match read_mending(text) {
+        Ok(read) => read,
         Err(error) => {
-            let (id, other) = match error {
-                KeyError::OtherCurve { .. } | KeyError::Rsa | KeyError::Ed25519 | KeyError::OtherAlgorithm { .. } => {
-                    report.push(Check::pass(CheckId::KeyParses, "it is a private key"));
-                    (CheckId::KeyCurve, None)
-                }
-                _ => (CheckId::KeyParses, Some(CheckId::KeyCurve)),
-            };
-            report.push(Check::fail(id, format!("{} {error}", subject.private_key.name)));
-            if let Some(id) = other {
-                report.push(Check::skip(id, "the key does not parse"));
-            }
-            report.push(Check::skip(CheckId::KeyMatchesPublic, "there is no usable private key"));
+            unusable_key(name, &error, report);
             return None;
         }
     };
-    report.push(Check::pass(CheckId::KeyParses, pair.public_key().fingerprint()));
+    let fingerprint = pair.public_key().fingerprint();
+    let mended = match wound {
+        None => {
+            report.push(Check::pass(CheckId::KeyParses, fingerprint));
+            false
+        }
+        Some(wound) if reader_may_decode(subject.source, &wound) => {
+            report.push(Check::warn(CheckId::KeyParses, format!("{name} {wound}")).hint(format!(
+                "fine where the application decodes it; it reads well then: {fingerprint}"
+            )));
+            false
+        }
+        Some(wound) => {
+            report.push(
+                Check::fail(CheckId::KeyParses, format!("{name} {wound}"))
+                    .hint(format!("{}. It reads well once mended: {fingerprint}", mending(&wound))),
+            );
+            true
+        }
+    };
     report.push(Check::pass(CheckId::KeyCurve, "prime256v1"));
     report.push(matches_public(subject, &pair));
-    Some(pair)
+    Some(UsableKey { pair, mended })
+}
+
+/// Applications that take a key from a variable often decode `\n` or base64 themselves, because a variable cannot hold
+/// line breaks everywhere. Postman's script does not.
+fn reader_may_decode(source: Source, wound: &KeyError) -> bool {
+    matches!(source, Source::Dotenv | Source::ProcessEnvironment)
+        && matches!(wound, KeyError::NewLinesEscaped | KeyError::Base64OfPem)
+}
+
+fn mending(wound: &KeyError) -> &'static str {
+    match wound {
+        KeyError::NewLinesLost => "paste it again with its line breaks: Postman keeps them only if they are pasted",
+        KeyError::NewLinesEscaped => "turn each \\n into a real line break",
+        KeyError::Quoted => "take the quotes away",
+        KeyError::Base64OfPem => "decode the base64",
+        _ => "paste the file's contents as they are",
+    }
+}
+
+fn unusable_key(name: &str, error: &KeyError, report: &mut SubjectReport) {
+    let other_key = matches!(
+        error,
+        KeyError::OtherCurve { .. } | KeyError::Rsa | KeyError::Ed25519 | KeyError::OtherAlgorithm { .. }
+    );
+    let message = format!("{name} {error}");
+    if other_key {
+        report.push(Check::pass(CheckId::KeyParses, "it is a private key"));
+        report.push(Check::fail(CheckId::KeyCurve, message).hint("make a key on prime256v1: dfns-keys generate"));
+    } else {
+        let hint = match error {
+            KeyError::PublicKey => "the private key is the one between BEGIN EC PRIVATE KEY or BEGIN PRIVATE KEY",
+            KeyError::Certificate => "a certificate holds a public key only",
+            KeyError::PassphraseNeeded | KeyError::EncryptedSec1 | KeyError::OldEncryption => {
+                "whoever reads this source knows no passphrase: it needs the key in clear, or better from the vault"
+            }
+            _ => "paste the key file's contents again, whole",
+        };
+        report.push(Check::fail(CheckId::KeyParses, message).hint(hint));
+        report.push(Check::skip(CheckId::KeyCurve, "the key does not parse"));
+    }
+    report.push(Check::skip(CheckId::KeyMatchesPublic, "there is no usable private key"));
 }
 
 fn matches_public(subject: &Subject, pair: &KeyPair) -> Check {
@@ -118,7 +212,9 @@ fn token(
             token
         }
         Some(Err(error)) => {
-            report.push(Check::fail(CheckId::TokenShape, error.to_string()));
+            report.push(
+                Check::fail(CheckId::TokenShape, format!("{}: {error}", subject.token.name)).hint(shape_hint(error)),
+            );
             for id in [CheckId::TokenExpiry, CheckId::TokenOrganisation] {
                 report.push(Check::skip(id, "the token cannot be read"));
             }
@@ -136,17 +232,27 @@ fn token(
     Some(token)
 }
 
+fn shape_hint(error: TokenShapeError) -> &'static str {
+    match error {
+        TokenShapeError::Quoted => "take the quotes away",
+        TokenShapeError::BearerPrefix => "leave `Bearer` out: whoever sends the token adds it",
+        TokenShapeError::LineBreak | TokenShapeError::WhiteSpace => "copy it again as one piece",
+        TokenShapeError::Pem => "the token is the text with two dots in it that the dashboard showed once",
+        TokenShapeError::Empty | TokenShapeError::Parts { .. } | TokenShapeError::NoClaims => "copy it again, whole",
+    }
+}
+
 fn expiry(token: &AuthToken, min_days: u32, now: Timestamp) -> Check {
     let id = CheckId::TokenExpiry;
     let Some(at) = token.claims().expires_at else {
         return Check::skip(id, "the token does not say when it ends");
     };
     let days = (at.as_second() - now.as_second()).div_euclid(86_400);
-    let renew = "no call renews a token: rotate before it ends";
     if at <= now {
-        Check::fail(id, format!("the token expired on {at}")).hint("onboard again, or rotate to a new token")
+        Check::fail(id, format!("the token expired on {at}")).hint("make a new token: none can be renewed")
     } else if days < i64::from(min_days) {
-        Check::warn(id, format!("the token ends on {at}, in {days} days")).hint(renew)
+        Check::warn(id, format!("the token ends on {at}, in {days} days"))
+            .hint("none can be renewed: have a new one before it ends")
     } else {
         Check::pass(id, format!("valid until {at} ({days} days)"))
     }
@@ -182,7 +288,10 @@ fn origin(subject: &Subject, report: &mut SubjectReport) -> Option<Origin> {
             Some(origin)
         }
         Some(Err(error)) => {
-            report.push(Check::fail(id, error.to_string()).hint("an origin is scheme and host: https://app.dfns.io"));
+            report.push(
+                Check::fail(id, format!("{}: {error}", subject.origin.name))
+                    .hint("an origin is a scheme and a host, such as https://app.dfns.io"),
+            );
             None
         }
     }
@@ -190,18 +299,81 @@ fn origin(subject: &Subject, report: &mut SubjectReport) -> Option<Origin> {
 
 fn api_url(subject: &Subject, report: &mut SubjectReport) -> Option<ApiUrl> {
     let id = CheckId::ApiUrl;
-    match subject.api_url.value().map(str::parse::<ApiUrl>) {
-        None => {
-            report.push(Check::skip(id, "there is no address"));
-            None
+    let name = subject.api_url.name;
+    let Some(text) = subject.api_url.value() else {
+        report.push(Check::skip(id, "there is no address"));
+        return None;
+    };
+    let (address, hint) = if subject.source == Source::Postman {
+        if let Some(wound) = domain_wound(text) {
+            report
+                .push(Check::fail(id, format!("{name} {wound}")).hint("it is a host name alone, such as api.dfns.io"));
+            return None;
         }
-        Some(Ok(url)) => {
-            report.push(Check::pass(id, url.to_string()));
+        (format!("https://{text}"), "it is a host name, such as api.dfns.io")
+    } else {
+        (text.to_owned(), "it looks like https://api.dfns.io")
+    };
+    match address.parse::<ApiUrl>() {
+        Ok(url) => {
+            report.push(named_rightly(subject, text, &url));
             Some(url)
         }
-        Some(Err(error)) => {
-            report.push(Check::fail(id, error.to_string()));
+        Err(error) => {
+            let hint = match error {
+                UrlError::PlainHttp { .. } => "write https",
+                _ => hint,
+            };
+            report.push(Check::fail(id, format!("{name}: {error}")).hint(hint));
             None
         }
+    }
+}
+
+/// What is wrong with a `dfnsApiDomain`, which the vendor's collection puts between `https://` and a path.
+fn domain_wound(text: &str) -> Option<&'static str> {
+    if text.contains("://") {
+        Some("has a scheme in front")
+    } else if text.trim() != text || text.contains(char::is_whitespace) {
+        Some("has white space in it")
+    } else if text.ends_with('/') {
+        Some("has a slash at its end")
+    } else if text.contains('/') {
+        Some("has a path behind the host")
+    } else {
+        None
+    }
+}
+
+/// An address that is sound, but may not be the one meant.
+fn named_rightly(subject: &Subject, text: &str, url: &ApiUrl) -> Check {
+    let id = CheckId::ApiUrl;
+    let called = |word: &str| {
+        subject
+            .names
+            .iter()
+            .find(|name| name.to_ascii_lowercase().contains(word))
+    };
+    let staging = url.host() == STAGING_HOST;
+    let production = url.host().ends_with(".dfns.io");
+    if let Some(name) = called("prod").filter(|_| staging) {
+        Check::warn(
+            id,
+            format!("`{name}` sounds like production, but {STAGING_HOST} is staging"),
+        )
+        .hint("production is api.dfns.io")
+    } else if let Some(name) = called("staging").filter(|_| production) {
+        Check::warn(
+            id,
+            format!("`{name}` sounds like staging, but {} is production", url.host()),
+        )
+        .hint("make sure that this is what you mean: production moves real money")
+    } else if staging {
+        Check::warn(id, format!("{STAGING_HOST} is deprecated")).hint("production is api.dfns.io")
+    } else if text.ends_with('/') {
+        Check::warn(id, format!("{} has a slash at its end", subject.api_url.name))
+            .hint("take it away: some SDKs make two slashes of it")
+    } else {
+        Check::pass(id, url.to_string())
     }
 }

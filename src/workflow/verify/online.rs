@@ -1,16 +1,19 @@
-//! The checks that ask Dfns, with as few requests as can be: the signed test call is two, and it answers them all.
+//! The checks that ask Dfns, with as few requests as can be: the signed test call is two, and it answers most of them.
 
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
-use super::offline::Ground;
+use super::Expectations;
+use super::offline::{Ground, UsableKey};
 use super::report::{Check, CheckId, SubjectReport};
-use super::subject::Subject;
-use crate::api::{Access, Action, ApiError, Client, SigningError};
+use crate::api::{Access, Action, ApiError, Client, Registration, SignedAction, SigningError};
+use crate::keys::pem::read_public_key;
 use crate::model::credential::Environment;
+use crate::model::ids::CredentialId;
 use crate::workflow::refusal::{Refusal, diagnose};
 
+/// In the order of a report.
 const ONLINE: [CheckId; 7] = [
     CheckId::ApiReachable,
     CheckId::ClockSkew,
@@ -21,71 +24,123 @@ const ONLINE: [CheckId; 7] = [
     CheckId::PermissionsGranted,
 ];
 
-/// From here on a difference of clocks is worth a word.
+/// From here on a difference of clocks is worth a word, in seconds.
 const SKEW_WORTH_A_WORD: i64 = 60;
 
 pub(super) fn skip_all(report: &mut SubjectReport, reason: &str) {
-    for id in ONLINE {
-        report.push(Check::skip(id, reason));
+    skip(report, &ONLINE, reason);
+}
+
+fn skip(report: &mut SubjectReport, ids: &[CheckId], reason: &str) {
+    for id in ids {
+        report.push(Check::skip(*id, reason));
     }
 }
 
 pub(super) async fn check(
-    _subject: &Subject,
-    ground: Ground,
+    ground: &Ground,
+    expectations: &Expectations,
     client: &Client,
     now: Timestamp,
     report: &mut SubjectReport,
 ) {
-    let (Some(api_url), Some(origin), Some(token), Some(key)) =
-        (ground.api_url, ground.origin, ground.token, ground.key)
+    let Ground {
+        api_url: Some(api_url),
+        origin: Some(origin),
+        token: Some(token),
+        key: Some(key),
+        credential_id,
+        application_id,
+    } = ground
     else {
-        skip_all(report, "not asked: address, origin, token or key is unusable");
-        return;
+        return skip_all(report, &missing_ground(ground));
     };
     let environment = Environment {
-        api_url,
-        origin,
-        application_id: ground.application_id,
+        api_url: api_url.clone(),
+        origin: origin.clone(),
+        application_id: application_id.clone(),
         organisation_id: None,
     };
     let access = Access {
         environment: &environment,
-        token: &token,
-        signer: &key,
-        credential_id: ground.credential_id.as_ref(),
+        token,
+        signer: &key.pair,
+        credential_id: credential_id.as_ref(),
     };
     let began = Instant::now();
     let outcome = client.sign(access, Action::TEST_CALL).await;
     let took = began.elapsed();
-    let host = environment.api_url.host();
     match outcome {
         Ok(signed) => {
-            report.push(Check::pass(CheckId::ApiReachable, format!("{host} answers")));
-            report.push(skew(signed.server_time, now));
-            report.push(Check::pass(CheckId::TokenAccepted, "Dfns accepts the token"));
-            report.push(Check::pass(
-                CheckId::CredentialRegistered,
-                match signed.registered_keys {
-                    1 => format!("{}, the only key of this identity", signed.credential_id),
-                    count => format!("{}, one of {count} keys of this identity", signed.credential_id),
-                },
-            ));
-            report.push(
-                Check::pass(
-                    CheckId::SignatureAccepted,
-                    "the signed test call was accepted, in 2 requests",
-                )
-                .took(took),
-            );
-            report.push(Check::pass(
-                CheckId::PublicKeyRegistered,
-                "follows from the accepted signature",
+            accepted(&signed, access, key, took, now, report);
+            report.push(permissions(expectations, access, &signed.credential_id, client).await);
+        }
+        Err(error) => {
+            let registered = refused(error, access, took, now, report);
+            if registered == Registered::AnotherKey {
+                report.push(registered_instead(access, client).await);
+            }
+            report.push(Check::skip(
+                CheckId::PermissionsGranted,
+                "the credential is not accepted",
             ));
         }
-        Err(error) => refused(error, access, took, now, report),
     }
-    report.push(Check::skip(CheckId::PermissionsGranted, "no permission was expected"));
+}
+
+fn missing_ground(ground: &Ground) -> String {
+    let parts = [
+        ("address", ground.api_url.is_some()),
+        ("origin", ground.origin.is_some()),
+        ("token", ground.token.is_some()),
+        ("key", ground.key.is_some()),
+    ];
+    let unusable: Vec<&str> = parts
+        .iter()
+        .filter(|(_, there)| !there)
+        .map(|(name, _)| *name)
+        .collect();
+    format!("not asked: no usable {}", unusable.join(", no usable "))
+}
+
+fn accepted(
+    signed: &SignedAction,
+    access: Access<'_>,
+    key: &UsableKey,
+    took: Duration,
+    now: Timestamp,
+    report: &mut SubjectReport,
+) {
+    report.push(answers(access));
+    report.push(skew(signed.server_time, now));
+    report.push(Check::pass(CheckId::TokenAccepted, "Dfns accepts the token"));
+    report.push(Check::pass(
+        CheckId::CredentialRegistered,
+        match signed.registered_keys {
+            1 => format!("{}, the only key of this identity", signed.credential_id),
+            count => format!("{}, one of {count} keys of this identity", signed.credential_id),
+        },
+    ));
+    report.push(if key.mended {
+        Check::fail(
+            CheckId::SignatureAccepted,
+            "not tried as it stands; with the mended key: accepted",
+        )
+        .hint("mend the key and all is well")
+        .took(took)
+    } else {
+        Check::pass(CheckId::SignatureAccepted, "the signed test call was accepted").took(took)
+    });
+    report.push(Check::pass(
+        CheckId::PublicKeyRegistered,
+        "follows from the accepted signature",
+    ));
+}
+
+fn answers(access: Access<'_>) -> Check {
+    let url = &access.environment.api_url;
+    let how = if url.is_plain_http() { "" } else { " over TLS" };
+    Check::pass(CheckId::ApiReachable, format!("{} answers{how}", url.host()))
 }
 
 fn skew(server_time: Option<Timestamp>, now: Timestamp) -> Check {
@@ -103,60 +158,115 @@ fn skew(server_time: Option<Timestamp>, now: Timestamp) -> Check {
     }
 }
 
-fn refused(error: SigningError, access: Access<'_>, took: Duration, now: Timestamp, report: &mut SubjectReport) {
-    let host = access.environment.api_url.host().to_owned();
+/// Which key Dfns has, as far as a refusal tells.
+#[derive(PartialEq, Eq)]
+enum Registered {
+    AnotherKey,
+    Unknown,
+}
+
+fn refused(
+    error: SigningError,
+    access: Access<'_>,
+    took: Duration,
+    now: Timestamp,
+    report: &mut SubjectReport,
+) -> Registered {
     let server_time = server_time(&error);
-    let challenge_passed = !matches!(error, SigningError::Challenge(_));
+    let challenge_refused = matches!(error, SigningError::Challenge(_));
     let refusal = diagnose(error, access.token.claims(), access.environment);
-    let skip_rest = |report: &mut SubjectReport, ids: &[CheckId], why: &str| {
-        for id in ids {
-            report.push(Check::skip(*id, why));
-        }
-    };
-    if let Refusal::Call(error) = &refusal
-        && !challenge_passed
-    {
-        report.push(
-            Check::fail(CheckId::ApiReachable, error.to_string())
-                .hint("try again later; if it stays so, look at the address and at what stands between")
-                .took(took)
-                .blame_network(),
-        );
-        skip_rest(report, &ONLINE[1..6], "Dfns could not be asked");
-        return;
+    if challenge_refused && let Refusal::Call(error) = &refusal {
+        report.push(unreachable(CheckId::ApiReachable, error).took(took));
+        skip(report, &ONLINE[1..6], "Dfns could not be asked");
+        return Registered::Unknown;
     }
-    report.push(Check::pass(CheckId::ApiReachable, format!("{host} answers")));
+    report.push(answers(access));
     report.push(skew(server_time, now));
-    if !challenge_passed {
-        report.push(Check::fail(CheckId::TokenAccepted, refusal.to_string()).took(took));
-        skip_rest(report, &ONLINE[3..6], "the token is not accepted");
-        return;
+    if challenge_refused {
+        report.push(
+            Check::fail(CheckId::TokenAccepted, with_message(&refusal))
+                .hint(token_hint(&refusal))
+                .took(took),
+        );
+        skip(report, &ONLINE[3..6], "the token is not accepted");
+        return Registered::Unknown;
     }
     report.push(Check::pass(CheckId::TokenAccepted, "Dfns accepts the token"));
-    match refusal {
+    match &refusal {
         Refusal::NoKeyRegistered | Refusal::KeyGone { .. } => {
-            report.push(Check::fail(CheckId::CredentialRegistered, refusal.to_string()));
-            skip_rest(report, &ONLINE[4..6], "the key is not registered");
+            report.push(
+                Check::fail(CheckId::CredentialRegistered, refusal.to_string())
+                    .hint("it was deleted or deactivated, or the credential id is another token's"),
+            );
+            skip(report, &ONLINE[4..6], "the key is not registered");
+            Registered::Unknown
         }
         Refusal::Call(error) => {
             report.push(Check::pass(CheckId::CredentialRegistered, "a key is registered"));
-            report.push(
-                Check::fail(CheckId::SignatureAccepted, error.to_string())
-                    .took(took)
-                    .blame_network(),
-            );
-            skip_rest(report, &ONLINE[5..6], "the signature could not be tried");
+            report.push(unreachable(CheckId::SignatureAccepted, error).took(took));
+            skip(report, &ONLINE[5..6], "the signature could not be tried");
+            Registered::Unknown
         }
-        refusal => {
+        _ => {
             report.push(Check::pass(CheckId::CredentialRegistered, "a key is registered"));
+            let hint = match &refusal {
+                Refusal::OriginRefused { .. } => "set the origin of the application that the token was made for",
+                _ => "the token may be another account's, or the dashboard was given another public key",
+            };
             report.push(
-                Check::fail(CheckId::SignatureAccepted, refusal.to_string())
-                    .hint("the token may be another service account's, or the dashboard was given another public key")
+                Check::fail(CheckId::SignatureAccepted, with_message(&refusal))
+                    .hint(hint)
                     .took(took),
             );
-            skip_rest(report, &ONLINE[5..6], "the signature is not accepted");
+            Registered::AnotherKey
         }
     }
+}
+
+fn token_hint(refusal: &Refusal) -> &'static str {
+    match refusal {
+        Refusal::OtherRegion { .. } => "take the address of the region where the token was made",
+        Refusal::NotAllowed { .. } => "look at the account's permissions in the dashboard",
+        _ => "it may be revoked, deactivated, or of another region: look at it in the dashboard",
+    }
+}
+
+fn with_message(refusal: &Refusal) -> String {
+    let message = match refusal {
+        Refusal::TokenRefused { message } | Refusal::NotAllowed { message } | Refusal::OtherKey { message, .. } => {
+            message.as_deref()
+        }
+        Refusal::OriginRefused { message, .. } => Some(message.as_str()),
+        Refusal::TokenExpired { .. }
+        | Refusal::OtherOrganisation { .. }
+        | Refusal::OtherRegion { .. }
+        | Refusal::NoKeyRegistered
+        | Refusal::KeyGone { .. }
+        | Refusal::Call(_) => None,
+    };
+    match message {
+        Some(message) => format!("{refusal} (it says: \"{message}\")"),
+        None => refusal.to_string(),
+    }
+}
+
+fn unreachable(id: CheckId, error: &ApiError) -> Check {
+    let (message, hint) = match error {
+        ApiError::Unreachable { reason, .. } if !reason.is_empty() => (
+            format!("{error} ({reason})"),
+            "look at the address, the network, and what stands between",
+        ),
+        ApiError::RateLimited { .. } => (
+            error.to_string(),
+            "the organisation's limit is used up: try again in a minute",
+        ),
+        ApiError::NotDfns { .. } | ApiError::Redirected { .. } => (
+            error.to_string(),
+            "a proxy or captive portal may be in between, or the address is another service's",
+        ),
+        _ => (error.to_string(), "try again later"),
+    };
+    Check::fail(id, message).hint(hint).blame_network()
 }
 
 fn server_time(error: &SigningError) -> Option<Timestamp> {
@@ -169,4 +279,63 @@ fn server_time(error: &SigningError) -> Option<Timestamp> {
         } => *server_time,
         _ => None,
     }
+}
+
+/// Which key is registered, now that it is known not to be ours: worth two requests more.
+async fn registered_instead(access: Access<'_>, client: &Client) -> Check {
+    let id = CheckId::PublicKeyRegistered;
+    let began = Instant::now();
+    let Some(credential_id) = access.credential_id else {
+        return Check::skip(id, "without a credential id there is no telling which key to look up");
+    };
+    let check = match client.registration(access, credential_id).await {
+        Ok(Some(Registration { public_key, .. })) => match read_public_key(public_key.as_bytes()) {
+            Ok(registered) => Check::fail(
+                id,
+                format!("the key registered for {credential_id} is {}", registered.fingerprint()),
+            )
+            .hint("find the private key with this fingerprint, or register this one"),
+            Err(error) => Check::skip(id, format!("the registered key {error}")),
+        },
+        Ok(None) => Check::skip(id, "the token is not among those it may list"),
+        Err(error) => Check::skip(id, format!("it cannot be looked up: {error}")),
+    };
+    check.took(began.elapsed())
+}
+
+async fn permissions(
+    expectations: &Expectations,
+    access: Access<'_>,
+    credential_id: &CredentialId,
+    client: &Client,
+) -> Check {
+    let id = CheckId::PermissionsGranted;
+    if expectations.permissions.is_empty() {
+        return Check::skip(id, "no permission was expected");
+    }
+    let began = Instant::now();
+    let check = match client.registration(access, credential_id).await {
+        Ok(Some(registration)) => {
+            let missing: Vec<&str> = expectations
+                .permissions
+                .iter()
+                .filter(|wanted| !registration.operations.contains(*wanted))
+                .map(String::as_str)
+                .collect();
+            if missing.is_empty() {
+                Check::pass(id, format!("granted: {}", expectations.permissions.join(", ")))
+            } else {
+                Check::fail(id, format!("not granted: {}", missing.join(", ")))
+                    .hint("assign a permission with these operations in the dashboard")
+            }
+        }
+        Ok(None) => Check::warn(
+            id,
+            "the token is not among those it may list, so its permissions are unknown",
+        ),
+        Err(error @ ApiError::Refused { .. }) => Check::warn(id, format!("its permissions cannot be read: {error}"))
+            .hint("an account needs Auth:ServiceAccounts:Read to look at itself"),
+        Err(error) => unreachable(id, &error),
+    };
+    check.took(began.elapsed())
 }

@@ -90,6 +90,112 @@ impl CheckId {
     }
 }
 
+/// What a check is about, for the page that lists them all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Explanation {
+    /// What is looked at.
+    pub asks: &'static str,
+    /// Why it fails or warns.
+    pub causes: &'static str,
+    /// What to do then.
+    pub cure: &'static str,
+}
+
+impl CheckId {
+    /// What the check is about.
+    #[must_use]
+    pub fn explanation(self) -> Explanation {
+        let (asks, causes, cure) = match self {
+            Self::SourceReadable => (
+                "Can the source be read, and by its owner alone?",
+                "The file is missing, unreadable or of another format (a Postman collection, a line that is no assignment). Warns when others on the machine can read it.",
+                "Export it again; `chmod 600 FILE`.",
+            ),
+            Self::SourceComplete => (
+                "Is every variable there, and none empty?",
+                "A variable was left out, emptied, or disabled in Postman. Warns for those that Dfns does without today, such as the application id.",
+                "Copy the environment again, whole.",
+            ),
+            Self::KeyParses => (
+                "Is the private key one?",
+                "Line breaks lost or written out as `\\n`, quotes, base64 around the whole, a public key or certificate instead, a key under a passphrase, a truncated paste. Warns where an application may decode `\\n` or base64 itself.",
+                "Paste the key file's contents as they are. Where the paste can be mended, the fingerprint of the mended key is shown.",
+            ),
+            Self::KeyCurve => (
+                "Is it on the curve prime256v1?",
+                "It is an RSA or Ed25519 key, or on another curve.",
+                "`dfns-keys generate`, and register its public half.",
+            ),
+            Self::KeyMatchesPublic => (
+                "Does it belong to the public key kept beside it?",
+                "Two halves of different pairs.",
+                "Find the private key with the fingerprint shown.",
+            ),
+            Self::TokenShape => (
+                "Does the token look like one?",
+                "Spaces, quotes, a line break, `Bearer` in front, a part missing, a key in its place.",
+                "Copy it again as one piece; it has three parts between dots.",
+            ),
+            Self::TokenExpiry => (
+                "Has the token ended, or is it about to?",
+                "It expired. Warns within `--min-days` (30).",
+                "Make a new one: no call renews a token.",
+            ),
+            Self::TokenOrganisation => (
+                "Does the token belong to the organisation expected (`--org-id`, `DFNS_ORG_ID`, the vault's)?",
+                "The token of another organisation, production for staging, say.",
+                "Take the right organisation's token.",
+            ),
+            Self::OriginShape => (
+                "Is the origin one?",
+                "No scheme, or a path behind the host.",
+                "Write scheme and host: `https://app.dfns.io`.",
+            ),
+            Self::ApiUrl => (
+                "Is the API's address one, and the one meant?",
+                "Plain http, a path, a scheme where Postman wants a bare host, a slash at the end. Warns when a name says production and the address staging, or the other way round.",
+                "`https://api.dfns.io`; in Postman `api.dfns.io`.",
+            ),
+            Self::ApiReachable => (
+                "Does Dfns answer there?",
+                "The name does not resolve, no connection, a certificate that is not Dfns's, a proxy's web page, 429, 5xx.",
+                "Exit code 6: look at the network, or try again later.",
+            ),
+            Self::ClockSkew => (
+                "Do this machine's clock and Dfns's agree?",
+                "Warns from a minute's difference, by the answer's `Date`.",
+                "Set the clock (NTP).",
+            ),
+            Self::TokenAccepted => (
+                "Does Dfns accept the token?",
+                "Revoked, deactivated, forged, or of another region.",
+                "Look at the account in the dashboard, and at the address.",
+            ),
+            Self::CredentialRegistered => (
+                "Is a key registered for the token, and the one named if one is named?",
+                "The key was deleted or deactivated, or `DFNS_CRED_ID` is another token's.",
+                "Take the credential id that belongs to this token.",
+            ),
+            Self::SignatureAccepted => (
+                "Does Dfns accept a signature by this key?",
+                "The key is another credential's, the origin another application's, or the key only works once mended.",
+                "Bring token and key of one account together.",
+            ),
+            Self::PublicKeyRegistered => (
+                "Which public key is registered?",
+                "Looked up only where a signature was refused and the token may read it.",
+                "Find the private key with the fingerprint shown.",
+            ),
+            Self::PermissionsGranted => (
+                "Are the operations granted that `--expect-permission` names?",
+                "A permission was not assigned. Warns when the account may not read its own.",
+                "Assign it in the dashboard; `Auth:ServiceAccounts:Read` lets a service account look at itself.",
+            ),
+        };
+        Explanation { asks, causes, cure }
+    }
+}
+
 impl Serialize for CheckId {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(self.as_str())

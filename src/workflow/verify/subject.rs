@@ -18,6 +18,12 @@ impl Variable {
         Self { name, value }
     }
 
+    /// Whether it is there, be it empty.
+    #[must_use]
+    pub fn is_there(&self) -> bool {
+        self.value.is_some()
+    }
+
     /// Its value, if it is there and not empty.
     #[must_use]
     pub fn value(&self) -> Option<&str> {
@@ -28,10 +34,29 @@ impl Variable {
     }
 }
 
+/// Where an environment was found, which decides what its readers can take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Source {
+    /// The vault.
+    Vault,
+    /// A Postman environment export.
+    Postman,
+    /// A `.env` file.
+    Dotenv,
+    /// The environment of this process.
+    ProcessEnvironment,
+}
+
 /// An environment to verify.
 pub struct Subject {
     /// What reports call it.
     pub label: String,
+    /// Where it was found.
+    pub source: Source,
+    /// The permission bits of its file, where it has some.
+    pub mode: Option<u32>,
+    /// What people call it: its file's name, and its own.
+    pub names: Vec<String>,
     /// The API's address.
     pub api_url: Variable,
     /// The bearer token.
@@ -63,6 +88,9 @@ impl Subject {
         let text = |value: &str| Some(SecretString::from(value.to_owned()));
         Self {
             label: name.to_string(),
+            source: Source::Vault,
+            mode: None,
+            names: vec![name.to_string()],
             api_url: Variable::new("api_url", text(&environment.api_url.to_string())),
             token: Variable::new("token", text(current.token.expose_secret())),
             private_key: Variable::new("private_key", text(current.private_key.expose_secret())),

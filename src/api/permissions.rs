@@ -1,0 +1,79 @@
+//! What an identity is registered with and may do, as far as it may read that itself.
+
+use std::collections::BTreeSet;
+
+use reqwest::Method;
+
+use super::client::{Call, Client};
+use super::error::ApiError;
+use super::user_action::Access;
+use super::wire;
+use crate::model::ids::CredentialId;
+
+/// What Dfns holds about one key of an identity.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Registration {
+    /// The public key, as PEM.
+    pub public_key: String,
+    /// The operations that its permissions grant, such as `Wallets:Create`.
+    pub operations: BTreeSet<String>,
+}
+
+impl Client {
+    /// Looks the caller's own key up among the tokens it may list: personal access tokens (no permission needed), then
+    /// service accounts (`Auth:ServiceAccounts:Read`).
+    ///
+    /// # Errors
+    /// When a list is refused or cannot be had.
+    pub async fn registration(
+        &self,
+        access: Access<'_>,
+        credential_id: &CredentialId,
+    ) -> Result<Option<Registration>, ApiError> {
+        let pats: wire::Page<wire::AccessToken> = self.read(access, "/auth/pats").await?;
+        let mut found = own(pats.items, credential_id);
+        if found.is_none() {
+            let accounts: wire::Page<wire::ServiceAccount> = self.read(access, "/auth/service-accounts").await?;
+            found = accounts.items.into_iter().find_map(|account| {
+                let assignments = account.user_info.permission_assignments;
+                let mut token = own(account.access_tokens, credential_id)?;
+                token.permission_assignments.extend(assignments);
+                Some(token)
+            });
+        }
+        let Some(token) = found else { return Ok(None) };
+        let mut operations = BTreeSet::new();
+        for assignment in token.permission_assignments {
+            if let Some(named) = assignment.operations {
+                operations.extend(named);
+            } else {
+                let path = format!("/permissions/{}", assignment.permission_id);
+                let permission: wire::Permission = self.read(access, &path).await?;
+                operations.extend(permission.operations);
+            }
+        }
+        Ok(Some(Registration {
+            public_key: token.public_key,
+            operations,
+        }))
+    }
+
+    async fn read<T: serde::de::DeserializeOwned>(&self, access: Access<'_>, path: &str) -> Result<T, ApiError> {
+        let call = Call {
+            api_url: &access.environment.api_url,
+            method: Method::GET,
+            target: path,
+            token: Some(access.token),
+            application_id: access.environment.application_id.as_ref(),
+            user_action: None,
+            body: None,
+        };
+        self.retrying(async || self.send_json(&call).await)
+            .await
+            .map(|(value, _)| value)
+    }
+}
+
+fn own(tokens: Vec<wire::AccessToken>, credential_id: &CredentialId) -> Option<wire::AccessToken> {
+    tokens.into_iter().find(|token| token.cred_id == credential_id.as_str())
+}

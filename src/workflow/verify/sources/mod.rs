@@ -1,0 +1,103 @@
+//! The places where people keep an environment today.
+
+mod dotenv;
+mod postman;
+
+use std::path::Path;
+
+use secrecy::SecretString;
+use zeroize::Zeroizing;
+
+use super::subject::{Source, Subject, Variable};
+use crate::sys::files;
+
+/// Environments are far smaller.
+const LIMIT: u64 = 4 * 1024 * 1024;
+
+/// A source that could not be read at all. Its report says so and skips the rest.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unreadable {
+    /// What reports call it.
+    pub label: String,
+    /// What is wrong, and where.
+    pub message: String,
+    /// What to do about it.
+    pub hint: String,
+}
+
+/// A Postman environment, as Postman exports it.
+///
+/// # Errors
+/// When the file cannot be read or is no such export.
+pub fn postman(path: &Path) -> Result<Subject, Unreadable> {
+    let (label, text, mode) = read(path)?;
+    postman::parse(&label, &text).map(|subject| Subject { mode, ..subject })
+}
+
+/// A `.env` file with the variables that the vendor's SDK examples read.
+///
+/// # Errors
+/// When the file cannot be read or a line of it is no assignment.
+pub fn dotenv(path: &Path) -> Result<Subject, Unreadable> {
+    let (label, text, mode) = read(path)?;
+    let variables = dotenv::parse(&text).map_err(|(line, reason)| Unreadable {
+        label: label.clone(),
+        message: format!("line {line}: {reason}"),
+        hint: "a line is NAME=value, NAME='value' or a comment; a value over several lines stands in quotes".to_owned(),
+    })?;
+    let lookup = |name: &str| {
+        // The last assignment counts, as it does for those who read such files.
+        let found = variables.iter().rev().find(|(key, _)| key == name);
+        found.map(|(_, value)| SecretString::from(value.as_str().to_owned()))
+    };
+    let subject = from_sdk_variables(&label, Source::Dotenv, lookup);
+    Ok(Subject { mode, ..subject })
+}
+
+/// The variables of a process, looked up by whoever may read the environment.
+pub fn process_environment(lookup: impl Fn(&str) -> Option<SecretString>) -> Subject {
+    from_sdk_variables("process environment", Source::ProcessEnvironment, lookup)
+}
+
+fn from_sdk_variables(label: &str, source: Source, lookup: impl Fn(&str) -> Option<SecretString>) -> Subject {
+    let variable = |name: &'static str| Variable::new(name, lookup(name));
+    Subject {
+        label: label.to_owned(),
+        source,
+        mode: None,
+        names: vec![label.to_owned()],
+        api_url: variable("DFNS_API_URL"),
+        token: variable("DFNS_AUTH_TOKEN"),
+        private_key: variable("DFNS_PRIVATE_KEY"),
+        credential_id: variable("DFNS_CRED_ID"),
+        application_id: variable("DFNS_APP_ID"),
+        origin: variable("DFNS_ORIGIN"),
+        organisation_id: variable("DFNS_ORG_ID"),
+        public_key: Variable::new("public key", None),
+    }
+}
+
+type Contents = (String, Zeroizing<String>, Option<u32>);
+
+fn read(path: &Path) -> Result<Contents, Unreadable> {
+    let label = path.display().to_string();
+    let unreadable = |message: String, hint: &str| Unreadable {
+        label: label.clone(),
+        message,
+        hint: hint.to_owned(),
+    };
+    let bytes = files::read(path, LIMIT).map_err(|error| {
+        unreadable(
+            format!("{error}: {}", error.source),
+            "is the path right, and may you read it?",
+        )
+    })?;
+    let text =
+        std::str::from_utf8(&bytes).map_err(|_| unreadable("it is not text (UTF-8)".to_owned(), "export it again"))?;
+    let mode = files::permissions(path).ok().flatten();
+    Ok((
+        label,
+        Zeroizing::new(text.trim_start_matches('\u{feff}').to_owned()),
+        mode,
+    ))
+}

@@ -1,0 +1,48 @@
+//! A Postman environment export: `{"name", "values": [{"key", "value", "type", "enabled"}]}`.
+
+use secrecy::SecretString;
+use serde_json::Value;
+
+use super::Unreadable;
+use crate::workflow::verify::subject::{Source, Subject, Variable};
+
+pub(super) fn parse(label: &str, text: &str) -> Result<Subject, Unreadable> {
+    let unreadable = |message: String| Unreadable {
+        label: label.to_owned(),
+        message,
+        hint: "in Postman: Environments, the three dots, Export".to_owned(),
+    };
+    let document: Value = serde_json::from_str(text)
+        .map_err(|error| unreadable(format!("line {}: it is not JSON, as Postman exports it", error.line())))?;
+    if document.get("info").is_some() && document.get("item").is_some() {
+        return Err(unreadable("it is a Postman collection, not an environment".to_owned()));
+    }
+    let values = document
+        .get("values")
+        .and_then(Value::as_array)
+        .ok_or_else(|| unreadable("it is JSON, but no Postman environment: there is no list `values`".to_owned()))?;
+    let variable = |name: &'static str| {
+        let found = values
+            .iter()
+            .rev()
+            .find(|value| value["key"] == name && value["enabled"] != Value::Bool(false));
+        let text = found.and_then(|value| value["value"].as_str());
+        Variable::new(name, text.map(|text| SecretString::from(text.to_owned())))
+    };
+    let mut names = vec![label.to_owned()];
+    names.extend(document.get("name").and_then(Value::as_str).map(str::to_owned));
+    Ok(Subject {
+        label: label.to_owned(),
+        source: Source::Postman,
+        mode: None,
+        names,
+        api_url: variable("dfnsApiDomain"),
+        token: variable("authToken"),
+        private_key: variable("credentialPrivateKey"),
+        credential_id: Variable::new("credential id", None),
+        application_id: variable("applicationId"),
+        origin: variable("applicationOrigin"),
+        organisation_id: Variable::new("organisation", None),
+        public_key: Variable::new("public key", None),
+    })
+}
