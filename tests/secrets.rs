@@ -158,6 +158,26 @@ fn no_command_shows_a_secret() {
         note(&with(&["remove", "a", "--yes"]), 3);
         note(&with(&["show", "nobody"]), 3);
     }
+    let code = sandbox.http(
+        "POST",
+        "/dashboard/code",
+        &[
+            ("content-type", "application/x-www-form-urlencoded"),
+            ("accept", "application/json"),
+        ],
+        b"username=ops",
+    );
+    let code = code.json()["code"].as_str().unwrap().to_owned();
+    note(&["enroll", "ops", "--code", "wrong", "--api-url", &sandbox.url], 5);
+    note(&["enroll", "ops", "--code", &code, "--api-url", &sandbox.url], 0);
+    note(&["verify", "ops"], 0);
+    note(&["onboard", "p", "--as", "ops"], 0);
+    note(&["onboard", "q", "--as", "ops", "--kind", "pat", "--json"], 0);
+    note(&["onboard", "r", "--as", "a"], 3);
+    sandbox.fault(&json!({"fault": "truncate", "path": "/auth/service-accounts"}));
+    note(&["onboard", "s", "--as", "ops"], 0);
+    note(&["account", "list"], 0);
+    note(&["account", "deactivate", "p", "--yes"], 0);
     note(&["rekey", "--new-passphrase-file", passphrase.to_str().unwrap()], 0);
     note(&["generate", "--private-key", "made.age"], 0);
     note(&["public-key", "made.age"], 0);
@@ -165,6 +185,13 @@ fn no_command_shows_a_secret() {
     // What is sealed is what must not be seen: open it and look for every piece of it.
     let opened = open_with_passphrase(&env, "a");
     canaries.add_private_key(opened["active"]["private_key"].as_str().unwrap());
+    for name in ["p", "q", "s"] {
+        let opened = open_with_passphrase(&env, name);
+        canaries.add_private_key(opened["active"]["private_key"].as_str().unwrap());
+        canaries.add(opened["active"]["token"].as_str().unwrap());
+    }
+    let opened = open_with_passphrase(&env, "ops");
+    canaries.add_private_key(opened["user"]["private_key"].as_str().unwrap());
     for (arguments, run) in &runs {
         canaries.check_run(arguments, run);
     }

@@ -203,12 +203,7 @@ impl Client {
 
     /// Repeats something that is safe to repeat for as long as its failures are passing ones.
     pub(super) async fn retrying<T, E: MayPass>(&self, mut attempt: impl AsyncFnMut() -> Result<T, E>) -> Result<T, E> {
-        let mut pauses = ExponentialBuilder::default()
-            .with_min_delay(Duration::from_millis(250))
-            .with_max_delay(Duration::from_secs(8))
-            .with_max_times(ATTEMPTS - 1)
-            .with_jitter()
-            .build();
+        let mut number = 1;
         loop {
             let error = match attempt().await {
                 Ok(value) => return Ok(value),
@@ -217,21 +212,42 @@ impl Client {
             let Some(cause) = error.call().filter(|cause| cause.is_transient()) else {
                 return Err(error);
             };
-            let Some(pause) = pauses.next() else {
-                return Err(error);
-            };
-            let wait = match cause {
-                ApiError::RateLimited {
-                    retry_after: Some(asked),
-                } => (*asked).max(pause),
-                _ => pause,
-            };
-            if wait > LONGEST_WAIT {
+            if number == ATTEMPTS || !self.pause(cause, number).await {
                 return Err(error);
             }
-            self.config.progress.waiting(cause, wait);
-            tokio::time::sleep(wait).await;
+            number += 1;
         }
+    }
+}
+
+impl Client {
+    /// Waits before something is begun anew, unless the wait asked for is too long.
+    pub(super) async fn pause(&self, cause: &ApiError, attempt: usize) -> bool {
+        let pause = backoff().nth(attempt - 1).unwrap_or(LONGEST_WAIT);
+        let wait = asked_wait(cause).map_or(pause, |asked| asked.max(pause));
+        if wait > LONGEST_WAIT {
+            return false;
+        }
+        self.config.progress.waiting(cause, wait);
+        tokio::time::sleep(wait).await;
+        true
+    }
+}
+
+/// Jittered pauses, each longer than the one before.
+fn backoff() -> impl Iterator<Item = Duration> {
+    ExponentialBuilder::default()
+        .with_min_delay(Duration::from_millis(250))
+        .with_max_delay(Duration::from_secs(8))
+        .with_max_times(ATTEMPTS - 1)
+        .with_jitter()
+        .build()
+}
+
+fn asked_wait(cause: &ApiError) -> Option<Duration> {
+    match cause {
+        ApiError::RateLimited { retry_after } => *retry_after,
+        _ => None,
     }
 }
 
@@ -256,6 +272,7 @@ async fn read_limited(mut response: Response, host: &str) -> Result<Vec<u8>, Api
 fn refusal(host: &str, status: u16, headers: &HeaderMap, body: &[u8], call: &Call<'_>) -> ApiError {
     let message = message_in(body, call.token);
     match status {
+        202 => ApiError::AwaitingApproval,
         300..=399 => ApiError::Redirected {
             host: host.to_owned(),
             location: headers

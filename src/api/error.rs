@@ -61,6 +61,9 @@ pub enum ApiError {
         /// The server's clock.
         server_time: Option<Timestamp>,
     },
+    /// 202: accepted, but somebody has to approve it first.
+    #[error("Dfns waits for an approval before it does this")]
+    AwaitingApproval,
     /// 3xx. A client that followed would carry the token elsewhere.
     #[error("{host} answers with a redirect{}, which is not followed", .location.as_deref().map(|l| format!(" to {l}")).unwrap_or_default())]
     Redirected {
@@ -111,7 +114,24 @@ impl ApiError {
                 Stage::Dns | Stage::Connect | Stage::Timeout | Stage::Broken => true,
                 Stage::Tls => false,
             },
-            Self::NotDfns { .. } | Self::Refused { .. } | Self::Redirected { .. } | Self::Setup { .. } => false,
+            Self::NotDfns { .. }
+            | Self::Refused { .. }
+            | Self::AwaitingApproval
+            | Self::Redirected { .. }
+            | Self::Setup { .. } => false,
+        }
+    }
+
+    /// Whether a call that changes state may have taken effect all the same.
+    #[must_use]
+    pub fn may_have_happened(&self) -> bool {
+        match self {
+            Self::Failing { .. } | Self::NotDfns { .. } | Self::Redirected { .. } => true,
+            Self::Unreachable { stage, .. } => match stage {
+                Stage::Timeout | Stage::Broken => true,
+                Stage::Dns | Stage::Connect | Stage::Tls => false,
+            },
+            Self::RateLimited { .. } | Self::Refused { .. } | Self::AwaitingApproval | Self::Setup { .. } => false,
         }
     }
 

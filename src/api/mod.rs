@@ -2,14 +2,17 @@
 //!
 //! Facts: <https://docs.dfns.co/api-reference>. Where its documents disagree, the client lives with both readings.
 
+pub mod accounts;
 pub mod client;
 pub mod error;
 mod limiter;
+pub mod login;
 mod permissions;
 pub mod user_action;
 mod wire;
 
 pub use client::{Client, ClientConfig, Progress};
 pub use error::{ApiError, Stage};
+pub use login::{CallError, UserSession};
 pub use permissions::Registration;
 pub use user_action::{Access, Action, SignedAction, SigningError};

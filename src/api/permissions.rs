@@ -58,7 +58,11 @@ impl Client {
         }))
     }
 
-    async fn read<T: serde::de::DeserializeOwned>(&self, access: Access<'_>, path: &str) -> Result<T, ApiError> {
+    pub(super) async fn read<T: serde::de::DeserializeOwned>(
+        &self,
+        access: Access<'_>,
+        path: &str,
+    ) -> Result<T, ApiError> {
         let call = Call {
             api_url: &access.environment.api_url,
             method: Method::GET,

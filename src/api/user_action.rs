@@ -188,24 +188,34 @@ impl Client {
         challenge: &wire::Challenge,
         credential_id: &CredentialId,
     ) -> Result<SecretString, SigningError> {
-        let client_data = client_data(Ceremony::Get, &challenge.challenge, &access.environment.origin);
-        let signature = access.signer.sign(&client_data);
-        let body = wire::SignedChallenge {
-            challenge_identifier: &challenge.challenge_identifier,
-            first_factor: wire::FirstFactor {
-                kind: "Key",
-                credential_assertion: wire::CredentialAssertion {
-                    cred_id: credential_id.as_str(),
-                    client_data: Base64UrlUnpadded::encode_string(&client_data),
-                    signature: Base64UrlUnpadded::encode_string(&signature),
-                },
-            },
-        };
+        let body = assertion(access.environment, access.signer, challenge, credential_id);
         let (answer, _): (wire::UserAction, _) = self
             .send_json(&post(access, "/auth/action", json(&body)))
             .await
             .map_err(SigningError::Signature)?;
         Ok(SecretString::from(answer.user_action))
+    }
+}
+
+/// The answer to a challenge: its client data, signed.
+pub(super) fn assertion<'a>(
+    environment: &Environment,
+    signer: &dyn Signer,
+    challenge: &'a wire::Challenge,
+    credential_id: &'a CredentialId,
+) -> wire::SignedChallenge<'a> {
+    let client_data = client_data(Ceremony::Get, &challenge.challenge, &environment.origin);
+    let signature = signer.sign(&client_data);
+    wire::SignedChallenge {
+        challenge_identifier: &challenge.challenge_identifier,
+        first_factor: wire::FirstFactor {
+            kind: "Key",
+            credential_assertion: wire::CredentialAssertion {
+                cred_id: credential_id.as_str(),
+                client_data: Base64UrlUnpadded::encode_string(&client_data),
+                signature: Base64UrlUnpadded::encode_string(&signature),
+            },
+        },
     }
 }
 

@@ -60,9 +60,11 @@ pub(super) struct UserAction {
 }
 
 #[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub(super) struct Page<T> {
     #[serde(default = "Vec::new")]
     pub(super) items: Vec<T>,
+    pub(super) next_page_token: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -72,6 +74,12 @@ pub(super) struct AccessToken {
     pub(super) cred_id: String,
     #[serde(default)]
     pub(super) public_key: String,
+    #[serde(default)]
+    pub(super) token_id: String,
+    #[serde(default)]
+    pub(super) name: String,
+    #[serde(default)]
+    pub(super) is_active: bool,
     #[serde(default)]
     pub(super) permission_assignments: Vec<PermissionAssignment>,
 }
@@ -95,6 +103,12 @@ pub(super) struct ServiceAccount {
 #[serde(rename_all = "camelCase")]
 pub(super) struct UserInfo {
     #[serde(default)]
+    pub(super) user_id: String,
+    #[serde(default)]
+    pub(super) name: String,
+    #[serde(default)]
+    pub(super) is_active: bool,
+    #[serde(default)]
     pub(super) permission_assignments: Vec<PermissionAssignment>,
 }
 
@@ -102,4 +116,52 @@ pub(super) struct UserInfo {
 pub(super) struct Permission {
     #[serde(default)]
     pub(super) operations: Vec<String>,
+}
+
+#[derive(Deserialize)]
+pub(super) struct NamedPermission {
+    pub(super) id: String,
+    #[serde(default)]
+    pub(super) name: String,
+}
+
+#[derive(Deserialize)]
+pub(super) struct LoginAnswer {
+    pub(super) token: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct CodeChallenge {
+    pub(super) challenge: String,
+    pub(super) challenge_identifier: String,
+    pub(super) user: CodeUser,
+}
+
+#[derive(Deserialize)]
+pub(super) struct CodeUser {
+    pub(super) name: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct RegisteredCredential {
+    #[serde(default)]
+    pub(super) credential_id: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct NewServiceAccount {
+    pub(super) user_info: UserInfo,
+    pub(super) access_tokens: Vec<NewToken>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct NewToken {
+    pub(super) access_token: String,
+    pub(super) token_id: String,
+    #[serde(default)]
+    pub(super) cred_id: String,
 }

@@ -210,16 +210,16 @@ impl Context {
     }
 
     /// Makes sure that the user means it.
-    pub(super) fn confirm_by_typing(&self, name: &CredentialName) -> Result<(), Failure> {
+    pub(super) fn confirm_by_typing(&self, name: &str, what: &str) -> Result<(), Failure> {
         if self.yes {
             return Ok(());
         }
         if !self.may_ask() {
             return Err(Failure::usage("no terminal to confirm on").hint("say --yes if you mean it"));
         }
-        let answer = terminal::ask(&format!("Type the name to confirm ({name}): "))
+        let answer = terminal::ask(&format!("Type the name to {what} ({name}): "))
             .map_err(|error| Failure::new(Exit::Other, "terminal", format!("cannot ask: {error}")))?;
-        if answer == name.as_str() {
+        if answer == name {
             Ok(())
         } else {
             Err(Failure::new(

@@ -3,11 +3,13 @@
 
 use serde_json::{Map, Value};
 
-use crate::api::{ApiError, Stage};
+use crate::api::{ApiError, CallError, SigningError, Stage};
 use crate::keys::{KeyError, RandomnessError};
 use crate::sys::files::FileError;
 use crate::vault::{IdentityError, RecipientError, VaultError};
+use crate::workflow::administrator::AdministratorError;
 use crate::workflow::onboard::OnboardError;
+use crate::workflow::provision::{ProvisionError, ResolveError};
 use crate::workflow::refusal::Refusal;
 use crate::workflow::remove::RemoveError;
 
@@ -80,6 +82,16 @@ impl Failure {
     fn details(mut self, details: impl IntoIterator<Item = String>) -> Self {
         self.details.extend(details);
         self
+    }
+
+    /// The `error` object of a JSON document.
+    pub(super) fn document(&self) -> Value {
+        serde_json::json!({
+            "code": self.code,
+            "exit": self.exit.code(),
+            "message": self.message,
+            "hint": self.hint,
+        })
     }
 
     pub(super) fn is_broken_pipe(&self) -> bool {
@@ -241,6 +253,8 @@ impl From<OnboardError> for Failure {
             OnboardError::NotPrepared(name) => Self::new(Exit::State, "not_prepared", message).hint(format!(
                 "a token fits only the key it was made for: begin with `dfns-keys onboard {name} --prepare`"
             )),
+            OnboardError::BegunThroughApi(name) => Self::new(Exit::State, "begun_through_api", message)
+                .hint(format!("go on with `dfns-keys onboard {name} --as ADMIN`")),
             OnboardError::OtherSettings { name, .. } => Self::new(Exit::State, "other_settings", message).hint(
                 format!("leave the option out to go on, or start anew after `dfns-keys remove {name}`"),
             ),
@@ -270,6 +284,10 @@ impl From<RemoveError> for Failure {
             RemoveError::StillHonoured(_) => Self::new(Exit::State, "still_honoured", message).hint(
                 "deactivate it in the dashboard first; --force removes it all the same, and with it the only copy of its key",
             ),
+            RemoveError::HalfMade(name) => Self::new(Exit::State, "half_made", message).hint(format!(
+                "finish it with `dfns-keys onboard {name} --as ADMIN` (or `enroll`), or remove it unseen with --force"
+            )),
+            RemoveError::Administrator(error) => error.into(),
             RemoveError::Unknown { error, .. } => Self {
                 message,
                 hint: Some("try again later, or remove it unseen with --force".to_owned()),
@@ -314,6 +332,8 @@ impl From<ApiError> for Failure {
                 };
                 Self::new(exit, "refused", message)
             }
+            ApiError::AwaitingApproval => Self::new(Exit::Waiting, "awaiting_approval", message)
+                .hint("run the same command again once it is approved in the dashboard"),
             ApiError::Redirected { .. } => Self::new(Exit::Unreachable, "redirected", message)
                 .hint("the token was not carried along; is the api url right?"),
             ApiError::NotDfns { .. } => Self::new(Exit::Unreachable, "not_dfns", message)
@@ -323,7 +343,122 @@ impl From<ApiError> for Failure {
     }
 }
 
+impl From<CallError> for Failure {
+    fn from(error: CallError) -> Self {
+        let message = error.to_string();
+        match error {
+            CallError::Login(error) => Self::signing(error).with_message(message).hint_if_none(
+                "is the user still active, and the key still registered? `dfns-keys enroll` registers a new one",
+            ),
+            CallError::Signing(error) => Self::signing(error).with_message(message),
+            CallError::Call(error) => Self::call(error),
+        }
+    }
+}
+
+impl From<AdministratorError> for Failure {
+    fn from(error: AdministratorError) -> Self {
+        let message = error.to_string();
+        match error {
+            AdministratorError::NotAUser { .. } => Self::new(Exit::State, "not_a_user", message)
+                .hint("enroll a user with `dfns-keys enroll ADMIN`, and name that one"),
+            AdministratorError::NotEnrolled(name) => Self::new(Exit::State, "not_enrolled", message)
+                .hint(format!("finish it with `dfns-keys enroll {name}` and a new code")),
+            AdministratorError::AlreadyEnrolled(_) => Self::new(Exit::State, "already_enrolled", message),
+            AdministratorError::OrganisationUnknown { .. } => {
+                Self::usage(message).hint("say it with --org-id; the dashboard shows it under Settings")
+            }
+            AdministratorError::OtherUser { .. } => Self::new(Exit::Refused, "other_user", message)
+                .hint("make the code while signed in as that user; nothing was registered"),
+            AdministratorError::Code(error) => Self::call(error).with_message(message).hint_if_none(
+                "a code lives one minute and is good once: make a new one and run the same command again",
+            ),
+            AdministratorError::Login(error) => error.into(),
+            AdministratorError::Key { .. } => Self::new(Exit::Vault, "damaged", message),
+            AdministratorError::Randomness(error) => error.into(),
+            AdministratorError::Url(_) => Self::usage(message),
+            AdministratorError::Vault(error) => error.into(),
+        }
+    }
+}
+
+impl From<ProvisionError> for Failure {
+    fn from(error: ProvisionError) -> Self {
+        let message = error.to_string();
+        match error {
+            ProvisionError::BegunForDashboard(name) => Self::new(Exit::State, "begun_for_dashboard", message).hint(
+                format!("bring its token with `dfns-keys onboard {name} --token-file FILE`, or `dfns-keys remove {name}` first"),
+            ),
+            ProvisionError::OtherKind { .. } => {
+                Self::new(Exit::State, "other_kind", message).hint("choose another name")
+            }
+            ProvisionError::NameTaken { .. } => Self::new(Exit::State, "name_taken", message)
+                .hint("`dfns-keys account list` shows who has it; choose another name"),
+            ProvisionError::AwaitingApproval { .. } => Self::new(Exit::Waiting, "awaiting_approval", message)
+                .hint("run the same command again once it is approved in the dashboard"),
+            ProvisionError::Call { error, .. } => Self::from(error).with_message(message),
+            ProvisionError::TooManyOrphans(_) => Self::new(Exit::Unreachable, "answers_lost", message)
+                .hint("each of them was deactivated; look at the connection, and run the same command again"),
+            ProvisionError::Refused(refusal) => Self::refused(refusal, "its own", None).with_message(message),
+            ProvisionError::Key { .. } => Self::new(Exit::Vault, "damaged", message),
+            ProvisionError::Randomness(error) => error.into(),
+            ProvisionError::Vault(error) => error.into(),
+        }
+    }
+}
+
+impl From<ResolveError> for Failure {
+    fn from(error: ResolveError) -> Self {
+        let message = error.to_string();
+        match error {
+            ResolveError::Unknown(_) => Self::new(Exit::State, "no_such_permission", message)
+                .hint("give the id (pm-…) or the exact name that the dashboard shows"),
+            ResolveError::Call(error) => Self::from(error).with_message(message),
+        }
+    }
+}
+
 impl Failure {
+    fn with_message(mut self, message: String) -> Self {
+        self.message = message;
+        self
+    }
+
+    fn hint_if_none(mut self, hint: &str) -> Self {
+        self.hint.get_or_insert_with(|| hint.to_owned());
+        self
+    }
+
+    fn signing(error: SigningError) -> Self {
+        let message = error.to_string();
+        match error {
+            SigningError::Challenge(error) | SigningError::Signature(error) => Self::call(error),
+            SigningError::NoKeys | SigningError::KeyNotAmong { .. } | SigningError::NoneFits { .. } => {
+                Self::new(Exit::Refused, "refused", message)
+            }
+        }
+    }
+
+    /// A call as a user: a refusal mostly names the permission that is missing.
+    fn call(error: ApiError) -> Self {
+        let hint = match &error {
+            ApiError::Refused { status, message, .. } => match (status, message.as_deref().and_then(operation_in)) {
+                (_, Some(operation)) => Some(format!("give the user a permission with the operation {operation}")),
+                (402, _) => Some("the organisation's plan does not have this: ask Dfns".to_owned()),
+                (403, _) => Some("only some kinds of identity may do this: act as an organisation's user".to_owned()),
+                (404, _) => Some("it does not exist, or belongs to another organisation".to_owned()),
+                (409, _) => Some("a name or external id is taken: `dfns-keys account list` shows whose".to_owned()),
+                _ => None,
+            },
+            _ => None,
+        };
+        let failure = Self::from(error);
+        match hint {
+            Some(hint) => failure.hint(hint),
+            None => failure,
+        }
+    }
+
     /// The diagnosis of a refusal.
     fn refused(refusal: Refusal, fingerprint: &str, organisation: Option<&str>) -> Self {
         let of = organisation
@@ -372,6 +507,13 @@ impl Failure {
             Refusal::Call(error) => error.into(),
         }
     }
+}
+
+/// The operation that a refusal names: "… is not authorized to perform operation (Wallets:Create)".
+fn operation_in(message: &str) -> Option<&str> {
+    let (_, rest) = message.split_once("operation (")?;
+    let (operation, _) = rest.split_once(')')?;
+    Some(operation)
 }
 
 pub(super) fn key_hint(error: &KeyError) -> Option<&'static str> {

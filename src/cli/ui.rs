@@ -131,19 +131,14 @@ impl Ui {
     /// Tells of a failure: in words on stderr, and with `--json` as the one document on stdout.
     pub(super) fn failure(&self, failure: &Failure) {
         let Failure {
-            exit,
-            code,
             message,
             details,
             hint,
             extra,
+            ..
         } = failure;
         if self.json {
-            let mut document = json!({
-                "ok": false,
-                "version": 1,
-                "error": {"code": code, "exit": exit.code(), "message": message, "hint": hint},
-            });
+            let mut document = json!({"ok": false, "version": 1, "error": failure.document()});
             merge(&mut document, Value::Object(extra.clone()));
             let _ = self.raw_document(&document);
             return;

@@ -5,7 +5,10 @@ use std::fmt;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::ids::{ApplicationId, CredentialId, CredentialName, IdentityId, OrganisationId, TokenId};
+use super::ids::{
+    ApplicationId, CredentialId, CredentialName, ExternalId, IdentityId, OrganisationId, PermissionId, TokenId,
+    Username,
+};
 use super::secret::PrivateKeyPem;
 use super::token::AuthToken;
 use super::url::{ApiUrl, Origin};
@@ -18,6 +21,8 @@ pub enum Kind {
     ServiceAccount,
     /// A personal access token of one of its users.
     Pat,
+    /// One of its users, who has no lasting token and logs in with the key.
+    User,
 }
 
 impl Kind {
@@ -27,6 +32,7 @@ impl Kind {
         match self {
             Self::ServiceAccount => "service account",
             Self::Pat => "personal access token",
+            Self::User => "user",
         }
     }
 }
@@ -78,6 +84,72 @@ pub struct PendingGeneration {
     pub private_key: PrivateKeyPem,
     /// Its public half.
     pub public_key: PublicKeyText,
+    /// How far it came.
+    pub stage: Stage,
+}
+
+/// How far a pending credential came. Each stage is sealed *before* the remote call that leads out of it.
+#[derive(Clone)]
+pub enum Stage {
+    /// A person is to bring the token from the dashboard.
+    AwaitingToken,
+    /// The API is being asked to make the account; whether it did is not known.
+    Registering(Registering),
+    /// The account was made and its token is here; permissions or the proof are still missing.
+    Created(Created),
+    /// A user's key is being registered by a one-time code; whether it was is not known.
+    Enrolling(Enrolling),
+}
+
+/// A creation that was asked for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Registering {
+    /// What makes it findable.
+    pub external_id: ExternalId,
+    /// The name asked for at Dfns.
+    pub account_name: String,
+    /// The permissions it is to have.
+    pub permissions: Vec<PermissionId>,
+    /// Dfns said that somebody has to approve it.
+    pub awaiting_approval: bool,
+}
+
+/// An account whose token arrived.
+#[derive(Clone)]
+pub struct Created {
+    /// The token, which exists nowhere else.
+    pub token: AuthToken,
+    /// What permissions are assigned to.
+    pub identity_id: IdentityId,
+    /// The token's id.
+    pub token_id: TokenId,
+    /// What signatures name the key by, where the answer said so.
+    pub credential_id: Option<CredentialId>,
+    /// The permissions that it still lacks.
+    pub missing_permissions: Vec<PermissionId>,
+}
+
+/// A user's key on its way to Dfns.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Enrolling {
+    /// Whom the code belongs to.
+    pub username: Username,
+    /// What the key is registered as.
+    pub credential_id: CredentialId,
+}
+
+/// A key that an organisation's user logs in with.
+pub struct UserGeneration {
+    /// The private key.
+    pub private_key: PrivateKeyPem,
+    /// Its public half.
+    pub public_key: PublicKeyText,
+    /// Who logs in.
+    pub username: Username,
+    /// What signatures name the key by.
+    pub credential_id: CredentialId,
 }
 
 /// A key and the token it was proven with.
@@ -144,6 +216,8 @@ pub enum AnyCredential {
     Pending(Credential<PendingGeneration>),
     /// A proven pair.
     Active(Credential<ActiveGeneration>),
+    /// A user who logs in.
+    User(Credential<UserGeneration>),
 }
 
 /// What may be known of a credential without unlocking the vault: the `public` part of its file, and the words of
@@ -169,6 +243,8 @@ pub struct PublicRecord {
     pub identity_id: Option<IdentityId>,
     /// The token's id, where known.
     pub token_id: Option<TokenId>,
+    /// Who logs in, for a user.
+    pub username: Option<Username>,
     /// What signatures name the key by.
     pub credential_id: Option<CredentialId>,
     /// Of the public key: `SHA256:` and unpadded base64.
@@ -190,6 +266,23 @@ impl From<&AnyCredential> for PublicRecord {
         match credential {
             AnyCredential::Pending(pending) => Self::from(pending),
             AnyCredential::Active(active) => Self::from(active),
+            AnyCredential::User(user) => Self::from(user),
+        }
+    }
+}
+
+impl From<&Credential<UserGeneration>> for PublicRecord {
+    fn from(credential: &Credential<UserGeneration>) -> Self {
+        let UserGeneration {
+            private_key: _,
+            public_key,
+            username,
+            credential_id,
+        } = &credential.current;
+        Self {
+            username: Some(username.clone()),
+            credential_id: Some(credential_id.clone()),
+            ..Self::of(credential, State::Active, public_key)
         }
     }
 }
@@ -199,8 +292,24 @@ impl From<&Credential<PendingGeneration>> for PublicRecord {
         let PendingGeneration {
             private_key: _,
             public_key,
+            stage,
         } = &credential.current;
-        Self::of(credential, State::Pending, public_key)
+        let record = Self::of(credential, State::Pending, public_key);
+        match stage {
+            Stage::AwaitingToken | Stage::Registering(_) => record,
+            Stage::Created(created) => Self {
+                identity_id: Some(created.identity_id.clone()),
+                token_id: Some(created.token_id.clone()),
+                credential_id: created.credential_id.clone(),
+                token_expires_at: created.token.claims().expires_at,
+                ..record
+            },
+            Stage::Enrolling(enrolling) => Self {
+                username: Some(enrolling.username.clone()),
+                credential_id: Some(enrolling.credential_id.clone()),
+                ..record
+            },
+        }
     }
 }
 
@@ -251,6 +360,7 @@ impl PublicRecord {
             org_id: organisation_id.clone(),
             identity_id: None,
             token_id: None,
+            username: None,
             credential_id: None,
             fingerprint: public_key.fingerprint.clone(),
             public_key: public_key.pem.clone(),

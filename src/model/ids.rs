@@ -127,6 +127,19 @@ opaque_id!(
     ApplicationId
 );
 
+opaque_id!(
+    /// A permission, `pm-…`: a named set of operations.
+    PermissionId
+);
+opaque_id!(
+    /// An id of ours for something at Dfns, `externalId` in its API: it makes a half-finished creation findable.
+    ExternalId
+);
+opaque_id!(
+    /// The name that an organisation's user logs in with.
+    Username
+);
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -7,27 +7,45 @@ use serde_json::{Map, Value, json};
 use super::answer::Answer;
 use super::judge::sha256;
 use super::request::{Request, check_fields, text};
-use super::world::{BoundAction, Challenge, Identity, Kind, SHORT_LIFE, SignedAction, World};
+use super::world::{BoundAction, Challenge, Kind, SHORT_LIFE, SignedAction, World};
+use super::{accounts, users};
 
 /// The origins that this organisation's applications have.
-const ORIGINS: [&str; 1] = ["https://app.dfns.io"];
+pub(super) const ORIGINS: [&str; 1] = ["https://app.dfns.io"];
 
 pub(super) fn answer(world: &mut World, request: &Request) -> Answer {
-    let outcome = match (request.method.as_str(), request.path.as_str()) {
-        ("POST", "/auth/action/init") => init_action(world, request),
-        ("POST", "/auth/action") => sign_action(world, request),
-        ("GET", "/wallets") => token_id(world, request).map(|_| Answer::json(&json!({"items": []}))),
-        ("POST", "/wallets") => create_wallet(world, request),
-        ("GET", "/auth/pats") => list_pats(world, request),
-        ("GET", "/auth/service-accounts") => list_service_accounts(world, request),
-        ("GET", path) if path.starts_with("/permissions/") => permission(world, request),
+    let segments: Vec<&str> = request.path.trim_start_matches('/').split('/').collect();
+    let outcome = match (request.method.as_str(), &segments[..]) {
+        ("POST", ["auth", "action", "init"]) => init_action(world, request),
+        ("POST", ["auth", "action"]) => sign_action(world, request),
+        ("POST", ["auth", "login", "init"]) => users::init_login(world, request),
+        ("POST", ["auth", "login"]) => users::log_in(world, request),
+        ("POST", ["auth", "credentials", "code", "init"]) => users::open_code(world, request),
+        ("POST", ["auth", "credentials", "code", "verify"]) => users::register_by_code(world, request),
+        ("GET", ["wallets"]) => token_id(world, request).map(|_| Answer::json(&json!({"items": []}))),
+        ("POST", ["wallets"]) => create_wallet(world, request),
+        ("GET", ["auth", "pats"]) => accounts::list_pats(world, request),
+        ("GET", ["auth", "service-accounts"]) => accounts::list_service_accounts(world, request),
+        ("POST", ["auth", "pats"]) => accounts::create(world, request, Kind::Pat),
+        ("POST", ["auth", "service-accounts"]) => accounts::create(world, request, Kind::ServiceAccount),
+        ("GET", ["auth", "pats", id]) => accounts::show(world, request, Kind::Pat, id),
+        ("GET", ["auth", "service-accounts", id]) => accounts::show(world, request, Kind::ServiceAccount, id),
+        ("PUT", ["auth", "pats", id, verb]) => accounts::switch(world, request, Kind::Pat, id, verb),
+        ("PUT", ["auth", "service-accounts", id, verb]) => {
+            accounts::switch(world, request, Kind::ServiceAccount, id, verb)
+        }
+        ("DELETE", ["auth", "pats", id]) => accounts::delete(world, request, Kind::Pat, id),
+        ("DELETE", ["auth", "service-accounts", id]) => accounts::delete(world, request, Kind::ServiceAccount, id),
+        ("GET", ["permissions"]) => accounts::list_permissions(world, request),
+        ("GET", ["permissions", id]) => accounts::permission(world, request, id),
+        ("POST", ["permissions", id, "assignments"]) => accounts::assign(world, request, id),
         _ => Err(Answer::error(404, "Not Found")),
     };
     outcome.unwrap_or_else(|refusal| refusal)
 }
 
 /// Who calls: the id of a token that is genuine, alive and active.
-fn token_id(world: &World, request: &Request) -> Result<String, Answer> {
+pub(super) fn token_id(world: &World, request: &Request) -> Result<String, Answer> {
     let refuse = |message: &str| Answer::error(401, message);
     let header = request
         .header("authorization")
@@ -38,7 +56,10 @@ fn token_id(world: &World, request: &Request) -> Result<String, Answer> {
     let claims = world.mint.claims(token).ok_or_else(|| refuse("the token is invalid"))?;
     let token_id = claims["jti"].as_str().ok_or_else(|| refuse("the token is invalid"))?;
     let identity = world.identity(token_id).ok_or_else(|| refuse("the token is revoked"))?;
-    if identity.expires_at <= Timestamp::now() {
+    let session_ended = claims["exp"]
+        .as_i64()
+        .is_some_and(|exp| exp <= Timestamp::now().as_second());
+    if session_ended || identity.expires_at <= Timestamp::now() {
         return Err(refuse("the token has expired"));
     }
     if !identity.active {
@@ -138,14 +159,19 @@ fn sign_action(world: &mut World, request: &Request) -> Result<Answer, Answer> {
     Ok(Answer::json(&json!({"userAction": user_action})))
 }
 
-fn object<'a>(fields: &'a Map<String, Value>, name: &str) -> Result<&'a Map<String, Value>, Answer> {
+pub(super) fn object<'a>(fields: &'a Map<String, Value>, name: &str) -> Result<&'a Map<String, Value>, Answer> {
     fields
         .get(name)
         .and_then(Value::as_object)
         .ok_or_else(|| Answer::error(400, &format!("{name} must be an object")))
 }
 
-fn check_assertion(world: &World, token_id: &str, challenge: &str, factor: &Map<String, Value>) -> Result<(), Answer> {
+pub(super) fn check_assertion(
+    world: &World,
+    token_id: &str,
+    challenge: &str,
+    factor: &Map<String, Value>,
+) -> Result<(), Answer> {
     check_fields(factor, &["kind", "credentialAssertion"], &[])?;
     if text(factor, "kind")? != "Key" {
         return Err(Answer::error(400, "kind must be Key"));
@@ -183,126 +209,36 @@ fn check_assertion(world: &World, token_id: &str, challenge: &str, factor: &Map<
 }
 
 /// Uses up the user action that allows this very call.
-fn signed(world: &mut World, request: &Request) -> Result<String, Answer> {
+pub(super) fn signed(world: &mut World, request: &Request) -> Result<String, Answer> {
     let token_id = token_id(world, request)?;
     let missing = || Answer::error(403, "user action signature is missing or invalid");
     let user_action = request.header("x-dfns-useraction").ok_or_else(missing)?;
-    if world.used_actions.iter().any(|used| used == user_action) {
+    if world.used_actions.contains(user_action) {
         return Err(Answer::error(400, "user action has already been used"));
     }
     let action = world.actions.remove(user_action).ok_or_else(missing)?;
-    world.used_actions.push(user_action.to_owned());
+    world.used_actions.insert(user_action.to_owned());
     let wanted = BoundAction {
         method: request.method.clone(),
         path: request.path.clone(),
         payload_hash: sha256(&request.body),
     };
     if action.token_id == token_id && action.action == wanted && action.born.elapsed() < SHORT_LIFE {
+        if world
+            .approvals
+            .iter()
+            .any(|path| request.path.starts_with(path.as_str()))
+        {
+            return Err(Answer::new(
+                202,
+                "application/json",
+                br#"{"status":"Pending"}"#.to_vec(),
+            ));
+        }
         Ok(token_id)
     } else {
         Err(missing())
     }
-}
-
-/// Refuses whoever lacks an operation.
-fn demand(world: &World, token_id: &str, operation: &str) -> Result<(), Answer> {
-    let granted = world.identity(token_id).is_some_and(|identity| {
-        world
-            .permissions_of(identity)
-            .any(|(_, permission)| permission.operations.iter().any(|one| one == operation))
-    });
-    if granted {
-        return Ok(());
-    }
-    Err(Answer::error(
-        403,
-        &format!("the caller is not authorized to perform operation ({operation})"),
-    ))
-}
-
-fn assignments(world: &World, identity: &Identity) -> Vec<Value> {
-    world
-        .permissions_of(identity)
-        .map(|(assignment, permission)| {
-            json!({
-                "assignmentId": assignment.id,
-                "permissionId": permission.id,
-                "permissionName": permission.name,
-            })
-        })
-        .collect()
-}
-
-fn access_token(world: &World, identity: &Identity) -> Value {
-    let key = identity.keys.last();
-    json!({
-        "tokenId": identity.token_id,
-        "credId": key.map(|key| &key.id),
-        "publicKey": key.map(|key| &key.pem),
-        "dateCreated": identity.created_at,
-        "isActive": identity.active,
-        "kind": match identity.kind { Kind::Pat => "Pat", Kind::ServiceAccount => "ServiceAccount" },
-        "linkedUserId": identity.user_id,
-        "linkedAppId": "",
-        "name": identity.name,
-        "orgId": world.organisation_id,
-        "permissionAssignments": assignments(world, identity),
-    })
-}
-
-fn list_pats(world: &World, request: &Request) -> Result<Answer, Answer> {
-    let token_id = token_id(world, request)?;
-    let own = world
-        .identities
-        .iter()
-        .filter(|identity| identity.kind == Kind::Pat && identity.token_id == token_id);
-    let items: Vec<Value> = own.map(|identity| access_token(world, identity)).collect();
-    Ok(Answer::json(&json!({ "items": items })))
-}
-
-fn list_service_accounts(world: &World, request: &Request) -> Result<Answer, Answer> {
-    let token_id = token_id(world, request)?;
-    demand(world, &token_id, "Auth:ServiceAccounts:Read")?;
-    let accounts = world
-        .identities
-        .iter()
-        .filter(|identity| identity.kind == Kind::ServiceAccount);
-    let items: Vec<Value> = accounts
-        .map(|identity| {
-            json!({
-                "userInfo": {
-                    "userId": identity.user_id,
-                    "username": identity.name,
-                    "name": identity.name,
-                    "orgId": world.organisation_id,
-                    "isActive": identity.active,
-                    "isServiceAccount": true,
-                    "credentialUuid": "",
-                    "permissionAssignments": assignments(world, identity),
-                },
-                "accessTokens": [access_token(world, identity)],
-            })
-        })
-        .collect();
-    Ok(Answer::json(&json!({ "items": items })))
-}
-
-fn permission(world: &World, request: &Request) -> Result<Answer, Answer> {
-    let token_id = token_id(world, request)?;
-    demand(world, &token_id, "Permissions:Read")?;
-    let wanted = request.path.trim_start_matches("/permissions/");
-    world
-        .permissions
-        .iter()
-        .find(|permission| permission.id == wanted)
-        .map(|permission| {
-            Answer::json(&json!({
-                "id": permission.id,
-                "name": permission.name,
-                "operations": permission.operations,
-            }))
-        })
-        .ok_or_else(|| Answer::error(404, "Not Found"))
 }
 
 fn create_wallet(world: &mut World, request: &Request) -> Result<Answer, Answer> {

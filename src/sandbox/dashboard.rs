@@ -22,6 +22,8 @@ pub(super) fn answer(world: &mut World, request: &Request) -> Answer {
         ("POST", "/dashboard/create") => create(world, request),
         ("POST", "/dashboard/switch") => switch(world, request),
         ("POST", "/dashboard/add-key") => add_key(world, request),
+        ("POST", "/dashboard/code") => code(world, request),
+        ("POST", "/dashboard/permission") => permission(world, request),
         _ => Answer::error(404, "Not Found"),
     }
 }
@@ -39,10 +41,8 @@ fn create(world: &mut World, request: &Request) -> Answer {
         Some(seconds) => SignedDuration::from_secs(seconds),
         None => SignedDuration::from_secs(number("days_valid").unwrap_or(730).clamp(1, 730) * 86_400),
     };
-    let wants_json = request
-        .header("accept")
-        .is_some_and(|accept| accept.contains("application/json"));
-    let created = world.create(kind, field("name").trim(), &public_key, life);
+    let wants_json = wants_json(request);
+    let created = world.create(kind, field("name").trim(), &public_key, None, life);
     if created.is_ok() {
         grant(world, &field("operations"));
     }
@@ -85,6 +85,37 @@ fn grant(world: &mut World, operations: &str) {
     if let Some(token_id) = newest.filter(|_| !operations.is_empty()) {
         world.grant(&token_id, operations);
     }
+}
+
+fn code(world: &mut World, request: &Request) -> Answer {
+    let wants_json = wants_json(request);
+    match world.code_for(request.form("username").unwrap_or_default().trim()) {
+        Ok(code) if wants_json => Answer::json(&json!({"code": code, "org_id": world.organisation_id})),
+        Ok(code) => page(
+            world,
+            &format!(
+                "<section class=\"once\"><h2>One-time code</h2><p>It is valid for one minute.</p>\
+                 <pre id=\"code\">{}</pre></section>",
+                escape(&code)
+            ),
+        ),
+        Err(reason) => Answer::error(400, reason),
+    }
+}
+
+fn permission(world: &mut World, request: &Request) -> Answer {
+    let operations = request.form("operations").unwrap_or_default();
+    let id = world.permit(
+        request.form("name").unwrap_or_default(),
+        operations.split(',').map(|one| one.trim().to_owned()).collect(),
+    );
+    Answer::json(&json!({"permission_id": id}))
+}
+
+fn wants_json(request: &Request) -> bool {
+    request
+        .header("accept")
+        .is_some_and(|accept| accept.contains("application/json"))
 }
 
 fn add_key(world: &mut World, request: &Request) -> Answer {
@@ -144,6 +175,10 @@ fn page(world: &World, notice: &str) -> Answer {
          <label for=\"operations\">Operations granted, separated by commas</label><input id=\"operations\" name=\"operations\">\
          <label for=\"key\">Public key (PEM)</label><textarea id=\"key\" name=\"public_key\" rows=\"5\" required></textarea>\
          <button>Create</button></form>\
+         <h2>One-time code for a user's key</h2>\
+         <form method=\"post\" action=\"/dashboard/code\">\
+         <label for=\"username\">User name</label><input id=\"username\" name=\"username\" required>\
+         <button>Make a code</button></form>\
          <h2>Identities</h2><table><thead><tr><th>Name</th><th>Kind</th><th>Keys</th><th>Valid until</th><th>State</th></tr></thead>\
          <tbody>{identities}</tbody></table>\
          <h2>Last calls</h2><table><thead><tr><th>Time (UTC)</th><th>Call</th><th>Status</th></tr></thead><tbody>{calls}</tbody></table>\
@@ -163,6 +198,7 @@ fn row(identity: &Identity) -> String {
     let kind = match identity.kind {
         Kind::ServiceAccount => "service account",
         Kind::Pat => "personal access token",
+        Kind::User => "user",
     };
     let keys: Vec<String> = identity
         .keys

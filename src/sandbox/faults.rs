@@ -27,6 +27,9 @@ struct Planned {
     path: Option<String>,
     skip: u64,
     times: u64,
+    /// Only every so many of the requests that match.
+    every: u64,
+    seen: u64,
     fault: Fault,
 }
 
@@ -48,6 +51,10 @@ impl Faults {
         let planned = &mut self.planned[position];
         if planned.skip > 0 {
             planned.skip -= 1;
+            return None;
+        }
+        planned.seen += 1;
+        if !planned.seen.is_multiple_of(planned.every) {
             return None;
         }
         planned.times -= 1;
@@ -74,21 +81,49 @@ pub(super) fn control(world: &mut World, request: &Request) -> Answer {
             world.faults.planned.clear();
             Answer::json(&json!({"planned": 0}))
         }
-        ("POST", "/sandbox/settings") => match request.json(&["clock_offset_s"], &[]) {
+        ("POST", "/sandbox/settings") => match request.json(&[], &["clock_offset_s", "session_s", "approvals"]) {
             Ok(fields) => {
-                world.clock_offset_s = fields.get("clock_offset_s").and_then(Value::as_i64).unwrap_or(0);
+                let number = |name: &str| fields.get(name).and_then(Value::as_i64);
+                world.clock_offset_s = number("clock_offset_s").unwrap_or(world.clock_offset_s);
+                world.session_s = number("session_s").unwrap_or(world.session_s);
+                if let Some(paths) = fields.get("approvals").and_then(Value::as_array) {
+                    world.approvals = paths.iter().filter_map(Value::as_str).map(str::to_owned).collect();
+                }
                 Answer::json(&json!({"clock_offset_s": world.clock_offset_s}))
             }
             Err(refusal) => refusal,
         },
+        ("GET", "/sandbox/identities") => Answer::json(&json!({ "identities": identities(world) })),
         _ => Answer::error(404, "Not Found"),
     }
+}
+
+fn identities(world: &World) -> Vec<Value> {
+    world
+        .identities
+        .iter()
+        .map(|identity| {
+            let keys: Vec<&str> = identity
+                .keys
+                .iter()
+                .filter(|key| key.active)
+                .map(|key| key.pem.as_str())
+                .collect();
+            json!({
+                "name": identity.name,
+                "kind": format!("{:?}", identity.kind),
+                "active": identity.active,
+                "keys": keys,
+                "permissions": identity.assignments.len(),
+            })
+        })
+        .collect()
 }
 
 fn plan(request: &Request) -> Result<Planned, Answer> {
     let fields = request.json(
         &["fault"],
-        &["path", "skip", "times", "status", "retry_after", "wait_ms"],
+        &["path", "skip", "times", "every", "status", "retry_after", "wait_ms"],
     )?;
     let number = |name: &str| fields.get(name).and_then(Value::as_u64);
     let page = "<html><body>Sign in to the network</body></html>";
@@ -120,6 +155,8 @@ fn plan(request: &Request) -> Result<Planned, Answer> {
         path: fields.get("path").and_then(Value::as_str).map(str::to_owned),
         skip: number("skip").unwrap_or(0),
         times: number("times").unwrap_or(1).max(1),
+        every: number("every").unwrap_or(1).max(1),
+        seen: 0,
         fault,
     })
 }

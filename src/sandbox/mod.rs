@@ -4,12 +4,14 @@
 //! It shares neither signing nor parsing code with the client: signatures are judged by aws-lc-rs, the library that
 //! rustls brings, and requests are read by its own code.
 
+mod accounts;
 mod answer;
 mod auth;
 mod dashboard;
 mod faults;
 mod judge;
 mod request;
+mod users;
 mod world;
 
 use std::convert::Infallible;

@@ -1,6 +1,6 @@
 //! What the sandbox knows: identities, their keys, open challenges, signed actions, and the calls it answered.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::time::{Duration, Instant};
 
 use aws_lc_rs::error::Unspecified;
@@ -20,22 +20,26 @@ const CALLS_KEPT: usize = 100_000;
 pub(super) enum Kind {
     ServiceAccount,
     Pat,
+    /// A person, who has no lasting token.
+    User,
 }
 
 /// A key registered for an identity.
 pub(super) struct RegisteredKey {
     pub(super) id: String,
     pub(super) pem: String,
+    pub(super) uuid: String,
     pub(super) key: JudgedKey,
     pub(super) active: bool,
 }
 
-/// A service account or personal access token, with its one token.
+/// A service account or personal access token with its one token, or a user.
 pub(super) struct Identity {
     pub(super) kind: Kind,
     pub(super) user_id: String,
     pub(super) token_id: String,
     pub(super) name: String,
+    pub(super) external_id: Option<String>,
     pub(super) active: bool,
     pub(super) created_at: Timestamp,
     pub(super) expires_at: Timestamp,
@@ -61,6 +65,19 @@ pub(super) struct Challenge {
     pub(super) token_id: String,
     pub(super) challenge: String,
     pub(super) action: BoundAction,
+    pub(super) born: Instant,
+}
+
+/// A one-time code that registers a key for a user.
+pub(super) struct Code {
+    pub(super) user_id: String,
+    pub(super) born: Instant,
+}
+
+/// A challenge for registering a key or for logging in.
+pub(super) struct UserChallenge {
+    pub(super) user_id: String,
+    pub(super) challenge: String,
     pub(super) born: Instant,
 }
 
@@ -95,7 +112,13 @@ pub(super) struct World {
     pub(super) permissions: Vec<Permission>,
     pub(super) challenges: HashMap<String, Challenge>,
     pub(super) actions: HashMap<String, SignedAction>,
-    pub(super) used_actions: Vec<String>,
+    pub(super) used_actions: HashSet<String>,
+    pub(super) codes: HashMap<String, Code>,
+    pub(super) user_challenges: HashMap<String, UserChallenge>,
+    /// Paths whose signed calls wait for an approval.
+    pub(super) approvals: Vec<String>,
+    /// How long a user's session lasts, in seconds.
+    pub(super) session_s: i64,
     pub(super) calls: VecDeque<LoggedCall>,
     pub(super) faults: Faults,
     pub(super) clock_offset_s: i64,
@@ -112,7 +135,11 @@ impl World {
             permissions: Vec::new(),
             challenges: HashMap::new(),
             actions: HashMap::new(),
-            used_actions: Vec::new(),
+            used_actions: HashSet::new(),
+            codes: HashMap::new(),
+            user_challenges: HashMap::new(),
+            approvals: Vec::new(),
+            session_s: 3600,
             calls: VecDeque::new(),
             faults: Faults::default(),
             clock_offset_s: 0,
@@ -161,6 +188,7 @@ impl World {
         kind: Kind,
         name: &str,
         public_key: &str,
+        external_id: Option<&str>,
         life: SignedDuration,
     ) -> Result<String, &'static str> {
         if name.trim().is_empty() {
@@ -168,6 +196,10 @@ impl World {
         }
         if self.identities.iter().any(|other| other.name == name) {
             return Err("the name is taken");
+        }
+        let is_ours = |other: &Identity| external_id.is_some() && other.external_id.as_deref() == external_id;
+        if self.identities.iter().any(is_ours) {
+            return Err("the externalId is taken");
         }
         let key = JudgedKey::parse(public_key)?;
         let now = Timestamp::now();
@@ -186,10 +218,12 @@ impl World {
             user_id,
             token_id,
             name: name.to_owned(),
+            external_id: external_id.map(str::to_owned),
             active: true,
             created_at: now,
             expires_at,
             keys: vec![RegisteredKey {
+                uuid: self.id("cr"),
                 id: key_id,
                 pem: public_key.to_owned(),
                 key,
@@ -203,13 +237,14 @@ impl World {
     /// Registers one more key for an identity.
     pub(super) fn add_key(&mut self, token_id: &str, public_key: &str) -> Result<String, &'static str> {
         let key = JudgedKey::parse(public_key)?;
-        let id = self.mint.random_text(40);
+        let (id, uuid) = (self.mint.random_text(40), self.id("cr"));
         let identity = self.identity_mut(token_id).ok_or("no such token")?;
         // In front, so that a client which takes the first one blindly is found out.
         identity.keys.insert(
             0,
             RegisteredKey {
                 id: id.clone(),
+                uuid,
                 pem: public_key.to_owned(),
                 key,
                 active: true,
@@ -218,18 +253,76 @@ impl World {
         Ok(id)
     }
 
+    /// Makes a user without a key, or finds the one there is, and returns a one-time code for registering one.
+    pub(super) fn code_for(&mut self, username: &str) -> Result<String, &'static str> {
+        if username.trim().is_empty() {
+            return Err("username must not be empty");
+        }
+        let found = self
+            .identities
+            .iter()
+            .find(|identity| identity.kind == Kind::User && identity.name == username)
+            .map(|identity| identity.user_id.clone());
+        let user_id = if let Some(user_id) = found {
+            user_id
+        } else {
+            let (user_id, token_id) = (self.id("us"), self.id("to"));
+            self.identities.push(Identity {
+                kind: Kind::User,
+                user_id: user_id.clone(),
+                token_id,
+                name: username.to_owned(),
+                external_id: None,
+                active: true,
+                created_at: Timestamp::now(),
+                expires_at: Timestamp::MAX,
+                keys: Vec::new(),
+                assignments: Vec::new(),
+            });
+            user_id
+        };
+        let code = self.mint.random_text(12);
+        self.codes.insert(
+            code.clone(),
+            Code {
+                user_id: user_id.clone(),
+                born: Instant::now(),
+            },
+        );
+        Ok(code)
+    }
+
+    /// A session token for a user.
+    pub(super) fn session(&self, user: &Identity) -> String {
+        let now = Timestamp::now().as_second();
+        self.mint.token(&json!({
+            "iss": "auth.sandbox.invalid",
+            "iat": now,
+            "exp": now + self.session_s,
+            "jti": user.token_id,
+            "https://custom/app_metadata": {"orgId": self.organisation_id, "userId": user.user_id},
+        }))
+    }
+
+    /// Makes a permission.
+    pub(super) fn permit(&mut self, name: String, operations: Vec<String>) -> String {
+        let id = self.id("pm");
+        self.permissions.push(Permission {
+            id: id.clone(),
+            name,
+            operations,
+        });
+        id
+    }
+
     /// Makes a permission with these operations and gives it to an identity.
     pub(super) fn grant(&mut self, token_id: &str, operations: Vec<String>) {
-        let permission = Permission {
-            id: self.id("pm"),
-            name: format!("permission {}", self.permissions.len() + 1),
-            operations,
-        };
+        let name = format!("permission {}", self.permissions.len() + 1);
+        let permission_id = self.permit(name, operations);
         let assignment = Assignment {
             id: self.id("as"),
-            permission_id: permission.id.clone(),
+            permission_id,
         };
-        self.permissions.push(permission);
         if let Some(identity) = self.identity_mut(token_id) {
             identity.assignments.push(assignment);
         }

@@ -11,9 +11,10 @@ use zeroize::Zeroizing;
 use super::recipients::{self, RecipientError, RecipientText};
 use super::{VaultError, sealed};
 use crate::model::credential::{
-    ActiveGeneration, AnyCredential, Credential, Environment, PendingGeneration, PublicKeyText, PublicRecord, State,
+    ActiveGeneration, AnyCredential, Created, Credential, Enrolling, Environment, PendingGeneration, PublicKeyText,
+    PublicRecord, Registering, Stage, State, UserGeneration,
 };
-use crate::model::ids::{CredentialId, CredentialName, IdentityId, TokenId};
+use crate::model::ids::{CredentialId, CredentialName, IdentityId, PermissionId, TokenId, Username};
 use crate::model::secret::PrivateKeyPem;
 use crate::model::token::AuthToken;
 
@@ -90,6 +91,34 @@ impl<'de> Deserialize<'de> for SealedText {
 #[serde(deny_unknown_fields)]
 struct PendingForm {
     private_key: SealedText,
+    stage: StageForm,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+enum StageForm {
+    AwaitingToken,
+    Registering(Registering),
+    Created(CreatedForm),
+    Enrolling(Enrolling),
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct CreatedForm {
+    token: SealedText,
+    identity_id: IdentityId,
+    token_id: TokenId,
+    credential_id: Option<CredentialId>,
+    missing_permissions: Vec<PermissionId>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct UserForm {
+    private_key: SealedText,
+    username: Username,
+    credential_id: CredentialId,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -108,6 +137,7 @@ struct SealedForm {
     public: Value,
     recipients: Vec<RecipientText>,
     active: Option<ActiveForm>,
+    user: Option<UserForm>,
     pending: Option<PendingForm>,
 }
 
@@ -123,16 +153,68 @@ pub(super) fn seal_pending(
     let PendingGeneration {
         private_key,
         public_key: _,
+        stage,
     } = &credential.current;
-    let form = SealedForm {
-        public: public_value(record),
-        recipients: recipients.to_vec(),
-        active: None,
-        pending: Some(PendingForm {
-            private_key: text(private_key.expose_secret()),
+    let stage = match stage {
+        Stage::AwaitingToken => StageForm::AwaitingToken,
+        Stage::Registering(registering) => StageForm::Registering(registering.clone()),
+        Stage::Enrolling(enrolling) => StageForm::Enrolling(enrolling.clone()),
+        Stage::Created(Created {
+            token,
+            identity_id,
+            token_id,
+            credential_id,
+            missing_permissions,
+        }) => StageForm::Created(CreatedForm {
+            token: text(token.expose_secret()),
+            identity_id: identity_id.clone(),
+            token_id: token_id.clone(),
+            credential_id: credential_id.clone(),
+            missing_permissions: missing_permissions.clone(),
         }),
     };
+    let form = SealedForm {
+        pending: Some(PendingForm {
+            private_key: text(private_key.expose_secret()),
+            stage,
+        }),
+        ..SealedForm::empty(record, recipients)
+    };
     seal(record, &form)
+}
+
+pub(super) fn seal_user(
+    record: &PublicRecord,
+    credential: &Credential<UserGeneration>,
+    recipients: &[RecipientText],
+) -> Result<Vec<u8>, VaultError> {
+    let UserGeneration {
+        private_key,
+        public_key: _,
+        username,
+        credential_id,
+    } = &credential.current;
+    let form = SealedForm {
+        user: Some(UserForm {
+            private_key: text(private_key.expose_secret()),
+            username: username.clone(),
+            credential_id: credential_id.clone(),
+        }),
+        ..SealedForm::empty(record, recipients)
+    };
+    seal(record, &form)
+}
+
+impl SealedForm {
+    fn empty(record: &PublicRecord, recipients: &[RecipientText]) -> Self {
+        Self {
+            public: public_value(record),
+            recipients: recipients.to_vec(),
+            active: None,
+            user: None,
+            pending: None,
+        }
+    }
 }
 
 pub(super) fn seal_active(
@@ -149,8 +231,6 @@ pub(super) fn seal_active(
         token_id,
     } = &credential.current;
     let form = SealedForm {
-        public: public_value(record),
-        recipients: recipients.to_vec(),
         active: Some(ActiveForm {
             private_key: text(private_key.expose_secret()),
             token: text(token.expose_secret()),
@@ -158,7 +238,7 @@ pub(super) fn seal_active(
             identity_id: identity_id.clone(),
             token_id: token_id.clone(),
         }),
-        pending: None,
+        ..SealedForm::empty(record, recipients)
     };
     seal(record, &form)
 }
@@ -253,7 +333,7 @@ pub(super) fn open(
     compare(name, &file.public, &sealed.public)?;
     let record: PublicRecord = serde_json::from_value(sealed.public.clone())
         .map_err(|_| damaged(name, "the record in its sealed part does not hold what it should"))?;
-    let credential = assemble(name, record, sealed.active, sealed.pending)?;
+    let credential = assemble(name, record, sealed.active, sealed.user, sealed.pending)?;
     Ok((credential, sealed.recipients))
 }
 
@@ -286,6 +366,7 @@ fn assemble(
     name: &CredentialName,
     record: PublicRecord,
     active: Option<ActiveForm>,
+    user: Option<UserForm>,
     pending: Option<PendingForm>,
 ) -> Result<AnyCredential, VaultError> {
     let PublicRecord {
@@ -298,6 +379,7 @@ fn assemble(
         org_id,
         identity_id: _,
         token_id: _,
+        username: _,
         credential_id: _,
         fingerprint,
         public_key,
@@ -324,15 +406,51 @@ fn assemble(
         pem: public_key,
         fingerprint,
     };
-    match (state, active, pending) {
-        (State::Pending, None, Some(PendingForm { private_key })) => {
+    let read_token = |token: &SealedText| {
+        AuthToken::parse_exactly(&token.0).map_err(|error| damaged(name, &format!("in its sealed part, {error}")))
+    };
+    match (state, active, user, pending) {
+        (State::Pending, None, None, Some(PendingForm { private_key, stage })) => {
+            let stage = match stage {
+                StageForm::AwaitingToken => Stage::AwaitingToken,
+                StageForm::Registering(registering) => Stage::Registering(registering),
+                StageForm::Enrolling(enrolling) => Stage::Enrolling(enrolling),
+                StageForm::Created(CreatedForm {
+                    token,
+                    identity_id,
+                    token_id,
+                    credential_id,
+                    missing_permissions,
+                }) => Stage::Created(Created {
+                    token: read_token(&token)?,
+                    identity_id,
+                    token_id,
+                    credential_id,
+                    missing_permissions,
+                }),
+            };
             let generation = PendingGeneration {
                 private_key: PrivateKeyPem::new(private_key.0),
                 public_key,
+                stage,
             };
             Ok(AnyCredential::Pending(shell.with_generation(|()| generation)))
         }
-        (State::Active, Some(form), None) => {
+        (State::Active, None, Some(form), None) => {
+            let UserForm {
+                private_key,
+                username,
+                credential_id,
+            } = form;
+            let generation = UserGeneration {
+                private_key: PrivateKeyPem::new(private_key.0),
+                public_key,
+                username,
+                credential_id,
+            };
+            Ok(AnyCredential::User(shell.with_generation(|()| generation)))
+        }
+        (State::Active, Some(form), None, None) => {
             let ActiveForm {
                 private_key,
                 token,
@@ -343,8 +461,7 @@ fn assemble(
             let generation = ActiveGeneration {
                 private_key: PrivateKeyPem::new(private_key.0),
                 public_key,
-                token: AuthToken::parse_exactly(&token.0)
-                    .map_err(|error| damaged(name, &format!("in its sealed part, {error}")))?,
+                token: read_token(&token)?,
                 credential_id,
                 identity_id,
                 token_id,

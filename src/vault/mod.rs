@@ -17,7 +17,9 @@ use std::time::Duration;
 
 use thiserror::Error;
 
-use crate::model::credential::{ActiveGeneration, AnyCredential, Credential, PendingGeneration, PublicRecord};
+use crate::model::credential::{
+    ActiveGeneration, AnyCredential, Credential, PendingGeneration, PublicRecord, UserGeneration,
+};
 use crate::model::ids::CredentialName;
 use crate::model::secret::Passphrase;
 use crate::sys::clock::Clock;
@@ -317,6 +319,21 @@ impl Vault {
         self.put(&credential.name, &bytes, expected)
     }
 
+    /// Seals a user's key.
+    ///
+    /// # Errors
+    /// When the version is not the expected one, or the disk refuses.
+    pub fn put_user(
+        &self,
+        credential: &Credential<UserGeneration>,
+        expected: &Expected,
+    ) -> Result<Version, VaultError> {
+        let record = PublicRecord::from(credential);
+        let recipients = self.recipients()?;
+        let bytes = document::seal_user(&record, credential, &recipients)?;
+        self.put(&credential.name, &bytes, expected)
+    }
+
     fn put(&self, name: &CredentialName, bytes: &[u8], expected: &Expected) -> Result<Version, VaultError> {
         self.store.put(name, bytes, expected).map_err(|error| error.about(name))
     }
@@ -458,6 +475,7 @@ impl Unlocked<'_> {
             match &opened.credential {
                 AnyCredential::Pending(pending) => self.vault.put_pending(pending, &expected)?,
                 AnyCredential::Active(active) => self.vault.put_active(active, &expected)?,
+                AnyCredential::User(user) => self.vault.put_user(user, &expected)?,
             };
         }
         drop(locks);

@@ -1,6 +1,8 @@
 //! The jobs that users come for, each built of `api`, `keys` and `vault`. No printing, no prompting.
 
+pub mod administrator;
 pub mod onboard;
+pub mod provision;
 pub mod refusal;
 pub mod remove;
 pub mod verify;

@@ -11,7 +11,7 @@ use super::refusal::{Refusal, check_claims, diagnose};
 use crate::api::{Access, Action, Client};
 use crate::keys::{KeyError, KeyPair, RandomnessError, pem};
 use crate::model::credential::{
-    ActiveGeneration, AnyCredential, Credential, Environment, Kind, PendingGeneration, PublicRecord, State,
+    ActiveGeneration, AnyCredential, Credential, Environment, Kind, PendingGeneration, PublicRecord, Stage, State,
 };
 use crate::model::ids::{ApplicationId, CredentialName, OrganisationId};
 use crate::model::token::AuthToken;
@@ -42,6 +42,9 @@ pub enum OnboardError {
     /// No first half was done.
     #[error("there is no key waiting for a token under the name {0}")]
     NotPrepared(CredentialName),
+    /// It was begun through the API, which brings the token itself.
+    #[error("{0} was begun through the API")]
+    BegunThroughApi(CredentialName),
     /// The first half was done with other settings.
     #[error("{name} was begun with {field} {begun}, not {wished}")]
     OtherSettings {
@@ -139,6 +142,7 @@ fn begin(vault: &Vault, name: &CredentialName, wishes: &Wishes) -> Result<Prepar
         current: PendingGeneration {
             private_key: pair.to_sealable(),
             public_key: pair.public_key().to_text(),
+            stage: Stage::AwaitingToken,
         },
     };
     let version = vault.put_pending(&credential, &Expected::Absent)?;
@@ -197,11 +201,12 @@ pub fn resume(unlocked: &Unlocked<'_>, name: &CredentialName) -> Result<Pending,
         Err(error) => return Err(error.into()),
     };
     match opened.credential {
-        AnyCredential::Pending(credential) => Ok(Pending {
+        AnyCredential::Pending(credential) if matches!(credential.current.stage, Stage::AwaitingToken) => Ok(Pending {
             credential,
             version: opened.version,
         }),
-        AnyCredential::Active(credential) => Err(OnboardError::AlreadyActive(credential.name)),
+        AnyCredential::Pending(credential) => Err(OnboardError::BegunThroughApi(credential.name)),
+        AnyCredential::Active(_) | AnyCredential::User(_) => Err(OnboardError::AlreadyActive(name.clone())),
     }
 }
 
@@ -226,10 +231,46 @@ pub async fn complete(
     pending: Pending,
     token: AuthToken,
 ) -> Result<Onboarded, OnboardError> {
-    let Pending {
-        mut credential,
-        version,
-    } = pending;
+    let Pending { credential, version } = pending;
+    prove(vault, client, credential, token, &Expected::Version(version)).await
+}
+
+/// Takes in a key and token that exist: proves them by the signed test call and seals them as active.
+///
+/// # Errors
+/// When they do not go together or could not be tried, or the name is taken; then the vault is as it was.
+pub async fn prove_and_seal(
+    vault: &Vault,
+    client: &Client,
+    name: &CredentialName,
+    kind: Kind,
+    environment: Environment,
+    key: &KeyPair,
+    token: AuthToken,
+) -> Result<Onboarded, OnboardError> {
+    let credential = Credential {
+        name: name.clone(),
+        kind,
+        environment,
+        created_at: vault.clock().now(),
+        rotated_at: None,
+        generation: 1,
+        current: PendingGeneration {
+            private_key: key.to_sealable(),
+            public_key: key.public_key().to_text(),
+            stage: Stage::AwaitingToken,
+        },
+    };
+    prove(vault, client, credential, token, &Expected::Absent).await
+}
+
+async fn prove(
+    vault: &Vault,
+    client: &Client,
+    mut credential: Credential<PendingGeneration>,
+    token: AuthToken,
+    expected: &Expected,
+) -> Result<Onboarded, OnboardError> {
     let claims = token.claims().clone();
     let refused = |refusal| OnboardError::Refused {
         refusal,
@@ -262,7 +303,7 @@ pub async fn complete(
         identity_id: None,
         token_id: None,
     });
-    vault.put_active(&credential, &Expected::Version(version))?;
+    vault.put_active(&credential, expected)?;
     Ok(Onboarded {
         record: PublicRecord::from(&credential),
         requests,

@@ -2,10 +2,11 @@
 
 use thiserror::Error;
 
+use super::administrator::{Administrator, AdministratorError};
 use super::refusal::{Refusal, diagnose};
-use crate::api::{Access, Action, ApiError, Client, SigningError};
+use crate::api::{Access, Action, ApiError, CallError, Client, SigningError};
 use crate::keys::{KeyError, pem};
-use crate::model::credential::AnyCredential;
+use crate::model::credential::{AnyCredential, Stage};
 use crate::model::ids::CredentialName;
 use crate::vault::{Unlocked, VaultError};
 
@@ -15,6 +16,12 @@ pub enum RemoveError {
     /// The signed test call was accepted.
     #[error("Dfns still honours {0}")]
     StillHonoured(CredentialName),
+    /// It was begun through the API, and nobody knows how far that came.
+    #[error("{0} was begun through the API, and an account may exist at Dfns whose only secret is here")]
+    HalfMade(CredentialName),
+    /// The user it belongs to cannot be used.
+    #[error(transparent)]
+    Administrator(#[from] AdministratorError),
     /// Whether it still works could not be found out.
     #[error("whether Dfns still honours {name} cannot be found out: {error}")]
     Unknown {
@@ -42,7 +49,16 @@ pub enum RemoveError {
 /// When Dfns still honours it, or could not be asked.
 pub async fn check_unused(unlocked: &Unlocked<'_>, client: &Client, name: &CredentialName) -> Result<(), RemoveError> {
     let credential = match unlocked.get(name)?.credential {
-        AnyCredential::Pending(_) => return Ok(()),
+        AnyCredential::Pending(credential) => {
+            return match credential.current.stage {
+                Stage::AwaitingToken => Ok(()),
+                // Somewhere an account or key may exist whose only secret is here.
+                Stage::Registering(_) | Stage::Created(_) | Stage::Enrolling(_) => {
+                    Err(RemoveError::HalfMade(name.clone()))
+                }
+            };
+        }
+        AnyCredential::User(_) => return user_unused(unlocked, client, name).await,
         AnyCredential::Active(credential) => credential,
     };
     let generation = &credential.current;
@@ -59,6 +75,21 @@ pub async fn check_unused(unlocked: &Unlocked<'_>, client: &Client, name: &Crede
     match client.sign(access, Action::TEST_CALL).await {
         Ok(_) => Err(RemoveError::StillHonoured(name.clone())),
         Err(error) => unless_dead(error, name, access),
+    }
+}
+
+async fn user_unused(unlocked: &Unlocked<'_>, client: &Client, name: &CredentialName) -> Result<(), RemoveError> {
+    match Administrator::open(unlocked, name)?.session(client).log_in().await {
+        Ok(()) => Err(RemoveError::StillHonoured(name.clone())),
+        Err(CallError::Login(SigningError::Challenge(error) | SigningError::Signature(error)))
+            if !matches!(error, ApiError::Refused { status: 400..=404, .. }) =>
+        {
+            Err(RemoveError::Unknown {
+                name: name.clone(),
+                error,
+            })
+        }
+        Err(_) => Ok(()),
     }
 }
 

@@ -110,6 +110,20 @@ impl TestEnv {
         path
     }
 
+    /// Opens a sealed part with the identity file and the age crate alone, with no code of ours.
+    pub fn open(&self, name: &str) -> Value {
+        let identity = std::fs::read_to_string(self.path("identity.txt")).unwrap();
+        let identity: age::x25519::Identity = identity.trim().parse().unwrap();
+        let file: Value = serde_json::from_slice(&std::fs::read(self.credential_file(name)).unwrap()).unwrap();
+        let sealed = file["sealed"].as_str().unwrap().as_bytes();
+        let decryptor = age::Decryptor::new_buffered(age::armor::ArmoredReader::new(sealed)).unwrap();
+        let mut text = String::new();
+        let identity: &dyn age::Identity = &identity;
+        let mut reader = decryptor.decrypt(std::iter::once(identity)).unwrap();
+        reader.read_to_string(&mut text).unwrap();
+        serde_json::from_str(&text).unwrap()
+    }
+
     /// Prepares a name, has the sandbox's page make its account, and returns the token.
     pub fn prepare(&self, sandbox: &Sandbox, name: &str) -> String {
         let public = self.ok(&["onboard", name, "--prepare", "--api-url", &sandbox.url]);

@@ -1,14 +1,19 @@
 //! The commands: one file each, one struct of arguments and one function that runs it.
 
+mod account;
 mod completions;
 #[cfg(feature = "sandbox")]
 mod demo;
+mod enroll;
 mod generate;
+mod import;
 mod init;
 mod list;
 mod log;
 mod man;
+mod manifest;
 mod onboard;
+mod provision;
 mod public_key;
 mod recipients;
 mod rekey;
@@ -27,6 +32,9 @@ use super::error::{Exit, Failure};
 pub(super) enum Command {
     Init(init::InitArgs),
     Onboard(onboard::OnboardArgs),
+    Enroll(enroll::EnrollArgs),
+    Import(import::ImportArgs),
+    Account(account::AccountArgs),
     Verify(verify::VerifyArgs),
     List(list::ListArgs),
     Show(show::ShowArgs),
@@ -49,6 +57,7 @@ impl Command {
     pub(super) fn stdin_readers(&self) -> Vec<&'static str> {
         match self {
             Self::Onboard(args) => args.stdin_readers(),
+            Self::Import(args) => args.stdin_readers(),
             Self::PublicKey(args) => args.stdin_readers(),
             Self::Rekey(args) => args.stdin_readers(),
             _ => Vec::new(),
@@ -59,6 +68,9 @@ impl Command {
         match self {
             Self::Init(args) => args.run(context),
             Self::Onboard(args) => args.run(context),
+            Self::Enroll(args) => args.run(context),
+            Self::Import(args) => args.run(context),
+            Self::Account(args) => args.run(context),
             Self::Verify(args) => args.run(context),
             Self::List(args) => args.run(context),
             Self::Show(args) => args.run(context),

@@ -4,6 +4,8 @@ use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
+use super::manifest::{self, Entry};
+use super::provision;
 use crate::cli::context::Context;
 use crate::cli::error::{Exit, Failure};
 use crate::cli::terminal;
@@ -14,39 +16,57 @@ use crate::model::url::{ApiUrl, Origin};
 use crate::vault::Vault;
 use crate::workflow::onboard::{self, Onboarded, Pending, Wishes};
 
-/// Make a key, get its token from the dashboard, prove them together
+/// Make a key, get its token from the dashboard or the API, prove them together
 ///
 /// The key is sealed before its public half is shown. Stop whenever you like: the same command goes on with the same
-/// key. In scripts, run it with --prepare first and with --token-file once a person has the token.
+/// key. In scripts, run it with --prepare first and with --token-file once a person has the token. With --as all of it
+/// goes through the API, for any number of names at once.
 #[derive(Args)]
 #[command(
     after_help = "Examples:\n  dfns-keys onboard payments-api\n  dfns-keys onboard payments-api --prepare > public.pem\n  \
-                  dfns-keys onboard payments-api --token-file token.txt"
+                  dfns-keys onboard payments-api --token-file token.txt\n  dfns-keys onboard billing reports --as ops-admin \
+                  --permission pm-…\n  dfns-keys onboard --from accounts.csv --as ops-admin"
 )]
 pub(in crate::cli) struct OnboardArgs {
-    /// The credential's name, here and best in the dashboard too
-    name: CredentialName,
-    /// What to make in the dashboard [default: service-account]
+    /// The credential's name, here and best in the dashboard too; several with --as
+    #[arg(required_unless_present = "from")]
+    names: Vec<CredentialName>,
+    /// What to make [default: service-account]
     #[arg(long)]
     kind: Option<KindArg>,
-    /// Where the API is [default: <https://api.dfns.io>]
+    /// Where the API is [default: https://api.dfns.io, or the administrator's]
     #[arg(long, value_name = "URL")]
     api_url: Option<ApiUrl>,
     /// The application's id, where one is configured
     #[arg(long, value_name = "ID")]
     app_id: Option<String>,
-    /// The application's origin [default: <https://app.dfns.io>]
+    /// The application's origin [default: https://app.dfns.io, or the administrator's]
     #[arg(long, value_name = "URL")]
     origin: Option<Origin>,
     /// The organisation that the token must belong to
     #[arg(long, value_name = "ID")]
     org_id: Option<String>,
     /// Do the first half only: print the public key
-    #[arg(long, conflicts_with = "token_file")]
+    #[arg(long, conflicts_with_all = ["token_file", "admin"])]
     prepare: bool,
     /// Do the second half only: read the token from a file, or from stdin
-    #[arg(long, value_name = "FILE|-")]
+    #[arg(long, value_name = "FILE|-", conflicts_with = "admin")]
     token_file: Option<PathBuf>,
+    /// Make the accounts through the API, as this enrolled user
+    #[arg(long = "as", id = "admin", value_name = "ADMIN", conflicts_with_all = ["org_id", "api_url"])]
+    admin: Option<CredentialName>,
+    /// How many days the tokens live, 1 to 730
+    #[arg(long, value_name = "N", requires = "admin", value_parser = clap::value_parser!(u32).range(1..=730))]
+    days: Option<u32>,
+    /// A permission to assign, by id or name; repeat for more
+    #[arg(long, value_name = "ID|NAME", requires = "admin")]
+    permission: Vec<String>,
+    /// The account's external id; a random one otherwise
+    #[arg(long, value_name = "ID", requires = "admin")]
+    external_id: Option<String>,
+    /// Names and options of many accounts, as CSV or TOML
+    #[arg(long, value_name = "FILE", requires = "admin", conflicts_with = "names")]
+    from: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -55,42 +75,91 @@ enum KindArg {
     Pat,
 }
 
+impl From<KindArg> for Kind {
+    fn from(kind: KindArg) -> Self {
+        match kind {
+            KindArg::ServiceAccount => Self::ServiceAccount,
+            KindArg::Pat => Self::Pat,
+        }
+    }
+}
+
 impl OnboardArgs {
     pub(super) fn stdin_readers(&self) -> Vec<&'static str> {
-        match &self.token_file {
-            Some(path) if path == Path::new("-") => vec!["--token-file"],
-            _ => Vec::new(),
+        let mut readers = Vec::new();
+        if self.token_file.as_deref() == Some(Path::new("-")) {
+            readers.push("--token-file");
         }
+        if self.from.as_deref() == Some(Path::new("-")) {
+            readers.push("--from");
+        }
+        readers
     }
 
     pub(super) fn run(&self, context: &Context) -> Result<Exit, Failure> {
+        if let Some(admin) = &self.admin {
+            return provision::run(context, admin, self.entries(context)?);
+        }
+        let [name] = &self.names[..] else {
+            return Err(Failure::usage("several names need --as ADMIN")
+                .hint("by way of the dashboard, onboard them one after the other"));
+        };
+        let job = DashboardJob { args: self, name };
         let vault = context.vault()?;
-        let _lock = vault.lock(&self.name, &format!("onboard {}", self.name))?;
+        let _lock = vault.lock(name, &format!("onboard {name}"))?;
         match &self.token_file {
-            Some(path) => self.second_half(context, &vault, path),
-            None if self.prepare => self.first_half(context, &vault),
-            None => self.both_halves(context, &vault),
+            Some(path) => job.second_half(context, &vault, path),
+            None if self.prepare => job.first_half(context, &vault),
+            None => job.both_halves(context, &vault),
         }
     }
 
+    /// What is to be made through the API: from the manifest, or from the names, with the flags for whatever an entry
+    /// leaves out.
+    fn entries(&self, context: &Context) -> Result<Vec<Entry>, Failure> {
+        let mut entries = match &self.from {
+            Some(path) => manifest::read(context, path)?,
+            None => self.names.iter().cloned().map(Entry::named).collect(),
+        };
+        if self.external_id.is_some() && entries.len() > 1 {
+            return Err(Failure::usage("--external-id is for one account: it is unique at Dfns"));
+        }
+        for entry in &mut entries {
+            entry.kind = entry.kind.or(self.kind.map(Kind::from));
+            entry.days = entry.days.or(self.days);
+            if entry.permissions.is_empty() {
+                entry.permissions.clone_from(&self.permission);
+            }
+            entry.external_id = entry.external_id.take().or_else(|| self.external_id.clone());
+            entry.origin.clone_from(&self.origin);
+            entry.app_id.clone_from(&self.app_id);
+        }
+        Ok(entries)
+    }
+}
+
+/// One name by way of the dashboard.
+struct DashboardJob<'a> {
+    args: &'a OnboardArgs,
+    name: &'a CredentialName,
+}
+
+impl DashboardJob<'_> {
     fn wishes(&self) -> Wishes {
         Wishes {
-            kind: self.kind.map(|kind| match kind {
-                KindArg::ServiceAccount => Kind::ServiceAccount,
-                KindArg::Pat => Kind::Pat,
-            }),
-            api_url: self.api_url.clone(),
-            origin: self.origin.clone(),
-            application_id: self.app_id.as_ref().map(ApplicationId::new),
-            organisation_id: self.org_id.as_ref().map(OrganisationId::new),
+            kind: self.args.kind.map(Kind::from),
+            api_url: self.args.api_url.clone(),
+            origin: self.args.origin.clone(),
+            application_id: self.args.app_id.as_ref().map(ApplicationId::new),
+            organisation_id: self.args.org_id.as_ref().map(OrganisationId::new),
         }
     }
 
     fn prepare(&self, context: &Context, vault: &Vault) -> Result<(PublicRecord, Option<Pending>), Failure> {
-        let prepared = onboard::prepare(vault, &self.name, &self.wishes())?;
+        let prepared = onboard::prepare(vault, self.name, &self.wishes())?;
         let fingerprint = &prepared.record.fingerprint;
         if prepared.fresh.is_some() {
-            context.log(vault, "prepared", Some(&self.name), Some(fingerprint), None);
+            context.log(vault, "prepared", Some(self.name), Some(fingerprint), None);
             context
                 .ui
                 .say(&format!("  made a P-256 key pair and sealed it   {fingerprint}"));
@@ -117,22 +186,14 @@ impl OnboardArgs {
     }
 
     fn second_half(&self, context: &Context, vault: &Vault, path: &Path) -> Result<Exit, Failure> {
-        if let Some(failure) = not_waiting(vault, &self.name)? {
+        if let Some(failure) = not_waiting(vault, self.name)? {
             return Err(failure);
         }
         // Read before the slow unlocking, so that a wrong file is told of at once.
-        let bytes = context.input(path)?;
-        let shown = if path == Path::new("-") {
-            "stdin".to_owned()
-        } else {
-            path.display().to_string()
-        };
-        let text = std::str::from_utf8(&bytes)
-            .map_err(|_| Failure::new(Exit::Refused, "token_shape", format!("{shown} is not text")))?;
-        let token = AuthToken::parse(text).map_err(|error| token_shape(&shown, error))?;
+        let token = read_token(context, path)?;
         let unlocked = context.unlock(vault)?;
-        let pending = onboard::resume(&unlocked, &self.name)?;
-        onboard::prepare(vault, &self.name, &self.wishes())?;
+        let pending = onboard::resume(&unlocked, self.name)?;
+        onboard::prepare(vault, self.name, &self.wishes())?;
         self.complete(context, vault, pending, token)
     }
 
@@ -151,7 +212,7 @@ impl OnboardArgs {
         // What was sealed is opened again before anybody relies on it; a seal-only vault must go by memory.
         let pending = match fresh {
             Some(pending) if !context.can_unlock(vault) => pending,
-            _ => onboard::resume(&context.unlock(vault)?, &self.name)?,
+            _ => onboard::resume(&context.unlock(vault)?, self.name)?,
         };
         context.ui.say("  The public key, to paste into the dashboard:\n");
         context.ui.say(&record.public_key);
@@ -168,7 +229,7 @@ impl OnboardArgs {
         spinner.finish_and_clear();
         let onboarded = onboarded?.inspect_err(|error| {
             if let onboard::OnboardError::Refused { refusal, .. } = error {
-                context.log(vault, "refused", Some(&self.name), None, Some(refusal.to_string()));
+                context.log(vault, "refused", Some(self.name), None, Some(refusal.to_string()));
             }
         })?;
         let Onboarded {
@@ -176,7 +237,7 @@ impl OnboardArgs {
             requests,
             elapsed,
         } = onboarded;
-        context.log(vault, "onboarded", Some(&self.name), Some(&record.fingerprint), None);
+        context.log(vault, "onboarded", Some(self.name), Some(&record.fingerprint), None);
         if context.ui.json() {
             context.ui.document(&document(&record))?;
             return Ok(Exit::Done);
@@ -222,6 +283,19 @@ fn ask_for_token() -> Result<AuthToken, Failure> {
     AuthToken::parse(&text).map_err(|error| token_shape("what was pasted", error))
 }
 
+/// Reads a token from a file, or from stdin for `-`.
+pub(super) fn read_token(context: &Context, path: &Path) -> Result<AuthToken, Failure> {
+    let bytes = context.input(path)?;
+    let shown = if path == Path::new("-") {
+        "stdin".to_owned()
+    } else {
+        path.display().to_string()
+    };
+    let text = std::str::from_utf8(&bytes)
+        .map_err(|_| Failure::new(Exit::Refused, "token_shape", format!("{shown} is not text")))?;
+    AuthToken::parse(text).map_err(|error| token_shape(&shown, error))
+}
+
 fn token_shape(source: &str, error: TokenShapeError) -> Failure {
     let hint = match error {
         TokenShapeError::Pem => "the token is the long text with two dots in it that the dashboard shows once",
@@ -242,6 +316,7 @@ fn instructions(record: &PublicRecord) -> String {
     let (page, what) = match record.kind {
         Kind::ServiceAccount => ("settings/service-accounts", "a service account"),
         Kind::Pat => ("settings/personal-access-tokens", "a personal access token"),
+        Kind::User => ("settings", "a user"),
     };
     let place = if record.api_url.is_plain_http() {
         format!("{}/", record.api_url)
@@ -266,7 +341,7 @@ fn describe(token: &AuthToken) -> String {
     format!("  the token {of}{until}")
 }
 
-fn document(record: &PublicRecord) -> Value {
+pub(super) fn document(record: &PublicRecord) -> Value {
     json!({
         "name": record.name,
         "state": record.state,

@@ -34,7 +34,7 @@ impl RemoveArgs {
         } else if !vault.names()?.contains(&self.name) {
             return Err(crate::vault::VaultError::NoSuchCredential(self.name.clone()).into());
         }
-        context.confirm_by_typing(&self.name)?;
+        context.confirm_by_typing(self.name.as_str(), "confirm")?;
         vault.delete(&self.name)?;
         context.log(&vault, "removed", Some(&self.name), None, None);
         if context.ui.json() {

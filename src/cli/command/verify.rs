@@ -127,6 +127,7 @@ impl VerifyArgs {
         for name in &names {
             match unlocked.get(name)?.credential {
                 AnyCredential::Active(credential) => subjects.push(Subject::from_vault(&credential)),
+                AnyCredential::User(credential) => subjects.push(Subject::from_user(&credential)),
                 AnyCredential::Pending(_) if self.all => {
                     context
                         .ui

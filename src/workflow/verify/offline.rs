@@ -8,7 +8,7 @@ use super::subject::{Source, Subject, Variable};
 use crate::keys::mend::read_mending;
 use crate::keys::pem::read_public_key;
 use crate::keys::{KeyError, KeyPair};
-use crate::model::ids::{ApplicationId, CredentialId, OrganisationId};
+use crate::model::ids::{ApplicationId, CredentialId, OrganisationId, Username};
 use crate::model::token::{AuthToken, TokenShapeError};
 use crate::model::url::{ApiUrl, Origin, UrlError};
 
@@ -23,6 +23,8 @@ pub(super) struct Ground {
     pub(super) key: Option<UsableKey>,
     pub(super) credential_id: Option<CredentialId>,
     pub(super) application_id: Option<ApplicationId>,
+    pub(super) organisation_id: Option<OrganisationId>,
+    pub(super) username: Option<Username>,
 }
 
 /// A key to sign with.
@@ -51,6 +53,8 @@ pub(super) fn check(
         key,
         credential_id: subject.credential_id.value().map(CredentialId::new),
         application_id: subject.application_id.value().map(ApplicationId::new),
+        organisation_id: subject.organisation_id.value().map(OrganisationId::new),
+        username: subject.username.clone(),
     }
 }
 
@@ -70,9 +74,15 @@ fn readable(subject: &Subject) -> Check {
 
 fn complete(subject: &Subject) -> Check {
     let id = CheckId::SourceComplete;
-    let mut required = vec![&subject.api_url, &subject.token, &subject.private_key];
+    let mut required = vec![&subject.api_url, &subject.private_key];
+    if subject.username.is_none() {
+        required.push(&subject.token);
+    } else {
+        required.push(&subject.organisation_id);
+    }
     let mut optional = Vec::new();
     match subject.source {
+        Source::Vault if subject.username.is_some() => {}
         Source::Vault => required.push(&subject.credential_id),
         Source::Postman => optional.extend([&subject.application_id, &subject.origin]),
         Source::Dotenv | Source::ProcessEnvironment => {
@@ -221,8 +231,13 @@ fn token(
             return None;
         }
         None => {
+            let no_token = if subject.username.is_some() {
+                "a user logs in instead of having a token"
+            } else {
+                "there is no token"
+            };
             for id in [CheckId::TokenShape, CheckId::TokenExpiry, CheckId::TokenOrganisation] {
-                report.push(Check::skip(id, "there is no token"));
+                report.push(Check::skip(id, no_token));
             }
             return None;
         }

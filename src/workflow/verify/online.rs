@@ -7,10 +7,10 @@ use jiff::Timestamp;
 use super::Expectations;
 use super::offline::{Ground, UsableKey};
 use super::report::{Check, CheckId, SubjectReport};
-use crate::api::{Access, Action, ApiError, Client, Registration, SignedAction, SigningError};
+use crate::api::{Access, Action, ApiError, CallError, Client, Registration, SignedAction, SigningError, UserSession};
 use crate::keys::pem::read_public_key;
 use crate::model::credential::Environment;
-use crate::model::ids::CredentialId;
+use crate::model::ids::{CredentialId, Username};
 use crate::workflow::refusal::{Refusal, diagnose};
 
 /// In the order of a report.
@@ -44,6 +44,9 @@ pub(super) async fn check(
     now: Timestamp,
     report: &mut SubjectReport,
 ) {
+    if let Some(username) = &ground.username {
+        return log_in(ground, username, client, report).await;
+    }
     let Ground {
         api_url: Some(api_url),
         origin: Some(origin),
@@ -51,6 +54,8 @@ pub(super) async fn check(
         key: Some(key),
         credential_id,
         application_id,
+        organisation_id: _,
+        username: _,
     } = ground
     else {
         return skip_all(report, &missing_ground(ground));
@@ -84,6 +89,66 @@ pub(super) async fn check(
                 CheckId::PermissionsGranted,
                 "the credential is not accepted",
             ));
+        }
+    }
+}
+
+/// A user is verified by logging in, which is two requests.
+async fn log_in(ground: &Ground, username: &Username, client: &Client, report: &mut SubjectReport) {
+    let (Some(api_url), Some(origin), Some(key), Some(organisation_id)) =
+        (&ground.api_url, &ground.origin, &ground.key, &ground.organisation_id)
+    else {
+        return skip_all(report, "not asked: no usable address, origin, key or organisation");
+    };
+    let environment = Environment {
+        api_url: api_url.clone(),
+        origin: origin.clone(),
+        application_id: ground.application_id.clone(),
+        organisation_id: None,
+    };
+    let unknown = CredentialId::new("");
+    let credential_id = ground.credential_id.as_ref().unwrap_or(&unknown);
+    let session = UserSession::new(
+        client,
+        &environment,
+        organisation_id,
+        username,
+        &key.pair,
+        credential_id,
+    );
+    let began = Instant::now();
+    let outcome = session.log_in().await;
+    let took = began.elapsed();
+    let host = environment.api_url.host();
+    let network = |error: &CallError| match error.api_error() {
+        Some(ApiError::Refused { .. }) | None => None,
+        Some(error) => Some(unreachable(CheckId::ApiReachable, error).took(took)),
+    };
+    match outcome {
+        Ok(()) => {
+            report.push(Check::pass(CheckId::ApiReachable, format!("{host} answers")));
+            skip(report, &ONLINE[1..3], "a user logs in instead of having a token");
+            report.push(Check::pass(
+                CheckId::CredentialRegistered,
+                format!("a key of {username}"),
+            ));
+            report.push(Check::pass(CheckId::SignatureAccepted, format!("logged in as {username}")).took(took));
+            report.push(Check::pass(CheckId::PublicKeyRegistered, "follows from the log-in"));
+            skip(report, &ONLINE[6..], "not looked at for users");
+        }
+        Err(error) => {
+            if let Some(check) = network(&error) {
+                report.push(check);
+                return skip(report, &ONLINE[1..], "Dfns could not be asked");
+            }
+            report.push(Check::pass(CheckId::ApiReachable, format!("{host} answers")));
+            skip(report, &ONLINE[1..4], "the log-in was refused");
+            report.push(
+                Check::fail(CheckId::SignatureAccepted, error.to_string())
+                    .hint("the user or its key may be deactivated: enroll again")
+                    .took(took),
+            );
+            skip(report, &ONLINE[5..], "the log-in was refused");
         }
     }
 }

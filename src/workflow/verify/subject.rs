@@ -2,7 +2,8 @@
 
 use secrecy::{ExposeSecret, SecretString};
 
-use crate::model::credential::{ActiveGeneration, Credential};
+use crate::model::credential::{ActiveGeneration, Credential, UserGeneration};
+use crate::model::ids::Username;
 
 /// One variable of an environment. Values are secrets until shown otherwise: somebody may have pasted a key anywhere.
 pub struct Variable {
@@ -73,6 +74,8 @@ pub struct Subject {
     pub organisation_id: Variable,
     /// The public key kept beside the private one, as PEM.
     pub public_key: Variable,
+    /// Who logs in, for a user, who has no token.
+    pub username: Option<Username>,
 }
 
 impl Subject {
@@ -105,6 +108,40 @@ impl Subject {
                 environment.organisation_id.as_ref().and_then(|id| text(id.as_str())),
             ),
             public_key: Variable::new("public_key", text(&current.public_key.pem)),
+            username: None,
+        }
+    }
+
+    /// A user of the vault's.
+    #[must_use]
+    pub fn from_user(credential: &Credential<UserGeneration>) -> Self {
+        let Credential {
+            name,
+            environment,
+            current,
+            ..
+        } = credential;
+        let text = |value: &str| Some(SecretString::from(value.to_owned()));
+        Self {
+            label: name.to_string(),
+            source: Source::Vault,
+            mode: None,
+            names: vec![name.to_string()],
+            api_url: Variable::new("api_url", text(&environment.api_url.to_string())),
+            token: Variable::new("token", None),
+            private_key: Variable::new("private_key", text(current.private_key.expose_secret())),
+            credential_id: Variable::new("credential_id", text(current.credential_id.as_str())),
+            application_id: Variable::new(
+                "app_id",
+                environment.application_id.as_ref().and_then(|id| text(id.as_str())),
+            ),
+            origin: Variable::new("origin", text(&environment.origin.to_string())),
+            organisation_id: Variable::new(
+                "org_id",
+                environment.organisation_id.as_ref().and_then(|id| text(id.as_str())),
+            ),
+            public_key: Variable::new("public_key", text(&current.public_key.pem)),
+            username: Some(current.username.clone()),
         }
     }
 }

@@ -74,6 +74,7 @@ fn from_sdk_variables(label: &str, source: Source, lookup: impl Fn(&str) -> Opti
         origin: variable("DFNS_ORIGIN"),
         organisation_id: variable("DFNS_ORG_ID"),
         public_key: Variable::new("public key", None),
+        username: None,
     }
 }
 

@@ -44,5 +44,6 @@ pub(super) fn parse(label: &str, text: &str) -> Result<Subject, Unreadable> {
         origin: variable("applicationOrigin"),
         organisation_id: Variable::new("organisation", None),
         public_key: Variable::new("public key", None),
+        username: None,
     })
 }

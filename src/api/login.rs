@@ -1,0 +1,298 @@
+//! Acting as an organisation's user: logging in with a `Key` credential, and registering one by a one-time code.
+//!
+//! The session token is short-lived: it is kept in memory only, and renewed when it ends in the middle of a job.
+
+use std::fmt::Write as _;
+
+use base64ct::{Base64UrlUnpadded, Encoding};
+use reqwest::Method;
+use secrecy::{ExposeSecret, SecretString};
+use sha2::{Digest, Sha256};
+use thiserror::Error;
+use tokio::sync::Mutex;
+
+use super::client::{Call, Client};
+use super::error::ApiError;
+use super::user_action::{Access, SigningError, assertion};
+use super::wire;
+use crate::model::credential::Environment;
+use crate::model::ids::{CredentialId, OrganisationId, Username};
+use crate::model::token::AuthToken;
+use crate::model::user_action::{Ceremony, Signer, client_data};
+
+/// A call as a user failed.
+#[derive(Debug, Error)]
+pub enum CallError {
+    /// Logging in was refused, or could not be tried.
+    #[error("logging in: {0}")]
+    Login(SigningError),
+    /// The call was not signed.
+    #[error(transparent)]
+    Signing(SigningError),
+    /// The call itself failed.
+    #[error(transparent)]
+    Call(#[from] ApiError),
+}
+
+impl CallError {
+    /// The failure of the call itself or of one that led to it, where there is one.
+    #[must_use]
+    pub fn api_error(&self) -> Option<&ApiError> {
+        match self {
+            Self::Call(error)
+            | Self::Signing(SigningError::Challenge(error) | SigningError::Signature(error))
+            | Self::Login(SigningError::Challenge(error) | SigningError::Signature(error)) => Some(error),
+            Self::Signing(_) | Self::Login(_) => None,
+        }
+    }
+
+    /// Whether the call may have taken effect although its answer is missing.
+    #[must_use]
+    pub fn may_have_happened(&self) -> bool {
+        match self {
+            Self::Call(error) => error.may_have_happened(),
+            Self::Login(_) | Self::Signing(_) => false,
+        }
+    }
+
+    fn session_ended(&self) -> bool {
+        matches!(
+            self,
+            Self::Call(ApiError::Refused { status: 401, .. })
+                | Self::Signing(SigningError::Challenge(ApiError::Refused { status: 401, .. }))
+        )
+    }
+}
+
+/// A user who acts through the API.
+pub struct UserSession<'a> {
+    client: &'a Client,
+    environment: &'a Environment,
+    organisation_id: &'a OrganisationId,
+    username: &'a Username,
+    signer: &'a dyn Signer,
+    credential_id: &'a CredentialId,
+    token: Mutex<Option<AuthToken>>,
+}
+
+impl<'a> UserSession<'a> {
+    /// A session that logs in when it is first needed.
+    #[must_use]
+    pub fn new(
+        client: &'a Client,
+        environment: &'a Environment,
+        organisation_id: &'a OrganisationId,
+        username: &'a Username,
+        signer: &'a dyn Signer,
+        credential_id: &'a CredentialId,
+    ) -> Self {
+        Self {
+            client,
+            environment,
+            organisation_id,
+            username,
+            signer,
+            credential_id,
+            token: Mutex::new(None),
+        }
+    }
+
+    /// The client that this session calls with.
+    #[must_use]
+    pub fn client(&self) -> &'a Client {
+        self.client
+    }
+
+    /// Where this session acts.
+    #[must_use]
+    pub fn environment(&self) -> &'a Environment {
+        self.environment
+    }
+
+    /// Logs in, unless that was done.
+    ///
+    /// # Errors
+    /// When the key is not accepted for this user, or Dfns could not be asked.
+    pub async fn log_in(&self) -> Result<(), CallError> {
+        self.token(None).await.map(drop)
+    }
+
+    /// A token that is not `ended`. Whoever comes first logs in for all.
+    async fn token(&self, ended: Option<&AuthToken>) -> Result<AuthToken, CallError> {
+        let mut current = self.token.lock().await;
+        if let Some(token) = &*current
+            && ended.is_none_or(|ended| ended.expose_secret() != token.expose_secret())
+        {
+            return Ok(token.clone());
+        }
+        let token = self.client.log_in(self).await.map_err(CallError::Login)?;
+        *current = Some(token.clone());
+        Ok(token)
+    }
+
+    /// Makes a call as this user; if the session has ended, once more with a new one. A refused session means that
+    /// nothing happened.
+    pub(super) async fn call<T>(
+        &self,
+        attempt: impl AsyncFn(Access<'_>) -> Result<T, CallError>,
+    ) -> Result<T, CallError> {
+        let token = self.token(None).await?;
+        let first = attempt(self.access(&token)).await;
+        match first {
+            Err(error) if error.session_ended() => {
+                let token = self.token(Some(&token)).await?;
+                attempt(self.access(&token)).await
+            }
+            outcome => outcome,
+        }
+    }
+
+    fn access<'t>(&'t self, token: &'t AuthToken) -> Access<'t> {
+        Access {
+            environment: self.environment,
+            token,
+            signer: self.signer,
+            credential_id: Some(self.credential_id).filter(|id| !id.as_str().is_empty()),
+        }
+    }
+}
+
+/// What a one-time code leads to.
+pub struct CodeChallenge {
+    challenge: String,
+    challenge_identifier: String,
+    /// Whom the code belongs to.
+    pub username: Username,
+    /// The user's organisation, where the answer names it.
+    pub organisation_id: Option<OrganisationId>,
+}
+
+impl Client {
+    async fn log_in(&self, session: &UserSession<'_>) -> Result<AuthToken, SigningError> {
+        self.retrying(async || {
+            let body = serde_json::json!({
+                "username": session.username,
+                "orgId": session.organisation_id,
+            });
+            let init = unauthenticated(session.environment, "/auth/login/init", &body);
+            let (challenge, _): (wire::Challenge, _) = self.send_json(&init).await.map_err(SigningError::Challenge)?;
+            let credential_id = login_key(&challenge, session.credential_id)?;
+            let body = assertion(session.environment, session.signer, &challenge, &credential_id);
+            let login = unauthenticated(session.environment, "/auth/login", &body);
+            let (answer, _): (wire::LoginAnswer, _) = self.send_json(&login).await.map_err(SigningError::Signature)?;
+            let token = SecretString::from(answer.token);
+            AuthToken::parse(token.expose_secret()).map_err(|_| {
+                SigningError::Signature(ApiError::NotDfns {
+                    host: session.environment.api_url.host().to_owned(),
+                    what: "a log-in without a token",
+                })
+            })
+        })
+        .await
+    }
+
+    /// Trades a one-time code for a challenge. Asking changes nothing, so passing failures are waited out.
+    ///
+    /// # Errors
+    /// When the code is refused, or Dfns could not be asked.
+    pub async fn open_code(&self, environment: &Environment, code: &SecretString) -> Result<CodeChallenge, ApiError> {
+        let body = serde_json::json!({"code": code.expose_secret(), "credentialKind": "Key"});
+        let call = unauthenticated(environment, "/auth/credentials/code/init", &body);
+        let (answer, _): (wire::CodeChallenge, _) = self.retrying(async || self.send_json(&call).await).await?;
+        let claims = AuthToken::parse(&answer.challenge_identifier)
+            .ok()
+            .map(|token| token.claims().clone());
+        Ok(CodeChallenge {
+            username: Username::new(answer.user.name),
+            organisation_id: claims.and_then(|claims| claims.organisation_id),
+            challenge: answer.challenge,
+            challenge_identifier: answer.challenge_identifier,
+        })
+    }
+
+    /// Registers a key for the user whom a code belongs to. Not repeated: the code is spent.
+    ///
+    /// # Errors
+    /// When the key is refused, or the answer is lost.
+    pub async fn register_by_code(
+        &self,
+        environment: &Environment,
+        code: &CodeChallenge,
+        credential_name: &str,
+        credential_id: &CredentialId,
+        public_key: &str,
+        signer: &dyn Signer,
+    ) -> Result<CredentialId, ApiError> {
+        let body = serde_json::json!({
+            "challengeIdentifier": code.challenge_identifier,
+            "credentialName": credential_name,
+            "credentialKind": "Key",
+            "credentialInfo": credential_info(environment, &code.challenge, credential_id, public_key, signer),
+        });
+        let call = unauthenticated(environment, "/auth/credentials/code/verify", &body);
+        let (answer, _): (wire::RegisteredCredential, _) = self.send_json(&call).await?;
+        Ok(if answer.credential_id.is_empty() {
+            credential_id.clone()
+        } else {
+            CredentialId::new(answer.credential_id)
+        })
+    }
+}
+
+/// The key to log in with: the one known, or the only one there is.
+fn login_key(challenge: &wire::Challenge, known: &CredentialId) -> Result<CredentialId, SigningError> {
+    let offered = &challenge.allow_credentials.key;
+    match &offered[..] {
+        [] => Err(SigningError::NoKeys),
+        _ if offered.iter().any(|key| key.id == known.as_str()) => Ok(known.clone()),
+        [only] if known.as_str().is_empty() => Ok(CredentialId::new(&only.id)),
+        _ => Err(SigningError::KeyNotAmong {
+            wanted: known.clone(),
+            registered: offered.len(),
+        }),
+    }
+}
+
+/// What registers a new key: the client data, and by the new key itself a signature over that and its public half. Hex
+/// here, where assertions have base64url.
+fn credential_info(
+    environment: &Environment,
+    challenge: &str,
+    credential_id: &CredentialId,
+    public_key: &str,
+    signer: &dyn Signer,
+) -> serde_json::Value {
+    let client_data = client_data(Ceremony::Create, challenge, &environment.origin);
+    let fingerprint = serde_json::json!({
+        "clientDataHash": hex(&Sha256::digest(&client_data)),
+        "publicKey": public_key,
+    });
+    let signature = signer.sign(fingerprint.to_string().as_bytes());
+    let attestation = serde_json::json!({"publicKey": public_key, "signature": hex(&signature)});
+    serde_json::json!({
+        "credId": credential_id,
+        "clientData": Base64UrlUnpadded::encode_string(&client_data),
+        "attestationData": Base64UrlUnpadded::encode_string(attestation.to_string().as_bytes()),
+    })
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes
+        .iter()
+        .fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+            write!(text, "{byte:02x}").expect("writing to a string succeeds");
+            text
+        })
+}
+
+fn unauthenticated<'a>(environment: &'a Environment, target: &'a str, body: &impl serde::Serialize) -> Call<'a> {
+    Call {
+        api_url: &environment.api_url,
+        method: Method::POST,
+        target,
+        token: None,
+        application_id: environment.application_id.as_ref(),
+        user_action: None,
+        body: Some(serde_json::to_vec(body).expect("plain texts serialise")),
+    }
+}

@@ -1,0 +1,136 @@
+use clap::Args;
+use secrecy::{ExposeSecret, SecretString};
+use serde_json::json;
+
+use crate::cli::context::Context;
+use crate::cli::error::{Exit, Failure};
+use crate::cli::terminal;
+use crate::model::credential::{Environment, PublicRecord};
+use crate::model::ids::{ApplicationId, CredentialName, OrganisationId, Username};
+use crate::model::url::{ApiUrl, Origin};
+use crate::vault::{Vault, VaultError};
+use crate::workflow::administrator::{self, AdministratorError, Begun};
+
+/// Give an organisation's user a key, so that --as ADMIN works
+///
+/// Sign in to the dashboard with your passkey and make a one-time code for a credential. Everything slow is done before
+/// the code is asked for, because it lives one minute. The key is proven by logging in.
+#[derive(Args)]
+#[command(after_help = "Example:\n  dfns-keys enroll ops-admin")]
+pub(in crate::cli) struct EnrollArgs {
+    /// The name to store the user's key under
+    name: CredentialName,
+    /// The one-time code; asked for, where it is left out
+    #[arg(long, value_name = "CODE")]
+    code: Option<String>,
+    /// The user's organisation, where Dfns does not say it
+    #[arg(long, value_name = "ID")]
+    org_id: Option<String>,
+    /// The user that the code must belong to
+    #[arg(long, value_name = "NAME")]
+    username: Option<String>,
+    /// Where the API is
+    #[arg(long, value_name = "URL", default_value = ApiUrl::PRODUCTION)]
+    api_url: ApiUrl,
+    /// The application's origin
+    #[arg(long, value_name = "URL", default_value = Origin::DASHBOARD)]
+    origin: Origin,
+    /// The application's id, where one is configured
+    #[arg(long, value_name = "ID")]
+    app_id: Option<String>,
+}
+
+impl EnrollArgs {
+    pub(super) fn run(&self, context: &Context) -> Result<Exit, Failure> {
+        let vault = context.vault()?;
+        let _lock = vault.lock(&self.name, &format!("enroll {}", self.name))?;
+        // Only what an earlier run began has to be opened.
+        let begun_before = !matches!(vault.record(&self.name), Err(VaultError::NoSuchCredential(_)));
+        let unlocked = if begun_before {
+            Some(context.unlock(&vault)?)
+        } else {
+            None
+        };
+        let client = context.client();
+        let environment = Environment {
+            api_url: self.api_url.clone(),
+            origin: self.origin.clone(),
+            application_id: self.app_id.as_ref().map(ApplicationId::new),
+            organisation_id: self.org_id.as_ref().map(OrganisationId::new),
+        };
+        let username = self.username.as_ref().map(Username::new);
+        let begun = context.block_on(administrator::begin(
+            &vault,
+            unlocked.as_ref(),
+            &client,
+            &self.name,
+            environment,
+        ))??;
+        let record = match begun {
+            Begun::Enrolled(record) => record,
+            Begun::NeedsCode(enrolment) => {
+                let code = self.code(context)?;
+                let enrolled = administrator::enroll(&vault, &client, enrolment, &code, username.as_ref());
+                context.block_on(enrolled)??
+            }
+        };
+        self.tell(context, &vault, &record)
+    }
+
+    fn code(&self, context: &Context) -> Result<SecretString, Failure> {
+        let code = match &self.code {
+            Some(code) => SecretString::from(code.clone()),
+            None if context.may_ask() => {
+                context
+                    .ui
+                    .say("  in the dashboard: Settings, Credentials, a one-time code; it lives one minute");
+                terminal::ask_hidden("One-time code: ").map_err(|_| {
+                    Failure::new(
+                        Exit::Interrupted,
+                        "interrupted",
+                        "stopped before the code; the key stays sealed",
+                    )
+                })?
+            }
+            None => {
+                return Err(Failure::new(
+                    Exit::Waiting,
+                    "code_needed",
+                    format!(
+                        "{} waits for a one-time code, and there is no terminal to ask on",
+                        self.name
+                    ),
+                )
+                .hint(format!("dfns-keys enroll {} --code CODE", self.name)));
+            }
+        };
+        if code.expose_secret().trim().is_empty() {
+            return Err(AdministratorError::NotEnrolled(self.name.clone()).into());
+        }
+        Ok(SecretString::from(code.expose_secret().trim().to_owned()))
+    }
+
+    fn tell(&self, context: &Context, vault: &Vault, record: &PublicRecord) -> Result<Exit, Failure> {
+        context.log(vault, "enrolled", Some(&self.name), Some(&record.fingerprint), None);
+        if context.ui.json() {
+            context.ui.document(&json!({
+                "name": record.name,
+                "state": record.state,
+                "kind": record.kind,
+                "fingerprint": record.fingerprint,
+                "username": record.username,
+                "org_id": record.org_id,
+                "credential_id": record.credential_id,
+            }))?;
+            return Ok(Exit::Done);
+        }
+        let username = record.username.as_ref().map_or("", |name| name.as_str());
+        context
+            .ui
+            .say(&format!("{} can act as {username}: logging in worked.", self.name));
+        context
+            .ui
+            .say(&format!("  next:  dfns-keys onboard NAME… --as {}", self.name));
+        Ok(Exit::Done)
+    }
+}

@@ -1,0 +1,216 @@
+//! `onboard … --as ADMIN`: many accounts through the API, several at once, one failure stopping nothing else.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use futures_util::StreamExt;
+use futures_util::stream;
+use serde_json::{Value, json};
+
+use super::manifest::Entry;
+use super::onboard::document;
+use crate::api::{Client, UserSession};
+use crate::cli::context::Context;
+use crate::cli::error::{Exit, Failure};
+use crate::cli::ui::{Tone, fields};
+use crate::model::credential::{Environment, Kind};
+use crate::model::ids::{ApplicationId, CredentialName, ExternalId};
+use crate::vault::{Unlocked, Vault};
+use crate::workflow::administrator::Administrator;
+use crate::workflow::provision::{Order, Provisioned, provision, resolve_permissions};
+
+/// How many accounts are worked on at once; the client's rate limit stands above it.
+const AT_ONCE: usize = 16;
+
+type Outcome = (CredentialName, Result<Provisioned, Failure>);
+
+pub(super) fn run(context: &Context, admin: &CredentialName, entries: Vec<Entry>) -> Result<Exit, Failure> {
+    let vault = context.vault()?;
+    vault.record(admin)?;
+    let unlocked = context.unlock(&vault)?;
+    let administrator = Administrator::open(&unlocked, admin)?;
+    let client = context.client();
+    let session = administrator.session(&client);
+    let outcomes = context.block_on(async {
+        let orders = orders(&session, &administrator, entries).await?;
+        Ok::<_, Failure>(provision_all(context, &vault, &unlocked, &session, &orders).await)
+    })??;
+    report(context, &client, outcomes)
+}
+
+/// Permissions are looked up once for all, and only where a name has to be turned into an id.
+async fn orders(
+    session: &UserSession<'_>,
+    administrator: &Administrator,
+    entries: Vec<Entry>,
+) -> Result<Vec<Order>, Failure> {
+    let mut named: Vec<String> = entries.iter().flat_map(|entry| entry.permissions.clone()).collect();
+    named.sort();
+    named.dedup();
+    let ids = resolve_permissions(session, &named).await?;
+    let known: BTreeMap<String, _> = named.into_iter().zip(ids).collect();
+    let defaults = administrator.environment();
+    Ok(entries
+        .into_iter()
+        .map(|entry| {
+            let Entry {
+                name,
+                kind,
+                days,
+                permissions,
+                external_id,
+                origin,
+                app_id,
+            } = entry;
+            Order {
+                name,
+                kind: kind.unwrap_or(Kind::ServiceAccount),
+                environment: Environment {
+                    api_url: defaults.api_url.clone(),
+                    origin: origin.unwrap_or_else(|| defaults.origin.clone()),
+                    application_id: app_id
+                        .map(ApplicationId::new)
+                        .or_else(|| defaults.application_id.clone()),
+                    organisation_id: Some(administrator.organisation_id().clone()),
+                },
+                days_valid: days,
+                // The same permission may be given by id and by name.
+                permissions: permissions
+                    .iter()
+                    .filter_map(|name| known.get(name).cloned())
+                    .collect::<BTreeSet<_>>()
+                    .into_iter()
+                    .collect(),
+                external_id: external_id.map(ExternalId::new),
+            }
+        })
+        .collect())
+}
+
+async fn provision_all(
+    context: &Context,
+    vault: &Vault,
+    unlocked: &Unlocked<'_>,
+    session: &UserSession<'_>,
+    orders: &[Order],
+) -> Vec<Outcome> {
+    let progress = context.ui.progress(orders.len(), "onboarding");
+    let progress_ref = &progress;
+    let outcomes = stream::iter(orders)
+        .map(|order| async move {
+            let outcome = one(context, vault, unlocked, session, order).await;
+            progress_ref.inc(1);
+            (order.name.clone(), outcome)
+        })
+        .buffered(AT_ONCE)
+        .collect()
+        .await;
+    progress.finish_and_clear();
+    outcomes
+}
+
+async fn one(
+    context: &Context,
+    vault: &Vault,
+    unlocked: &Unlocked<'_>,
+    session: &UserSession<'_>,
+    order: &Order,
+) -> Result<Provisioned, Failure> {
+    let _lock = vault.lock(&order.name, &format!("onboard {}", order.name))?;
+    let provisioned = provision(vault, unlocked, session, order).await?;
+    if let Provisioned::Now(record) = &provisioned {
+        let detail = Some("through the API".to_owned());
+        context.log(vault, "onboarded", Some(&order.name), Some(&record.fingerprint), detail);
+    }
+    Ok(provisioned)
+}
+
+fn report(context: &Context, client: &Client, outcomes: Vec<Outcome>) -> Result<Exit, Failure> {
+    let single = outcomes.len() == 1;
+    let (mut now, mut before, mut waiting) = (0, 0, 0);
+    let mut failures: Vec<(CredentialName, Failure)> = Vec::new();
+    let mut rows: Vec<Value> = Vec::new();
+    for (name, outcome) in outcomes {
+        match outcome {
+            Ok(Provisioned::Now(record)) => {
+                now += 1;
+                rows.push(document(&record));
+            }
+            Ok(Provisioned::Before(record)) => {
+                before += 1;
+                rows.push(document(&record));
+            }
+            Err(failure) => {
+                waiting += usize::from(failure.exit == Exit::Waiting);
+                rows.push(json!({"name": name, "error": failure.document()}));
+                failures.push((name, failure));
+            }
+        }
+    }
+    let worst = failures
+        .iter()
+        .map(|(_, failure)| failure.exit)
+        .max_by_key(|exit| gravity(*exit));
+    if context.ui.json() {
+        if single && failures.is_empty() {
+            context.ui.document(&rows[0])?;
+        } else if let Some(exit) = worst {
+            let mut first = failures.swap_remove(0).1;
+            if !single {
+                first.message = format!("{} of {} were not onboarded", failures.len() + 1, rows.len());
+            }
+            first.exit = exit;
+            first.extra = fields(json!({ "credentials": rows }));
+            return Err(first);
+        } else {
+            context.ui.document(&json!({ "credentials": rows }))?;
+        }
+        return Ok(Exit::Done);
+    }
+    if single && let Some((_, failure)) = failures.pop() {
+        return Err(failure);
+    }
+    for (name, failure) in &failures {
+        let tone = if failure.exit == Exit::Waiting {
+            Tone::Doubtful
+        } else {
+            Tone::Bad
+        };
+        context.ui.warn(&format!("{name}: {}", tone.paint(&failure.message)));
+        if let Some(hint) = &failure.hint {
+            context.ui.say(&format!("  {hint}"));
+        }
+    }
+    let already = if before > 0 {
+        format!(" ({before} before)")
+    } else {
+        String::new()
+    };
+    context.ui.say(&format!(
+        "{} active{already}, {waiting} waiting for an approval, {} failed.  {} requests",
+        now + before,
+        failures.len() - waiting,
+        client.requests(),
+    ));
+    if !failures.is_empty() {
+        context
+            .ui
+            .say("  run the same command again: it goes on where it stopped");
+    }
+    Ok(worst.unwrap_or(Exit::Done))
+}
+
+/// Which of two exit codes tells more about a job in which several things went wrong.
+fn gravity(exit: Exit) -> u8 {
+    match exit {
+        Exit::Done => 0,
+        Exit::Waiting => 1,
+        Exit::Unreachable => 2,
+        Exit::State => 3,
+        Exit::Usage => 4,
+        Exit::Refused => 5,
+        Exit::Other => 6,
+        Exit::Vault => 7,
+        Exit::Interrupted => 8,
+        Exit::Bug => 9,
+    }
+}

@@ -1,0 +1,271 @@
+//! Service accounts, personal access tokens and permissions, and who may do what with them.
+
+use jiff::SignedDuration;
+use serde_json::{Value, json};
+
+use super::answer::Answer;
+use super::auth::{signed, token_id};
+use super::request::{Request, text};
+use super::world::{Assignment, Identity, Kind, World};
+
+/// The longest life of a token, in days.
+const MOST_DAYS: i64 = 730;
+
+/// Refuses whoever lacks an operation. Users of this organisation are its administrators.
+fn demand(world: &World, token_id: &str, operation: &str) -> Result<(), Answer> {
+    let granted = world.identity(token_id).is_some_and(|identity| {
+        let restricted = identity.kind != Kind::User || !identity.assignments.is_empty();
+        !restricted
+            || world
+                .permissions_of(identity)
+                .any(|(_, permission)| permission.operations.iter().any(|one| one == operation))
+    });
+    if granted {
+        return Ok(());
+    }
+    Err(Answer::error(
+        403,
+        &format!("the caller is not authorized to perform operation ({operation})"),
+    ))
+}
+
+fn assignments(world: &World, identity: &Identity) -> Vec<Value> {
+    world
+        .permissions_of(identity)
+        .map(|(assignment, permission)| {
+            json!({
+                "assignmentId": assignment.id,
+                "permissionId": permission.id,
+                "permissionName": permission.name,
+            })
+        })
+        .collect()
+}
+
+fn access_token(world: &World, identity: &Identity) -> Value {
+    let key = identity.keys.last();
+    json!({
+        "tokenId": identity.token_id,
+        "credId": key.map(|key| &key.id),
+        "publicKey": key.map(|key| &key.pem),
+        "dateCreated": identity.created_at,
+        "isActive": identity.active,
+        "kind": if identity.kind == Kind::Pat { "Pat" } else { "ServiceAccount" },
+        "linkedUserId": identity.user_id,
+        "linkedAppId": "",
+        "name": identity.name,
+        "orgId": world.organisation_id,
+        "permissionAssignments": assignments(world, identity),
+    })
+}
+
+fn service_account(world: &World, identity: &Identity) -> Value {
+    json!({
+        "userInfo": {
+            "userId": identity.user_id,
+            "username": identity.name,
+            "name": identity.name,
+            "kind": "CustomerEmployee",
+            "orgId": world.organisation_id,
+            "isActive": identity.active,
+            "isServiceAccount": true,
+            "credentialUuid": identity.keys.first().map(|key| &key.uuid),
+            "permissionAssignments": assignments(world, identity),
+        },
+        "accessTokens": [access_token(world, identity)],
+    })
+}
+
+fn shown(world: &World, identity: &Identity) -> Value {
+    if identity.kind == Kind::Pat {
+        access_token(world, identity)
+    } else {
+        service_account(world, identity)
+    }
+}
+
+/// What an account is addressed by.
+fn is_addressed(identity: &Identity, kind: Kind, id: &str) -> bool {
+    identity.kind == kind
+        && match kind {
+            Kind::Pat => identity.token_id == id,
+            Kind::ServiceAccount | Kind::User => identity.user_id == id,
+        }
+}
+
+fn operation(kind: Kind, verb: &str) -> Option<String> {
+    (kind == Kind::ServiceAccount).then(|| format!("Auth:ServiceAccounts:{verb}"))
+}
+
+fn may(world: &World, token_id: &str, kind: Kind, verb: &str) -> Result<(), Answer> {
+    operation(kind, verb).map_or(Ok(()), |operation| demand(world, token_id, &operation))
+}
+
+pub(super) fn create(world: &mut World, request: &Request, kind: Kind) -> Result<Answer, Answer> {
+    let mut optional = vec!["daysValid", "permissionId", "externalId"];
+    if kind == Kind::Pat {
+        optional.push("secondsValid");
+    }
+    let fields = request.json(&["name", "publicKey"], &optional)?;
+    let caller = token_id(world, request)?;
+    if world
+        .identity(&caller)
+        .is_none_or(|identity| identity.kind != Kind::User)
+    {
+        return Err(Answer::error(403, "only an organisation's user may do this"));
+    }
+    may(world, &caller, kind, "Create")?;
+    signed(world, request)?;
+    let days = match fields.get("daysValid") {
+        None => MOST_DAYS,
+        Some(days) => days
+            .as_i64()
+            .filter(|days| (1..=MOST_DAYS).contains(days))
+            .ok_or_else(|| Answer::error(400, "daysValid must be from 1 to 730"))?,
+    };
+    let external_id = fields.get("externalId").and_then(Value::as_str);
+    let token = world
+        .create(
+            kind,
+            text(&fields, "name")?,
+            text(&fields, "publicKey")?,
+            external_id,
+            SignedDuration::from_hours(days * 24),
+        )
+        .map_err(|reason| Answer::error(if reason.contains("taken") { 409 } else { 400 }, reason))?;
+    let Some(identity) = world.identities.last() else {
+        return Err(Answer::error(500, "the new identity is gone"));
+    };
+    let mut answer = shown(world, identity);
+    match kind {
+        Kind::Pat => answer["accessToken"] = token.into(),
+        Kind::ServiceAccount | Kind::User => answer["accessTokens"][0]["accessToken"] = token.into(),
+    }
+    Ok(Answer::json(&answer))
+}
+
+pub(super) fn list_pats(world: &World, request: &Request) -> Result<Answer, Answer> {
+    let caller = token_id(world, request)?;
+    let is_user = world
+        .identity(&caller)
+        .is_some_and(|identity| identity.kind == Kind::User);
+    let items: Vec<Value> = world
+        .identities
+        .iter()
+        .filter(|identity| identity.kind == Kind::Pat && (is_user || identity.token_id == caller))
+        .map(|identity| access_token(world, identity))
+        .collect();
+    Ok(Answer::json(&json!({ "items": items })))
+}
+
+pub(super) fn list_service_accounts(world: &World, request: &Request) -> Result<Answer, Answer> {
+    let caller = token_id(world, request)?;
+    may(world, &caller, Kind::ServiceAccount, "Read")?;
+    let items: Vec<Value> = world
+        .identities
+        .iter()
+        .filter(|identity| identity.kind == Kind::ServiceAccount)
+        .map(|identity| service_account(world, identity))
+        .collect();
+    Ok(Answer::json(&json!({ "items": items })))
+}
+
+pub(super) fn show(world: &World, request: &Request, kind: Kind, id: &str) -> Result<Answer, Answer> {
+    let caller = token_id(world, request)?;
+    may(world, &caller, kind, "Read")?;
+    world
+        .identities
+        .iter()
+        .find(|identity| is_addressed(identity, kind, id))
+        .map(|identity| Answer::json(&shown(world, identity)))
+        .ok_or_else(|| Answer::error(404, "Not Found"))
+}
+
+pub(super) fn switch(world: &mut World, request: &Request, kind: Kind, id: &str, verb: &str) -> Result<Answer, Answer> {
+    let (active, word) = match verb {
+        "activate" => (true, "Activate"),
+        "deactivate" => (false, "Deactivate"),
+        _ => return Err(Answer::error(404, "Not Found")),
+    };
+    let caller = token_id(world, request)?;
+    may(world, &caller, kind, word)?;
+    signed(world, request)?;
+    let found = world
+        .identities
+        .iter_mut()
+        .find(|identity| is_addressed(identity, kind, id))
+        .ok_or_else(|| Answer::error(404, "Not Found"))?;
+    found.active = active;
+    let token_id = found.token_id.clone();
+    let identity = world.identity(&token_id);
+    Ok(Answer::json(
+        &identity.map(|identity| shown(world, identity)).unwrap_or_default(),
+    ))
+}
+
+pub(super) fn delete(world: &mut World, request: &Request, kind: Kind, id: &str) -> Result<Answer, Answer> {
+    let caller = token_id(world, request)?;
+    may(world, &caller, kind, "Delete")?;
+    signed(world, request)?;
+    let position = world
+        .identities
+        .iter()
+        .position(|identity| is_addressed(identity, kind, id))
+        .ok_or_else(|| Answer::error(404, "Not Found"))?;
+    let identity = world.identities.remove(position);
+    Ok(Answer::json(&shown(world, &identity)))
+}
+
+pub(super) fn list_permissions(world: &World, request: &Request) -> Result<Answer, Answer> {
+    let caller = token_id(world, request)?;
+    demand(world, &caller, "Permissions:Read")?;
+    let items: Vec<Value> = world
+        .permissions
+        .iter()
+        .map(|permission| json!({"id": permission.id, "name": permission.name, "operations": permission.operations}))
+        .collect();
+    Ok(Answer::json(&json!({ "items": items })))
+}
+
+pub(super) fn permission(world: &World, request: &Request, id: &str) -> Result<Answer, Answer> {
+    let caller = token_id(world, request)?;
+    demand(world, &caller, "Permissions:Read")?;
+    world
+        .permissions
+        .iter()
+        .find(|permission| permission.id == id)
+        .map(|permission| {
+            Answer::json(&json!({
+                "id": permission.id,
+                "name": permission.name,
+                "operations": permission.operations,
+            }))
+        })
+        .ok_or_else(|| Answer::error(404, "Not Found"))
+}
+
+pub(super) fn assign(world: &mut World, request: &Request, id: &str) -> Result<Answer, Answer> {
+    let fields = request.json(&["identityId"], &[])?;
+    let caller = token_id(world, request)?;
+    demand(world, &caller, "Permissions:Assign")?;
+    signed(world, request)?;
+    if !world.permissions.iter().any(|permission| permission.id == id) {
+        return Err(Answer::error(404, "Not Found"));
+    }
+    let identity_id = text(&fields, "identityId")?;
+    let assignment = Assignment {
+        id: world.id("as"),
+        permission_id: id.to_owned(),
+    };
+    let identity = world
+        .identities
+        .iter_mut()
+        .find(|identity| identity.user_id == identity_id || identity.token_id == identity_id)
+        .ok_or_else(|| Answer::error(404, "Not Found"))?;
+    if identity.assignments.iter().any(|one| one.permission_id == id) {
+        return Err(Answer::error(409, "the permission is assigned already"));
+    }
+    let answer = json!({"id": assignment.id, "permissionId": id, "identityId": identity_id, "isImmutable": false});
+    identity.assignments.push(assignment);
+    Ok(Answer::json(&answer))
+}

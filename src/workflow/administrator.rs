@@ -1,0 +1,353 @@
+//! The organisation's user as whom the API is used, and how a key becomes that user's.
+//!
+//! Enrolling trades a one-time code for a registered key. The key is sealed before the code is even asked for, and once
+//! more with the user's name before the code is spent, so that a lost answer can be found out about by logging in.
+
+use base64ct::{Base64UrlUnpadded, Encoding};
+use secrecy::SecretString;
+use thiserror::Error;
+
+use crate::api::{ApiError, CallError, Client, UserSession};
+use crate::keys::{KeyError, KeyPair, RandomnessError, pem};
+use crate::model::credential::{
+    AnyCredential, Credential, Enrolling, Environment, Kind, PendingGeneration, PublicRecord, Stage, UserGeneration,
+};
+use crate::model::ids::{CredentialId, CredentialName, OrganisationId, Username};
+use crate::model::url::UrlError;
+use crate::vault::{Expected, Unlocked, Vault, VaultError, Version};
+
+/// A user could not be enrolled or used.
+#[derive(Debug, Error)]
+pub enum AdministratorError {
+    /// The credential of that name is something else.
+    #[error("{name} is a {kind}, and only an organisation's user may do this")]
+    NotAUser {
+        /// The credential.
+        name: CredentialName,
+        /// What it is.
+        kind: &'static str,
+    },
+    /// Its enrolment is not finished.
+    #[error("{0} is not enrolled yet")]
+    NotEnrolled(CredentialName),
+    /// It is enrolled already.
+    #[error("{0} is enrolled already")]
+    AlreadyEnrolled(CredentialName),
+    /// Neither the user nor Dfns said which organisation.
+    #[error("Dfns did not say which organisation {username} belongs to")]
+    OrganisationUnknown {
+        /// Who.
+        username: Username,
+    },
+    /// The code is another user's.
+    #[error("the code belongs to {found}, not to {expected}")]
+    OtherUser {
+        /// Whose it is.
+        found: Username,
+        /// Whose it should be.
+        expected: Username,
+    },
+    /// Dfns refuses the code, or could not be asked.
+    #[error("the one-time code: {0}")]
+    Code(ApiError),
+    /// Logging in with the key failed.
+    #[error(transparent)]
+    Login(CallError),
+    /// The sealed key is unusable.
+    #[error("the sealed key of {name} {error}")]
+    Key {
+        /// The credential.
+        name: CredentialName,
+        /// In which way.
+        error: KeyError,
+    },
+    /// The operating system gave no randomness.
+    #[error(transparent)]
+    Randomness(#[from] RandomnessError),
+    /// A default address is wrong, which cannot be.
+    #[error(transparent)]
+    Url(#[from] UrlError),
+    /// The vault.
+    #[error(transparent)]
+    Vault(#[from] VaultError),
+}
+
+/// An enrolled user, unsealed.
+pub struct Administrator {
+    environment: Environment,
+    organisation_id: OrganisationId,
+    username: Username,
+    key: KeyPair,
+    credential_id: CredentialId,
+}
+
+impl Administrator {
+    /// Takes an enrolled user out of the vault.
+    ///
+    /// # Errors
+    /// When the credential is another kind's, not finished, or cannot be opened.
+    pub fn open(unlocked: &Unlocked<'_>, name: &CredentialName) -> Result<Self, AdministratorError> {
+        let refuse = |kind: Kind| AdministratorError::NotAUser {
+            name: name.clone(),
+            kind: kind.in_words(),
+        };
+        match unlocked.get(name)?.credential {
+            AnyCredential::User(credential) => Self::from_credential(&credential),
+            AnyCredential::Active(credential) => Err(refuse(credential.kind)),
+            AnyCredential::Pending(credential) if credential.kind == Kind::User => {
+                Err(AdministratorError::NotEnrolled(name.clone()))
+            }
+            AnyCredential::Pending(credential) => Err(refuse(credential.kind)),
+        }
+    }
+
+    fn from_credential(credential: &Credential<UserGeneration>) -> Result<Self, AdministratorError> {
+        let UserGeneration {
+            private_key,
+            public_key: _,
+            username,
+            credential_id,
+        } = &credential.current;
+        Ok(Self {
+            organisation_id: credential.environment.organisation_id.clone().ok_or_else(|| {
+                AdministratorError::OrganisationUnknown {
+                    username: username.clone(),
+                }
+            })?,
+            environment: credential.environment.clone(),
+            username: username.clone(),
+            key: pem::unseal(private_key).map_err(|error| AdministratorError::Key {
+                name: credential.name.clone(),
+                error,
+            })?,
+            credential_id: credential_id.clone(),
+        })
+    }
+
+    /// Where this user acts; the defaults for what it makes.
+    #[must_use]
+    pub fn environment(&self) -> &Environment {
+        &self.environment
+    }
+
+    /// The organisation it belongs to.
+    #[must_use]
+    pub fn organisation_id(&self) -> &OrganisationId {
+        &self.organisation_id
+    }
+
+    /// A session that logs in when it is first needed.
+    #[must_use]
+    pub fn session<'a>(&'a self, client: &'a Client) -> UserSession<'a> {
+        UserSession::new(
+            client,
+            &self.environment,
+            &self.organisation_id,
+            &self.username,
+            &self.key,
+            &self.credential_id,
+        )
+    }
+}
+
+/// A key that is sealed and waits for its code, or for word whether its code was spent.
+pub struct Enrolment {
+    credential: Credential<PendingGeneration>,
+    version: Version,
+}
+
+/// How an enrolment stands before a code is asked for.
+pub enum Begun {
+    /// It needs a code.
+    NeedsCode(Enrolment),
+    /// An earlier run had already succeeded without knowing: logging in works.
+    Enrolled(PublicRecord),
+}
+
+/// Seals a new key for a user, or takes up an enrolment that was cut short, which it finds out about by logging in.
+///
+/// # Errors
+/// When the name is taken, the vault refuses, or Dfns could not be asked how an earlier run ended.
+pub async fn begin(
+    vault: &Vault,
+    unlocked: Option<&Unlocked<'_>>,
+    client: &Client,
+    name: &CredentialName,
+    environment: Environment,
+) -> Result<Begun, AdministratorError> {
+    match vault.record(name) {
+        Err(VaultError::NoSuchCredential(_)) => fresh(vault, name, environment).map(Begun::NeedsCode),
+        Err(error) => Err(error.into()),
+        Ok(record) if record.kind != Kind::User => Err(AdministratorError::NotAUser {
+            name: name.clone(),
+            kind: record.kind.in_words(),
+        }),
+        Ok(_) => {
+            let unlocked = unlocked.ok_or_else(|| AdministratorError::AlreadyEnrolled(name.clone()))?;
+            let opened = unlocked.get(name)?;
+            let AnyCredential::Pending(credential) = opened.credential else {
+                return Err(AdministratorError::AlreadyEnrolled(name.clone()));
+            };
+            take_up(vault, client, credential, opened.version).await
+        }
+    }
+}
+
+fn fresh(vault: &Vault, name: &CredentialName, environment: Environment) -> Result<Enrolment, AdministratorError> {
+    let pair = KeyPair::generate()?;
+    let credential = Credential {
+        name: name.clone(),
+        kind: Kind::User,
+        environment,
+        created_at: vault.clock().now(),
+        rotated_at: None,
+        generation: 1,
+        current: PendingGeneration {
+            private_key: pair.to_sealable(),
+            public_key: pair.public_key().to_text(),
+            stage: Stage::AwaitingToken,
+        },
+    };
+    let version = vault.put_pending(&credential, &Expected::Absent)?;
+    Ok(Enrolment { credential, version })
+}
+
+async fn take_up(
+    vault: &Vault,
+    client: &Client,
+    credential: Credential<PendingGeneration>,
+    version: Version,
+) -> Result<Begun, AdministratorError> {
+    let Stage::Enrolling(enrolling) = credential.current.stage.clone() else {
+        return Ok(Begun::NeedsCode(Enrolment { credential, version }));
+    };
+    let user = as_user(&credential, enrolling);
+    match Administrator::from_credential(&user)?.session(client).log_in().await {
+        Ok(()) => {
+            vault.put_user(&user, &Expected::Version(version))?;
+            Ok(Begun::Enrolled(PublicRecord::from(&user)))
+        }
+        // Refused: the key was never registered, and another code is needed.
+        Err(error)
+            if error
+                .api_error()
+                .is_none_or(|error| matches!(error, ApiError::Refused { .. })) =>
+        {
+            Ok(Begun::NeedsCode(Enrolment { credential, version }))
+        }
+        Err(error) => Err(AdministratorError::Login(error)),
+    }
+}
+
+fn as_user(credential: &Credential<PendingGeneration>, enrolling: Enrolling) -> Credential<UserGeneration> {
+    let Enrolling {
+        username,
+        credential_id,
+    } = enrolling;
+    Credential {
+        name: credential.name.clone(),
+        kind: credential.kind,
+        environment: credential.environment.clone(),
+        created_at: credential.created_at,
+        rotated_at: credential.rotated_at,
+        generation: credential.generation,
+        current: UserGeneration {
+            private_key: credential.current.private_key.clone(),
+            public_key: credential.current.public_key.clone(),
+            username,
+            credential_id,
+        },
+    }
+}
+
+/// Spends the code: registers the key for the user whom the code belongs to, and proves it by logging in.
+///
+/// # Errors
+/// When the code or the key is refused. After a lost answer [`begin`] finds out how it ended.
+pub async fn enroll(
+    vault: &Vault,
+    client: &Client,
+    enrolment: Enrolment,
+    code: &SecretString,
+    expected_user: Option<&Username>,
+) -> Result<PublicRecord, AdministratorError> {
+    let Enrolment {
+        mut credential,
+        version,
+    } = enrolment;
+    let opened = client
+        .open_code(&credential.environment, code)
+        .await
+        .map_err(AdministratorError::Code)?;
+    if let Some(expected) = expected_user.filter(|expected| **expected != opened.username) {
+        return Err(AdministratorError::OtherUser {
+            found: opened.username,
+            expected: expected.clone(),
+        });
+    }
+    credential.environment.organisation_id = credential
+        .environment
+        .organisation_id
+        .or_else(|| opened.organisation_id.clone());
+    if credential.environment.organisation_id.is_none() {
+        return Err(AdministratorError::OrganisationUnknown {
+            username: opened.username,
+        });
+    }
+    let enrolling = Enrolling {
+        username: opened.username.clone(),
+        credential_id: new_credential_id()?,
+    };
+    credential.current.stage = Stage::Enrolling(enrolling.clone());
+    let version = vault.put_pending(&credential, &Expected::Version(version))?;
+    let key = pem::unseal(&credential.current.private_key).map_err(|error| AdministratorError::Key {
+        name: credential.name.clone(),
+        error,
+    })?;
+    let credential_name = format!("dfns-keys {}", credential.name);
+    let credential_id = client
+        .register_by_code(
+            &credential.environment,
+            &opened,
+            &credential_name,
+            &enrolling.credential_id,
+            &credential.current.public_key.pem,
+            &key,
+        )
+        .await
+        .map_err(AdministratorError::Code)?;
+    let user = as_user(
+        &credential,
+        Enrolling {
+            credential_id,
+            ..enrolling
+        },
+    );
+    prove_and_seal(vault, client, &user, &Expected::Version(version)).await
+}
+
+/// Logs in with a user's key, and seals it as active when that works.
+///
+/// # Errors
+/// When the key is not accepted, or the vault refuses.
+pub async fn prove_and_seal(
+    vault: &Vault,
+    client: &Client,
+    user: &Credential<UserGeneration>,
+    expected: &Expected,
+) -> Result<PublicRecord, AdministratorError> {
+    Administrator::from_credential(user)?
+        .session(client)
+        .log_in()
+        .await
+        .map_err(AdministratorError::Login)?;
+    vault.put_user(user, expected)?;
+    Ok(PublicRecord::from(user))
+}
+
+/// A credential id of our making: unique, base64url.
+fn new_credential_id() -> Result<CredentialId, RandomnessError> {
+    let mut bytes = [0_u8; 24];
+    getrandom::fill(&mut bytes).map_err(|_| RandomnessError)?;
+    Ok(CredentialId::new(Base64UrlUnpadded::encode_string(&bytes)))
+}
