@@ -9,7 +9,7 @@ test:
 
 # All that CI runs.
 check: fmt-check lint docs deny
-	DFNS_KEYS_TEST_PEERS=1 cargo test
+	DFNS_KEYS_TEST_PEERS=1 cargo test -- --show-output
 
 fmt-check:
 	cargo fmt --check

@@ -331,9 +331,9 @@ fn a_lost_answer_never_makes_two_and_leaves_no_orphan() {
 
 #[test]
 fn a_session_that_ends_in_the_middle_is_renewed() {
-    let scene = Scene::with(&["--latency", "150"]);
-    scene.settings(&json!({"session_s": 2}));
-    let names: Vec<String> = (0..40).map(|number| format!("n{number:02}")).collect();
+    let scene = Scene::with(&["--latency", "200"]);
+    scene.settings(&json!({"session_s": 5}));
+    let names: Vec<String> = (0..100).map(|number| format!("n{number:02}")).collect();
     let mut arguments: Vec<&str> = names.iter().map(String::as_str).collect();
     arguments.extend(["--rate-limit", "100000"]);
     let before = scene.sandbox.calls().len();
@@ -345,7 +345,7 @@ fn a_session_that_ends_in_the_middle_is_renewed() {
         .filter(|call| *call == "POST /auth/login 200")
         .count();
     assert!(logins > 1, "the session ended at least once: {logins}");
-    assert_eq!(scene.active().len(), 40);
+    assert_eq!(scene.active().len(), 100);
 }
 
 #[test]

@@ -178,6 +178,17 @@ fn no_command_shows_a_secret() {
     note(&["onboard", "s", "--as", "ops"], 0);
     note(&["account", "list"], 0);
     note(&["account", "deactivate", "p", "--yes"], 0);
+    note(&["rotate", "q", "--as", "ops"], 0);
+    note(&["rotate", "q", "--status"], 0);
+    note(&["rotate", "q", "--as", "ops", "--rollback", "--json"], 0);
+    note(&["rotate", "a", "--dry-run"], 0);
+    note(&["rotate", "a"], 0);
+    note(&["rotate", "a", "--finish", "--json"], 0);
+    sandbox.fault(&json!({"fault": "status", "status": 500, "times": 9}));
+    note(&["rotate", "a"], 6);
+    sandbox.clear_faults();
+    note(&["rotate", "a", "--grace", "0"], 0);
+    note(&["rotate", "ops"], 3);
     note(&["rekey", "--new-passphrase-file", passphrase.to_str().unwrap()], 0);
     note(&["generate", "--private-key", "made.age"], 0);
     note(&["public-key", "made.age"], 0);

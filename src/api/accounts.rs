@@ -224,7 +224,7 @@ impl UserSession<'_> {
 impl Client {
     /// A call that changes state: signed, then sent once with the very bytes that were signed. Begun anew only while it
     /// surely has not happened.
-    async fn mutate(
+    pub(super) async fn mutate(
         &self,
         access: Access<'_>,
         method: &Method,
@@ -276,7 +276,7 @@ fn collection(kind: Kind) -> &'static str {
 }
 
 // An answer that came but does not parse: the account exists, and its token is lost with it.
-fn parse<T: serde::de::DeserializeOwned>(host: &str, body: &[u8]) -> Result<T, ApiError> {
+pub(super) fn parse<T: serde::de::DeserializeOwned>(host: &str, body: &[u8]) -> Result<T, ApiError> {
     serde_json::from_slice(body).map_err(|_| ApiError::Unreachable {
         host: host.to_owned(),
         stage: Stage::Broken,

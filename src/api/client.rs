@@ -19,6 +19,7 @@ use super::limiter::Limiter;
 use crate::model::ids::ApplicationId;
 use crate::model::token::AuthToken;
 use crate::model::url::ApiUrl;
+use crate::sys::instants;
 
 /// No answer of the auth API comes near this size.
 const BODY_LIMIT: usize = 4 * 1024 * 1024;
@@ -146,11 +147,13 @@ impl Client {
         }
         self.limiter.wait().await;
         self.requests.fetch_add(1, Ordering::Relaxed);
+        instants::pass();
         let began = Instant::now();
         let response = request.send().await.map_err(transport)?;
         let status = response.status();
         let headers = response.headers().clone();
         let body = read_limited(response, host).await?;
+        instants::pass();
         self.config
             .progress
             .answered(call.method.as_str(), call.target, status.as_u16(), began.elapsed());

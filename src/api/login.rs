@@ -255,7 +255,7 @@ fn login_key(challenge: &wire::Challenge, known: &CredentialId) -> Result<Creden
 
 /// What registers a new key: the client data, and by the new key itself a signature over that and its public half. Hex
 /// here, where assertions have base64url.
-fn credential_info(
+pub(super) fn credential_info(
     environment: &Environment,
     challenge: &str,
     credential_id: &CredentialId,

@@ -4,6 +4,7 @@
 
 pub mod accounts;
 pub mod client;
+pub mod credentials;
 pub mod error;
 mod limiter;
 pub mod login;

@@ -78,6 +78,29 @@ impl Client {
     }
 }
 
+impl Client {
+    /// A request that changes nothing although it is a POST, so that passing failures are waited out.
+    pub(super) async fn post_unsigned<T: serde::de::DeserializeOwned>(
+        &self,
+        access: Access<'_>,
+        path: &str,
+        body: &str,
+    ) -> Result<T, ApiError> {
+        let call = Call {
+            api_url: &access.environment.api_url,
+            method: Method::POST,
+            target: path,
+            token: Some(access.token),
+            application_id: access.environment.application_id.as_ref(),
+            user_action: None,
+            body: Some(body.as_bytes().to_vec()),
+        };
+        self.retrying(async || self.send_json(&call).await)
+            .await
+            .map(|(value, _)| value)
+    }
+}
+
 fn own(tokens: Vec<wire::AccessToken>, credential_id: &CredentialId) -> Option<wire::AccessToken> {
     tokens.into_iter().find(|token| token.cred_id == credential_id.as_str())
 }

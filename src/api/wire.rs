@@ -165,3 +165,23 @@ pub(super) struct NewToken {
     #[serde(default)]
     pub(super) cred_id: String,
 }
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct KeyChallenge {
+    pub(super) challenge: String,
+    pub(super) challenge_identifier: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Credential {
+    #[serde(default)]
+    pub(super) credential_id: String,
+    #[serde(default)]
+    pub(super) credential_uuid: String,
+    #[serde(default)]
+    pub(super) public_key: String,
+    #[serde(default)]
+    pub(super) is_active: bool,
+}

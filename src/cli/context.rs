@@ -244,6 +244,15 @@ pub(super) fn read_file_or_stdin(path: &Path, limit: u64) -> io::Result<Zeroizin
     files::read(path, limit).map_err(|error| error.source)
 }
 
+/// In debug builds, the tests' way to stop the process at a chosen instant.
+#[cfg(debug_assertions)]
+pub(super) fn choose_instant() {
+    let number = std::env::var("DFNS_KEYS_TEST_STOP_AT").ok();
+    if let Some(number) = number.and_then(|number| number.parse().ok()) {
+        crate::sys::instants::stop_at(number);
+    }
+}
+
 /// Keeps what is in memory out of core dumps. Best effort: where the system refuses, there is nothing to be done.
 pub(super) fn forbid_core_dumps() {
     #[cfg(unix)]

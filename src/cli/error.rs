@@ -12,6 +12,7 @@ use crate::workflow::onboard::OnboardError;
 use crate::workflow::provision::{ProvisionError, ResolveError};
 use crate::workflow::refusal::Refusal;
 use crate::workflow::remove::RemoveError;
+use crate::workflow::rotate::RotateError;
 
 /// The exit codes, as docs/exit-codes.md lists them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -287,6 +288,8 @@ impl From<RemoveError> for Failure {
             RemoveError::HalfMade(name) => Self::new(Exit::State, "half_made", message).hint(format!(
                 "finish it with `dfns-keys onboard {name} --as ADMIN` (or `enroll`), or remove it unseen with --force"
             )),
+            RemoveError::HalfRotated(name) => Self::new(Exit::State, "half_rotated", message)
+                .hint(format!("end it with `dfns-keys rotate {name} --finish` or --rollback first")),
             RemoveError::Administrator(error) => error.into(),
             RemoveError::Unknown { error, .. } => Self {
                 message,
@@ -403,6 +406,42 @@ impl From<ProvisionError> for Failure {
             ProvisionError::Key { .. } => Self::new(Exit::Vault, "damaged", message),
             ProvisionError::Randomness(error) => error.into(),
             ProvisionError::Vault(error) => error.into(),
+        }
+    }
+}
+
+impl From<RotateError> for Failure {
+    fn from(error: RotateError) -> Self {
+        let message = error.to_string();
+        match error {
+            RotateError::NotRotatable { .. } => Self::new(Exit::State, "not_rotatable", message)
+                .hint("`dfns-keys list` shows what there is"),
+            RotateError::NotRotating(name) => Self::new(Exit::State, "not_rotating", message)
+                .hint(format!("begin one with `dfns-keys rotate {name}`")),
+            RotateError::NotOffered { .. } => Self::new(Exit::Refused, "not_offered", message).hint(
+                "leave --strategy out, or say --strategy replace --as ADMIN; `--rollback` ends what was begun",
+            ),
+            RotateError::NeedsAdministrator(_) => Self::new(Exit::Usage, "needs_administrator", message)
+                .hint("name an enrolled user with --as ADMIN"),
+            RotateError::AccountUnknown(_) => Self::new(Exit::State, "account_unknown", message)
+                .hint("may the administrator see it? `dfns-keys account list --as ADMIN` shows what it sees"),
+            RotateError::AwaitingToken { name, .. } => Self::new(Exit::Waiting, "token_needed", message).hint(format!(
+                "make a new account with this key in the dashboard, then `dfns-keys rotate {name} --token-file FILE`; or name an enrolled user with --as ADMIN"
+            )),
+            RotateError::AwaitingApproval(_) => Self::new(Exit::Waiting, "awaiting_approval", message)
+                .hint("run the same command again once it is approved in the dashboard"),
+            RotateError::Call { error, .. } => Self::from(error).with_message(message),
+            RotateError::Refused { refusal, .. } => Self::refused(refusal, "the next one", None).with_message(message),
+            RotateError::FewerPermissions(_) => Self::new(Exit::Refused, "fewer_permissions", message)
+                .hint("assign them to the new account in the dashboard, and run the same command again"),
+            RotateError::StillHonoured(_) => Self::new(Exit::Waiting, "still_honoured", message).hint(
+                "deactivate the account in the dashboard and run the same command again, or name an enrolled user with --as ADMIN",
+            ),
+            RotateError::TooManyOrphans(_) => Self::new(Exit::Unreachable, "answers_lost", message)
+                .hint("each of them was deactivated; look at the connection, and run the same command again"),
+            RotateError::Key { .. } => Self::new(Exit::Vault, "damaged", message),
+            RotateError::Randomness(error) => error.into(),
+            RotateError::Vault(error) => error.into(),
         }
     }
 }

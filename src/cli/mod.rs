@@ -94,6 +94,8 @@ enum When {
 #[must_use]
 pub fn main() -> ExitCode {
     context::forbid_core_dumps();
+    #[cfg(debug_assertions)]
+    context::choose_instant();
     // The default hook prints the panic's message, which may carry what it should not.
     panic::set_hook(Box::new(|panic| ui::report_bug(panic.location())));
     let exit = panic::catch_unwind(AssertUnwindSafe(|| run(std::env::args_os()))).unwrap_or(Exit::Bug);

@@ -9,6 +9,7 @@ use super::ids::{
     ApplicationId, CredentialId, CredentialName, ExternalId, IdentityId, OrganisationId, PermissionId, TokenId,
     Username,
 };
+use super::rotation::{Rotating, RotationStage};
 use super::secret::PrivateKeyPem;
 use super::token::AuthToken;
 use super::url::{ApiUrl, Origin};
@@ -45,6 +46,10 @@ pub enum State {
     Pending,
     /// Token and key were proven together.
     Active,
+    /// Active, and a new key is on its way in.
+    Rotating,
+    /// Active with a new key, and the old one works too.
+    Retiring,
 }
 
 impl fmt::Display for State {
@@ -52,6 +57,8 @@ impl fmt::Display for State {
         f.write_str(match self {
             Self::Pending => "pending",
             Self::Active => "active",
+            Self::Rotating => "rotating",
+            Self::Retiring => "retiring",
         })
     }
 }
@@ -153,6 +160,7 @@ pub struct UserGeneration {
 }
 
 /// A key and the token it was proven with.
+#[derive(Clone)]
 pub struct ActiveGeneration {
     /// The private key.
     pub private_key: PrivateKeyPem,
@@ -216,6 +224,8 @@ pub enum AnyCredential {
     Pending(Credential<PendingGeneration>),
     /// A proven pair.
     Active(Credential<ActiveGeneration>),
+    /// A proven pair with a rotation under way.
+    Rotating(Credential<Rotating>),
     /// A user who logs in.
     User(Credential<UserGeneration>),
 }
@@ -266,8 +276,19 @@ impl From<&AnyCredential> for PublicRecord {
         match credential {
             AnyCredential::Pending(pending) => Self::from(pending),
             AnyCredential::Active(active) => Self::from(active),
+            AnyCredential::Rotating(rotating) => Self::from(rotating),
             AnyCredential::User(user) => Self::from(user),
         }
+    }
+}
+
+impl From<&Credential<Rotating>> for PublicRecord {
+    fn from(credential: &Credential<Rotating>) -> Self {
+        let state = match credential.current.stage {
+            RotationStage::Preparing(_) => State::Rotating,
+            RotationStage::Retiring(_) => State::Retiring,
+        };
+        Self::of_active(credential, state, &credential.current.active)
     }
 }
 
@@ -315,6 +336,12 @@ impl From<&Credential<PendingGeneration>> for PublicRecord {
 
 impl From<&Credential<ActiveGeneration>> for PublicRecord {
     fn from(credential: &Credential<ActiveGeneration>) -> Self {
+        Self::of_active(credential, State::Active, &credential.current)
+    }
+}
+
+impl PublicRecord {
+    fn of_active<G>(credential: &Credential<G>, state: State, generation: &ActiveGeneration) -> Self {
         let ActiveGeneration {
             private_key: _,
             public_key,
@@ -322,18 +349,16 @@ impl From<&Credential<ActiveGeneration>> for PublicRecord {
             credential_id,
             identity_id,
             token_id,
-        } = &credential.current;
+        } = generation;
         Self {
             identity_id: identity_id.clone(),
             token_id: token_id.clone(),
             credential_id: Some(credential_id.clone()),
             token_expires_at: token.claims().expires_at,
-            ..Self::of(credential, State::Active, public_key)
+            ..Self::of(credential, state, public_key)
         }
     }
-}
 
-impl PublicRecord {
     fn of<G>(credential: &Credential<G>, state: State, public_key: &PublicKeyText) -> Self {
         let Credential {
             name,

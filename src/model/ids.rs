@@ -128,6 +128,10 @@ opaque_id!(
 );
 
 opaque_id!(
+    /// A credential's uuid, `cr-…`: what it is activated, deactivated and deleted by. Not the credential's id.
+    CredentialUuid
+);
+opaque_id!(
     /// A permission, `pm-…`: a named set of operations.
     PermissionId
 );

@@ -8,7 +8,7 @@ use super::answer::Answer;
 use super::judge::sha256;
 use super::request::{Request, check_fields, text};
 use super::world::{BoundAction, Challenge, Kind, SHORT_LIFE, SignedAction, World};
-use super::{accounts, users};
+use super::{accounts, keys, users};
 
 /// The origins that this organisation's applications have.
 pub(super) const ORIGINS: [&str; 1] = ["https://app.dfns.io"];
@@ -22,6 +22,11 @@ pub(super) fn answer(world: &mut World, request: &Request) -> Answer {
         ("POST", ["auth", "login"]) => users::log_in(world, request),
         ("POST", ["auth", "credentials", "code", "init"]) => users::open_code(world, request),
         ("POST", ["auth", "credentials", "code", "verify"]) => users::register_by_code(world, request),
+        ("GET", ["auth", "credentials"]) => keys::list(world, request),
+        ("POST", ["auth", "credentials", "init"]) => keys::init(world, request),
+        ("POST", ["auth", "credentials"]) => keys::register(world, request),
+        ("PUT", ["auth", "credentials", "activate"]) => keys::switch(world, request, true),
+        ("PUT", ["auth", "credentials", "deactivate"]) => keys::switch(world, request, false),
         ("GET", ["wallets"]) => token_id(world, request).map(|_| Answer::json(&json!({"items": []}))),
         ("POST", ["wallets"]) => create_wallet(world, request),
         ("GET", ["auth", "pats"]) => accounts::list_pats(world, request),

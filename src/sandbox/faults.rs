@@ -78,8 +78,9 @@ pub(super) fn control(world: &mut World, request: &Request) -> Answer {
             Err(refusal) => refusal,
         },
         ("DELETE", "/sandbox/faults") => {
+            let cleared = world.faults.planned.len();
             world.faults.planned.clear();
-            Answer::json(&json!({"planned": 0}))
+            Answer::json(&json!({"cleared": cleared}))
         }
         ("POST", "/sandbox/settings") => match request.json(&[], &["clock_offset_s", "session_s", "approvals"]) {
             Ok(fields) => {
@@ -111,6 +112,7 @@ fn identities(world: &World) -> Vec<Value> {
                 .collect();
             json!({
                 "name": identity.name,
+                "token_id": identity.token_id,
                 "kind": format!("{:?}", identity.kind),
                 "active": identity.active,
                 "keys": keys,

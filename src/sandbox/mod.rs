@@ -10,6 +10,7 @@ mod auth;
 mod dashboard;
 mod faults;
 mod judge;
+mod keys;
 mod request;
 mod users;
 mod world;
@@ -53,11 +54,23 @@ pub enum SandboxError {
     Randomness,
 }
 
+/// Whether service accounts and personal access tokens may manage their own keys, on which the vendor's pages differ.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Doctrine {
+    /// They may: the rotation guide of 2026.
+    #[default]
+    Guide,
+    /// They may not: the reference of 2025.
+    Reference,
+}
+
 /// How a sandbox behaves.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct SandboxConfig {
     /// Every answer is held back this long.
     pub latency: Duration,
+    /// Which of the vendor's two readings of who may register a second key is played.
+    pub rotation: Doctrine,
     /// Requests a minute, beyond which the answer is 429; none for no limit.
     pub per_minute: Option<u32>,
 }
@@ -94,7 +107,7 @@ impl Sandbox {
         let fail = |source| SandboxError::Listen { address, source };
         let listener = TcpListener::bind(address).await.map_err(fail)?;
         let address = listener.local_addr().map_err(fail)?;
-        let world = World::new().map_err(|_| SandboxError::Randomness)?;
+        let world = World::new(config.rotation).map_err(|_| SandboxError::Randomness)?;
         Ok(Self {
             listener,
             address,

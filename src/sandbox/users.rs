@@ -9,7 +9,7 @@ use super::judge::{JudgedKey, sha256};
 use super::request::{Request, check_fields, text};
 use super::world::{Identity, Kind, RegisteredKey, SHORT_LIFE, UserChallenge, World};
 
-fn challenge(world: &mut World, user_id: &str) -> (String, String) {
+pub(super) fn challenge(world: &mut World, user_id: &str) -> (String, String) {
     let challenge = world.mint.random_text(48);
     let identifier = world.mint.token(&json!({
         "challenge": challenge,
@@ -27,7 +27,7 @@ fn challenge(world: &mut World, user_id: &str) -> (String, String) {
     (challenge, identifier)
 }
 
-fn answered(world: &mut World, fields: &Map<String, Value>) -> Result<UserChallenge, Answer> {
+pub(super) fn answered(world: &mut World, fields: &Map<String, Value>) -> Result<UserChallenge, Answer> {
     world
         .user_challenges
         .remove(text(fields, "challengeIdentifier")?)
@@ -120,7 +120,7 @@ pub(super) fn register_by_code(world: &mut World, request: &Request) -> Result<A
 }
 
 /// The new key must have signed the client data's hash together with itself.
-fn check_attestation(info: &Map<String, Value>, challenge: &str) -> Result<(String, JudgedKey), Answer> {
+pub(super) fn check_attestation(info: &Map<String, Value>, challenge: &str) -> Result<(String, JudgedKey), Answer> {
     let decode = |name: &str| {
         Base64UrlUnpadded::decode_vec(text(info, name)?)
             .map_err(|_| Answer::error(400, &format!("{name} is not base64url without padding")))

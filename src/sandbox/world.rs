@@ -8,6 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 use serde_json::json;
 
+use super::Doctrine;
 use super::faults::Faults;
 use super::judge::{JudgedKey, Mint};
 use super::request::Request;
@@ -107,6 +108,7 @@ pub(super) struct LoggedCall {
 
 pub(super) struct World {
     pub(super) organisation_id: String,
+    pub(super) doctrine: Doctrine,
     pub(super) mint: Mint,
     pub(super) identities: Vec<Identity>,
     pub(super) permissions: Vec<Permission>,
@@ -126,10 +128,11 @@ pub(super) struct World {
 }
 
 impl World {
-    pub(super) fn new() -> Result<Self, Unspecified> {
+    pub(super) fn new(doctrine: Doctrine) -> Result<Self, Unspecified> {
         let mint = Mint::new()?;
         Ok(Self {
             organisation_id: id("or", &mint),
+            doctrine,
             mint,
             identities: Vec::new(),
             permissions: Vec::new(),

@@ -13,6 +13,8 @@ use std::path::{Path, PathBuf};
 use thiserror::Error;
 use zeroize::Zeroizing;
 
+use super::instants;
+
 /// A file operation failed.
 #[derive(Debug, Error)]
 #[error("cannot {operation} {}", .path.display())]
@@ -129,12 +131,15 @@ pub fn write(path: &Path, bytes: &[u8], if_exists: IfExists, readable: Readable)
     #[cfg(not(unix))]
     let _ = readable;
     temporary.as_file().sync_all().map_err(fail)?;
+    instants::pass();
     match if_exists {
         IfExists::Refuse => temporary.persist_noclobber(path),
         IfExists::Replace => temporary.persist(path),
     }
     .map_err(|error| fail(error.error))?;
-    sync_directory(directory).map_err(fail)
+    sync_directory(directory).map_err(fail)?;
+    instants::pass();
+    Ok(())
 }
 
 /// Appends one record to a log that only its owner may read, in a single write, and syncs it.

@@ -3,6 +3,7 @@
 
 use std::fmt;
 
+use jiff::Timestamp;
 use serde::de::{self, IgnoredAny, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
@@ -14,7 +15,8 @@ use crate::model::credential::{
     ActiveGeneration, AnyCredential, Created, Credential, Enrolling, Environment, PendingGeneration, PublicKeyText,
     PublicRecord, Registering, Stage, State, UserGeneration,
 };
-use crate::model::ids::{CredentialId, CredentialName, IdentityId, PermissionId, TokenId, Username};
+use crate::model::ids::{CredentialId, CredentialName, CredentialUuid, IdentityId, PermissionId, TokenId, Username};
+use crate::model::rotation::{Journal, Next, NextStep, Outgoing, Registered, Rotating, RotationStage};
 use crate::model::secret::PrivateKeyPem;
 use crate::model::token::AuthToken;
 
@@ -133,12 +135,60 @@ struct ActiveForm {
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+struct RotationForm {
+    journal: Journal,
+    next: Option<NextForm>,
+    outgoing: Option<OutgoingForm>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NextForm {
+    private_key: SealedText,
+    public_key: String,
+    fingerprint: String,
+    step: NextStepForm,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+enum NextStepForm {
+    KeySealed,
+    Registering,
+    Registered(RegisteredForm),
+    Proven(RegisteredForm),
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RegisteredForm {
+    token: Option<SealedText>,
+    credential_id: Option<CredentialId>,
+    credential_uuid: Option<CredentialUuid>,
+    identity_id: Option<IdentityId>,
+    token_id: Option<TokenId>,
+    missing_permissions: Vec<PermissionId>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct OutgoingForm {
+    public_key: String,
+    fingerprint: String,
+    generation: ActiveForm,
+    promoted_at: Timestamp,
+    retiring: bool,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 struct SealedForm {
     public: Value,
     recipients: Vec<RecipientText>,
     active: Option<ActiveForm>,
     user: Option<UserForm>,
     pending: Option<PendingForm>,
+    rotation: Option<RotationForm>,
 }
 
 fn text(secret: &str) -> SealedText {
@@ -213,6 +263,108 @@ impl SealedForm {
             active: None,
             user: None,
             pending: None,
+            rotation: None,
+        }
+    }
+}
+
+pub(super) fn seal_rotating(
+    record: &PublicRecord,
+    credential: &Credential<Rotating>,
+    recipients: &[RecipientText],
+) -> Result<Vec<u8>, VaultError> {
+    let Rotating { active, journal, stage } = &credential.current;
+    let (next, outgoing) = match stage {
+        RotationStage::Preparing(next) => (Some(NextForm::from(next)), None),
+        RotationStage::Retiring(outgoing) => (None, Some(OutgoingForm::from(outgoing))),
+    };
+    let form = SealedForm {
+        active: Some(ActiveForm::from(active)),
+        rotation: Some(RotationForm {
+            journal: journal.clone(),
+            next,
+            outgoing,
+        }),
+        ..SealedForm::empty(record, recipients)
+    };
+    seal(record, &form)
+}
+
+impl From<&ActiveGeneration> for ActiveForm {
+    fn from(generation: &ActiveGeneration) -> Self {
+        let ActiveGeneration {
+            private_key,
+            public_key: _,
+            token,
+            credential_id,
+            identity_id,
+            token_id,
+        } = generation;
+        Self {
+            private_key: text(private_key.expose_secret()),
+            token: text(token.expose_secret()),
+            credential_id: credential_id.clone(),
+            identity_id: identity_id.clone(),
+            token_id: token_id.clone(),
+        }
+    }
+}
+
+impl From<&Next> for NextForm {
+    fn from(next: &Next) -> Self {
+        let Next {
+            private_key,
+            public_key: PublicKeyText { pem, fingerprint },
+            step,
+        } = next;
+        Self {
+            private_key: text(private_key.expose_secret()),
+            public_key: pem.clone(),
+            fingerprint: fingerprint.clone(),
+            step: match step {
+                NextStep::KeySealed => NextStepForm::KeySealed,
+                NextStep::Registering => NextStepForm::Registering,
+                NextStep::Registered(registered) => NextStepForm::Registered(RegisteredForm::from(registered)),
+                NextStep::Proven(registered) => NextStepForm::Proven(RegisteredForm::from(registered)),
+            },
+        }
+    }
+}
+
+impl From<&Registered> for RegisteredForm {
+    fn from(registered: &Registered) -> Self {
+        let Registered {
+            token,
+            credential_id,
+            credential_uuid,
+            identity_id,
+            token_id,
+            missing_permissions,
+        } = registered;
+        Self {
+            token: token.as_ref().map(|token| text(token.expose_secret())),
+            credential_id: credential_id.clone(),
+            credential_uuid: credential_uuid.clone(),
+            identity_id: identity_id.clone(),
+            token_id: token_id.clone(),
+            missing_permissions: missing_permissions.clone(),
+        }
+    }
+}
+
+impl From<&Outgoing> for OutgoingForm {
+    fn from(outgoing: &Outgoing) -> Self {
+        let Outgoing {
+            previous,
+            promoted_at,
+            retiring,
+        } = outgoing;
+        Self {
+            public_key: previous.public_key.pem.clone(),
+            fingerprint: previous.public_key.fingerprint.clone(),
+            generation: ActiveForm::from(previous),
+            promoted_at: *promoted_at,
+            retiring: *retiring,
         }
     }
 }
@@ -222,22 +374,8 @@ pub(super) fn seal_active(
     credential: &Credential<ActiveGeneration>,
     recipients: &[RecipientText],
 ) -> Result<Vec<u8>, VaultError> {
-    let ActiveGeneration {
-        private_key,
-        public_key: _,
-        token,
-        credential_id,
-        identity_id,
-        token_id,
-    } = &credential.current;
     let form = SealedForm {
-        active: Some(ActiveForm {
-            private_key: text(private_key.expose_secret()),
-            token: text(token.expose_secret()),
-            credential_id: credential_id.clone(),
-            identity_id: identity_id.clone(),
-            token_id: token_id.clone(),
-        }),
+        active: Some(ActiveForm::from(&credential.current)),
         ..SealedForm::empty(record, recipients)
     };
     seal(record, &form)
@@ -333,7 +471,14 @@ pub(super) fn open(
     compare(name, &file.public, &sealed.public)?;
     let record: PublicRecord = serde_json::from_value(sealed.public.clone())
         .map_err(|_| damaged(name, "the record in its sealed part does not hold what it should"))?;
-    let credential = assemble(name, record, sealed.active, sealed.user, sealed.pending)?;
+    let credential = assemble(
+        name,
+        record,
+        sealed.active,
+        sealed.user,
+        sealed.pending,
+        sealed.rotation,
+    )?;
     Ok((credential, sealed.recipients))
 }
 
@@ -368,6 +513,7 @@ fn assemble(
     active: Option<ActiveForm>,
     user: Option<UserForm>,
     pending: Option<PendingForm>,
+    rotation: Option<RotationForm>,
 ) -> Result<AnyCredential, VaultError> {
     let PublicRecord {
         name: sealed_name,
@@ -409,8 +555,83 @@ fn assemble(
     let read_token = |token: &SealedText| {
         AuthToken::parse_exactly(&token.0).map_err(|error| damaged(name, &format!("in its sealed part, {error}")))
     };
-    match (state, active, user, pending) {
-        (State::Pending, None, None, Some(PendingForm { private_key, stage })) => {
+    let read_active = |form: ActiveForm, public_key: PublicKeyText| {
+        let ActiveForm {
+            private_key,
+            token,
+            credential_id,
+            identity_id,
+            token_id,
+        } = form;
+        Ok::<_, VaultError>(ActiveGeneration {
+            private_key: PrivateKeyPem::new(private_key.0),
+            public_key,
+            token: read_token(&token)?,
+            credential_id,
+            identity_id,
+            token_id,
+        })
+    };
+    let read_registered = |form: RegisteredForm| {
+        let RegisteredForm {
+            token,
+            credential_id,
+            credential_uuid,
+            identity_id,
+            token_id,
+            missing_permissions,
+        } = form;
+        Ok::<_, VaultError>(Registered {
+            token: token.as_ref().map(read_token).transpose()?,
+            credential_id,
+            credential_uuid,
+            identity_id,
+            token_id,
+            missing_permissions,
+        })
+    };
+    match (state, active, user, pending, rotation) {
+        (State::Rotating | State::Retiring, Some(active), None, None, Some(rotation)) => {
+            let RotationForm {
+                journal,
+                next,
+                outgoing,
+            } = rotation;
+            let stage = match (state, next, outgoing) {
+                (State::Rotating, Some(next), None) => RotationStage::Preparing(Next {
+                    private_key: PrivateKeyPem::new(next.private_key.0),
+                    public_key: PublicKeyText {
+                        pem: next.public_key,
+                        fingerprint: next.fingerprint,
+                    },
+                    step: match next.step {
+                        NextStepForm::KeySealed => NextStep::KeySealed,
+                        NextStepForm::Registering => NextStep::Registering,
+                        NextStepForm::Registered(form) => NextStep::Registered(read_registered(form)?),
+                        NextStepForm::Proven(form) => NextStep::Proven(read_registered(form)?),
+                    },
+                }),
+                (State::Retiring, None, Some(outgoing)) => RotationStage::Retiring(Outgoing {
+                    previous: read_active(
+                        outgoing.generation,
+                        PublicKeyText {
+                            pem: outgoing.public_key,
+                            fingerprint: outgoing.fingerprint,
+                        },
+                    )?,
+                    promoted_at: outgoing.promoted_at,
+                    retiring: outgoing.retiring,
+                }),
+                _ => return Err(damaged(name, "its rotation does not hold what its state says")),
+            };
+            let generation = Rotating {
+                active: read_active(active, public_key)?,
+                journal,
+                stage,
+            };
+            Ok(AnyCredential::Rotating(shell.with_generation(|()| generation)))
+        }
+        (State::Pending, None, None, Some(PendingForm { private_key, stage }), None) => {
             let stage = match stage {
                 StageForm::AwaitingToken => Stage::AwaitingToken,
                 StageForm::Registering(registering) => Stage::Registering(registering),
@@ -436,7 +657,7 @@ fn assemble(
             };
             Ok(AnyCredential::Pending(shell.with_generation(|()| generation)))
         }
-        (State::Active, None, Some(form), None) => {
+        (State::Active, None, Some(form), None, None) => {
             let UserForm {
                 private_key,
                 username,
@@ -450,22 +671,8 @@ fn assemble(
             };
             Ok(AnyCredential::User(shell.with_generation(|()| generation)))
         }
-        (State::Active, Some(form), None, None) => {
-            let ActiveForm {
-                private_key,
-                token,
-                credential_id,
-                identity_id,
-                token_id,
-            } = form;
-            let generation = ActiveGeneration {
-                private_key: PrivateKeyPem::new(private_key.0),
-                public_key,
-                token: read_token(&token)?,
-                credential_id,
-                identity_id,
-                token_id,
-            };
+        (State::Active, Some(form), None, None, None) => {
+            let generation = read_active(form, public_key)?;
             Ok(AnyCredential::Active(shell.with_generation(|()| generation)))
         }
         _ => Err(damaged(name, "its sealed part does not hold what its state says")),

@@ -21,6 +21,7 @@ use crate::model::credential::{
     ActiveGeneration, AnyCredential, Credential, PendingGeneration, PublicRecord, UserGeneration,
 };
 use crate::model::ids::CredentialName;
+use crate::model::rotation::Rotating;
 use crate::model::secret::Passphrase;
 use crate::sys::clock::Clock;
 use crate::sys::files::{self, FileError};
@@ -319,6 +320,17 @@ impl Vault {
         self.put(&credential.name, &bytes, expected)
     }
 
+    /// Seals a credential with a rotation under way.
+    ///
+    /// # Errors
+    /// When the version is not the expected one, or the disk refuses.
+    pub fn put_rotating(&self, credential: &Credential<Rotating>, expected: &Expected) -> Result<Version, VaultError> {
+        let record = PublicRecord::from(credential);
+        let recipients = self.recipients()?;
+        let bytes = document::seal_rotating(&record, credential, &recipients)?;
+        self.put(&credential.name, &bytes, expected)
+    }
+
     /// Seals a user's key.
     ///
     /// # Errors
@@ -475,6 +487,7 @@ impl Unlocked<'_> {
             match &opened.credential {
                 AnyCredential::Pending(pending) => self.vault.put_pending(pending, &expected)?,
                 AnyCredential::Active(active) => self.vault.put_active(active, &expected)?,
+                AnyCredential::Rotating(rotating) => self.vault.put_rotating(rotating, &expected)?,
                 AnyCredential::User(user) => self.vault.put_user(user, &expected)?,
             };
         }

@@ -94,6 +94,7 @@ impl Administrator {
         match unlocked.get(name)?.credential {
             AnyCredential::User(credential) => Self::from_credential(&credential),
             AnyCredential::Active(credential) => Err(refuse(credential.kind)),
+            AnyCredential::Rotating(credential) => Err(refuse(credential.kind)),
             AnyCredential::Pending(credential) if credential.kind == Kind::User => {
                 Err(AdministratorError::NotEnrolled(name.clone()))
             }

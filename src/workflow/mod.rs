@@ -5,4 +5,5 @@ pub mod onboard;
 pub mod provision;
 pub mod refusal;
 pub mod remove;
+pub mod rotate;
 pub mod verify;

@@ -206,7 +206,9 @@ pub fn resume(unlocked: &Unlocked<'_>, name: &CredentialName) -> Result<Pending,
             version: opened.version,
         }),
         AnyCredential::Pending(credential) => Err(OnboardError::BegunThroughApi(credential.name)),
-        AnyCredential::Active(_) | AnyCredential::User(_) => Err(OnboardError::AlreadyActive(name.clone())),
+        AnyCredential::Active(_) | AnyCredential::Rotating(_) | AnyCredential::User(_) => {
+            Err(OnboardError::AlreadyActive(name.clone()))
+        }
     }
 }
 

@@ -19,6 +19,9 @@ pub enum RemoveError {
     /// It was begun through the API, and nobody knows how far that came.
     #[error("{0} was begun through the API, and an account may exist at Dfns whose only secret is here")]
     HalfMade(CredentialName),
+    /// A rotation is under way.
+    #[error("{0} has a rotation under way")]
+    HalfRotated(CredentialName),
     /// The user it belongs to cannot be used.
     #[error(transparent)]
     Administrator(#[from] AdministratorError),
@@ -58,6 +61,7 @@ pub async fn check_unused(unlocked: &Unlocked<'_>, client: &Client, name: &Crede
                 }
             };
         }
+        AnyCredential::Rotating(_) => return Err(RemoveError::HalfRotated(name.clone())),
         AnyCredential::User(_) => return user_unused(unlocked, client, name).await,
         AnyCredential::Active(credential) => credential,
     };

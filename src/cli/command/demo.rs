@@ -9,7 +9,7 @@ use crate::cli::context::Context;
 use crate::cli::error::{Exit, Failure};
 use crate::cli::ui::{Tone, wrapped};
 
-/// Show the main job in a sandbox: onboard, verify, a wrong token diagnosed
+/// Show the main job in a sandbox: onboard, verify, a wrong token diagnosed, rotate
 ///
 /// Runs this very program, command by command, against a sandbox on loopback and a vault in a temporary directory. Nothing
 /// outside that directory is touched, and nothing leaves this machine.
@@ -110,6 +110,13 @@ impl<'a> Stage<'a> {
 
         self.tell("Before a deployment: is it safe to use?");
         self.run(&["verify", "payments-api"], 0)?;
+
+        self.tell(
+            "Time for a new key. It is registered, proven and made active; the old one works on until it is retired.",
+        );
+        self.run(&["rotate", "payments-api"], 0)?;
+        self.run(&["rotate", "payments-api", "--finish"], 0)?;
+        self.run(&["verify", "payments-api", "--strict", "--quiet"], 0)?;
 
         self.tell("What is there? Public metadata needs no passphrase.");
         self.run(&["list"], 0)?;

@@ -114,7 +114,7 @@ fn table(context: &Context, records: &[PublicRecord], now: Timestamp) -> Result<
     context.ui.answer(&Tone::Strong.paint(&head))?;
     for (line, record) in lines.zip(records) {
         let tone = match record.state {
-            State::Pending => Tone::Doubtful,
+            State::Pending | State::Rotating | State::Retiring => Tone::Doubtful,
             State::Active => Tone::Plain,
         };
         context.ui.answer(&tone.paint(&line))?;

@@ -18,6 +18,7 @@ mod public_key;
 mod recipients;
 mod rekey;
 mod remove;
+mod rotate;
 #[cfg(feature = "sandbox")]
 mod sandbox;
 mod show;
@@ -32,6 +33,7 @@ use super::error::{Exit, Failure};
 pub(super) enum Command {
     Init(init::InitArgs),
     Onboard(onboard::OnboardArgs),
+    Rotate(rotate::RotateArgs),
     Enroll(enroll::EnrollArgs),
     Import(import::ImportArgs),
     Account(account::AccountArgs),
@@ -58,6 +60,7 @@ impl Command {
         match self {
             Self::Onboard(args) => args.stdin_readers(),
             Self::Import(args) => args.stdin_readers(),
+            Self::Rotate(args) => args.stdin_readers(),
             Self::PublicKey(args) => args.stdin_readers(),
             Self::Rekey(args) => args.stdin_readers(),
             _ => Vec::new(),
@@ -68,6 +71,7 @@ impl Command {
         match self {
             Self::Init(args) => args.run(context),
             Self::Onboard(args) => args.run(context),
+            Self::Rotate(args) => args.run(context),
             Self::Enroll(args) => args.run(context),
             Self::Import(args) => args.run(context),
             Self::Account(args) => args.run(context),

@@ -200,7 +200,7 @@ fn report(context: &Context, client: &Client, outcomes: Vec<Outcome>) -> Result<
 }
 
 /// Which of two exit codes tells more about a job in which several things went wrong.
-fn gravity(exit: Exit) -> u8 {
+pub(super) fn gravity(exit: Exit) -> u8 {
     match exit {
         Exit::Done => 0,
         Exit::Waiting => 1,

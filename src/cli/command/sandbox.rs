@@ -2,12 +2,12 @@ use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use serde_json::json;
 
 use crate::cli::context::Context;
 use crate::cli::error::{Exit, Failure};
-use crate::sandbox::{Sandbox, SandboxConfig, SandboxError};
+use crate::sandbox::{Doctrine, Sandbox, SandboxConfig, SandboxError};
 
 /// Play the vendor's auth API on loopback, in memory
 ///
@@ -18,6 +18,9 @@ pub(in crate::cli) struct SandboxArgs {
     /// Where to listen; loopback only, port 0 for any free one
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:0")]
     listen: SocketAddr,
+    /// Which of the vendor's two readings to play: may service accounts and tokens manage their own keys?
+    #[arg(long, default_value = "guide")]
+    rotation: DoctrineArg,
     /// Hold every answer back so long
     #[arg(long, value_name = "MS", default_value = "0")]
     latency: u64,
@@ -26,10 +29,22 @@ pub(in crate::cli) struct SandboxArgs {
     limit: Option<NonZeroU32>,
 }
 
+#[derive(Clone, Copy, ValueEnum)]
+enum DoctrineArg {
+    /// They may (the rotation guide of 2026)
+    Guide,
+    /// They may not (the reference of 2025)
+    Reference,
+}
+
 impl SandboxArgs {
     pub(super) fn run(&self, context: &Context) -> Result<Exit, Failure> {
         let config = SandboxConfig {
             latency: Duration::from_millis(self.latency),
+            rotation: match self.rotation {
+                DoctrineArg::Guide => Doctrine::Guide,
+                DoctrineArg::Reference => Doctrine::Reference,
+            },
             per_minute: self.limit.map(NonZeroU32::get),
         };
         context.block_on(async {

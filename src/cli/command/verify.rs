@@ -126,7 +126,14 @@ impl VerifyArgs {
         let mut subjects = Vec::new();
         for name in &names {
             match unlocked.get(name)?.credential {
-                AnyCredential::Active(credential) => subjects.push(Subject::from_vault(&credential)),
+                AnyCredential::Active(credential) => {
+                    subjects.push(Subject::from_vault(name, &credential.environment, &credential.current));
+                }
+                // What is active is what programs use, before and after the promotion.
+                AnyCredential::Rotating(credential) => {
+                    let active = &credential.current.active;
+                    subjects.push(Subject::from_vault(name, &credential.environment, active));
+                }
                 AnyCredential::User(credential) => subjects.push(Subject::from_user(&credential)),
                 AnyCredential::Pending(_) if self.all => {
                     context

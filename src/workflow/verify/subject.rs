@@ -2,8 +2,8 @@
 
 use secrecy::{ExposeSecret, SecretString};
 
-use crate::model::credential::{ActiveGeneration, Credential, UserGeneration};
-use crate::model::ids::Username;
+use crate::model::credential::{ActiveGeneration, Credential, Environment, UserGeneration};
+use crate::model::ids::{CredentialName, Username};
 
 /// One variable of an environment. Values are secrets until shown otherwise: somebody may have pasted a key anywhere.
 pub struct Variable {
@@ -81,13 +81,7 @@ pub struct Subject {
 impl Subject {
     /// A credential of the vault's.
     #[must_use]
-    pub fn from_vault(credential: &Credential<ActiveGeneration>) -> Self {
-        let Credential {
-            name,
-            environment,
-            current,
-            ..
-        } = credential;
+    pub fn from_vault(name: &CredentialName, environment: &Environment, current: &ActiveGeneration) -> Self {
         let text = |value: &str| Some(SecretString::from(value.to_owned()));
         Self {
             label: name.to_string(),

@@ -1,0 +1,115 @@
+//! A second key for an identity that exists: registering, listing, activating and deactivating, as that identity itself.
+//! Where its documents disagree whether service accounts and personal access tokens may, Dfns's answer decides.
+
+use reqwest::Method;
+
+use super::accounts::parse;
+use super::client::Client;
+use super::login::{CallError, credential_info};
+use super::user_action::Access;
+use super::wire;
+use crate::model::ids::{CredentialId, CredentialUuid};
+use crate::model::user_action::Signer;
+
+/// A key of an identity, as Dfns lists it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RemoteKey {
+    /// What signatures name it by.
+    pub credential_id: CredentialId,
+    /// What it is activated and deactivated by.
+    pub credential_uuid: CredentialUuid,
+    /// SPKI PEM.
+    pub public_key: String,
+    /// Whether its signatures are accepted.
+    pub active: bool,
+}
+
+/// A key to be registered.
+#[derive(Clone, Copy)]
+pub struct NewKey<'a> {
+    /// Its name at Dfns.
+    pub name: &'a str,
+    /// What signatures will name it by: unique, of our making.
+    pub credential_id: &'a CredentialId,
+    /// SPKI PEM.
+    pub public_key: &'a str,
+    /// The new private key, which signs its own registration.
+    pub signer: &'a dyn Signer,
+}
+
+impl Client {
+    /// Registers a second key: four requests, the signed one by the old key. Not repeated where it may have happened.
+    ///
+    /// # Errors
+    /// When it is refused (401 and 403: not offered here) or the answer is lost.
+    pub async fn register_key(&self, access: Access<'_>, key: NewKey<'_>) -> Result<RemoteKey, CallError> {
+        let challenge: wire::KeyChallenge = self
+            .post_unsigned(access, "/auth/credentials/init", r#"{"kind":"Key"}"#)
+            .await?;
+        let body = serde_json::json!({
+            "challengeIdentifier": challenge.challenge_identifier,
+            "credentialName": key.name,
+            "credentialKind": "Key",
+            "credentialInfo": credential_info(
+                access.environment, &challenge.challenge, key.credential_id, key.public_key, key.signer),
+        })
+        .to_string();
+        let answer = self
+            .mutate(access, &Method::POST, "/auth/credentials", Some(&body))
+            .await?;
+        let registered: wire::Credential = parse(access.environment.api_url.host(), &answer)?;
+        Ok(RemoteKey::from_wire(registered, key.credential_id))
+    }
+
+    /// The identity's own keys.
+    ///
+    /// # Errors
+    /// When the list is refused or cannot be had.
+    pub async fn keys(&self, access: Access<'_>) -> Result<Vec<RemoteKey>, CallError> {
+        let page: wire::Page<wire::Credential> = self.read(access, "/auth/credentials").await?;
+        let unknown = CredentialId::new("");
+        Ok(page
+            .items
+            .into_iter()
+            .map(|credential| RemoteKey::from_wire(credential, &unknown))
+            .collect())
+    }
+
+    /// Lets a key's signatures be accepted or not. Twice is the same as once, so a lost answer is asked for again.
+    ///
+    /// # Errors
+    /// When it is refused or cannot be done.
+    pub async fn switch_key(&self, access: Access<'_>, key: &CredentialUuid, active: bool) -> Result<(), CallError> {
+        let path = if active {
+            "/auth/credentials/activate"
+        } else {
+            "/auth/credentials/deactivate"
+        };
+        let body = serde_json::json!({ "credentialUuid": key }).to_string();
+        let mut outcome = self.mutate(access, &Method::PUT, path, Some(&body)).await;
+        for _ in 0..3 {
+            match &outcome {
+                Err(error) if error.may_have_happened() => {
+                    outcome = self.mutate(access, &Method::PUT, path, Some(&body)).await;
+                }
+                _ => break,
+            }
+        }
+        outcome.map(drop)
+    }
+}
+
+impl RemoteKey {
+    fn from_wire(credential: wire::Credential, wished: &CredentialId) -> Self {
+        Self {
+            credential_id: if credential.credential_id.is_empty() {
+                wished.clone()
+            } else {
+                CredentialId::new(credential.credential_id)
+            },
+            credential_uuid: CredentialUuid::new(credential.credential_uuid),
+            public_key: credential.public_key,
+            active: credential.is_active,
+        }
+    }
+}

@@ -1,0 +1,421 @@
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use clap::{Args, ValueEnum};
+use futures_util::StreamExt;
+use futures_util::stream;
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use super::onboard::read_token;
+use super::provision::gravity;
+use crate::api::{Client, UserSession};
+use crate::cli::context::Context;
+use crate::cli::error::{Exit, Failure};
+use crate::cli::ui::{Tone, fields};
+use crate::model::credential::{Kind, State};
+use crate::model::duration::{DurationError, Span};
+use crate::model::ids::CredentialName;
+use crate::model::rotation::{Grace, Strategy};
+use crate::vault::{Unlocked, Vault};
+use crate::workflow::administrator::Administrator;
+use crate::workflow::rotate::{Job, Plan, Standing};
+
+/// How many credentials are worked on at once; the client's rate limit stands above it.
+const AT_ONCE: usize = 16;
+
+/// Replace keys, without downtime and without loss
+///
+/// The new key is proven before it becomes active; the old one works on until it is retired. Cut short at any instant, the
+/// same command goes on. First choice is a second key for the same account; where Dfns does not offer that, a new account
+/// with the same permissions (--as ADMIN), or one that a person makes in the dashboard.
+#[derive(Args)]
+#[command(
+    after_help = "Examples:\n  dfns-keys rotate payments-api\n  dfns-keys rotate payments-api --finish\n  \
+                  dfns-keys rotate --all --older-than 90d --grace 24h --as ops-admin   (from cron, every hour)"
+)]
+#[command(group(clap::ArgGroup::new("what").required(true).args(["names", "all"])))]
+pub(in crate::cli) struct RotateArgs {
+    /// The credentials
+    names: Vec<CredentialName>,
+    /// Every service account and personal access token of the vault
+    #[arg(long)]
+    all: bool,
+    /// Begin only where the key is older than this; what was begun goes on in any case
+    #[arg(long, value_name = "DURATION")]
+    older_than: Option<Span>,
+    /// Act as this enrolled user where a new account is needed
+    #[arg(long = "as", id = "admin", value_name = "ADMIN")]
+    admin: Option<CredentialName>,
+    /// How the new key comes to Dfns
+    #[arg(long, default_value = "auto")]
+    strategy: StrategyArg,
+    /// How long the old key stays: a time, 0, or manual for until --finish [default: as begun, or manual]
+    #[arg(long, value_name = "DURATION|manual")]
+    grace: Option<GraceArg>,
+    /// The token of a new account from the dashboard, in a file or on stdin
+    #[arg(long, value_name = "FILE|-", conflicts_with = "all")]
+    token_file: Option<PathBuf>,
+    /// Retire the old key now
+    #[arg(long, conflicts_with_all = ["rollback", "status", "dry_run"])]
+    finish: bool,
+    /// Undo: the old key is active again, the new one deactivated
+    #[arg(long, conflicts_with_all = ["status", "dry_run", "finish"])]
+    rollback: bool,
+    /// Say where things stand and what the next run does
+    #[arg(long, conflicts_with = "dry_run")]
+    status: bool,
+    /// Say what would be called, and call nothing
+    #[arg(long)]
+    dry_run: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum StrategyArg {
+    /// The first of the others that Dfns offers
+    Auto,
+    /// A second key for the same account; the token stays
+    Credential,
+    /// A new account with the same permissions
+    Replace,
+    /// A new account that a person makes in the dashboard
+    Dashboard,
+}
+
+#[derive(Clone, Copy)]
+struct GraceArg(Grace);
+
+impl FromStr for GraceArg {
+    type Err = DurationError;
+
+    fn from_str(text: &str) -> Result<Self, DurationError> {
+        Ok(Self(match text {
+            "manual" => Grace::Manual,
+            "0" => Grace::Seconds(0),
+            other => Grace::Seconds(other.parse::<Span>()?.duration().as_secs()),
+        }))
+    }
+}
+
+type Outcome = (CredentialName, Result<Standing, Failure>);
+
+impl RotateArgs {
+    pub(super) fn stdin_readers(&self) -> Vec<&'static str> {
+        if self.token_file.as_deref() == Some(Path::new("-")) {
+            vec!["--token-file"]
+        } else {
+            Vec::new()
+        }
+    }
+
+    pub(super) fn run(&self, context: &Context) -> Result<Exit, Failure> {
+        let vault = context.vault()?;
+        let names = self.due(&vault)?;
+        if let Some(admin) = &self.admin {
+            vault.record(admin)?;
+        }
+        if self.token_file.is_some() && names.len() != 1 {
+            return Err(Failure::usage("a token is for one credential: name just that one"));
+        }
+        let plan = Plan {
+            strategy: match self.strategy {
+                StrategyArg::Auto => None,
+                StrategyArg::Credential => Some(Strategy::Credential),
+                StrategyArg::Replace => Some(Strategy::Replace),
+                StrategyArg::Dashboard => Some(Strategy::Dashboard),
+            },
+            grace: self.grace.map(|grace| grace.0),
+            finish: self.finish,
+            token: match &self.token_file {
+                Some(path) => Some(read_token(context, path)?),
+                None => None,
+            },
+        };
+        let unlocked = context.unlock(&vault)?;
+        let administrator = match &self.admin {
+            Some(admin) => Some(Administrator::open(&unlocked, admin)?),
+            None => None,
+        };
+        let client = context.client();
+        let session = administrator
+            .as_ref()
+            .map(|administrator| administrator.session(&client));
+        let scene = Scene {
+            context,
+            vault: &vault,
+            unlocked: &unlocked,
+            client: &client,
+            session: session.as_ref(),
+        };
+        let outcomes = context.block_on(self.work(&scene, &names, &plan))?;
+        self.report(&scene, outcomes)
+    }
+
+    /// The credentials that are to be worked on.
+    fn due(&self, vault: &Vault) -> Result<Vec<CredentialName>, Failure> {
+        let now = vault.clock().now();
+        let names = if self.all { vault.names()? } else { self.names.clone() };
+        let mut due = Vec::new();
+        for name in names {
+            let record = vault.record(&name)?;
+            let can = record.kind != Kind::User && record.state != State::Pending;
+            let under_way = matches!(record.state, State::Rotating | State::Retiring);
+            let age = now.as_second() - record.rotated_at.unwrap_or(record.created_at).as_second();
+            let old = self
+                .older_than
+                .is_none_or(|span| u64::try_from(age).is_ok_and(|age| age >= span.duration().as_secs()));
+            if (!self.all || can) && (old || under_way) {
+                due.push(name);
+            }
+        }
+        Ok(due)
+    }
+
+    async fn work(&self, scene: &Scene<'_>, names: &[CredentialName], plan: &Plan) -> Vec<Outcome> {
+        let progress = scene.context.ui.progress(names.len(), "rotating");
+        let progress_ref = &progress;
+        let outcomes = stream::iter(names)
+            .map(|name| async move {
+                let outcome = self.one(scene, name, plan).await;
+                progress_ref.inc(1);
+                (name.clone(), outcome)
+            })
+            .buffered(AT_ONCE)
+            .collect()
+            .await;
+        progress.finish_and_clear();
+        outcomes
+    }
+
+    async fn one(&self, scene: &Scene<'_>, name: &CredentialName, plan: &Plan) -> Result<Standing, Failure> {
+        let job = Job {
+            vault: scene.vault,
+            unlocked: scene.unlocked,
+            client: scene.client,
+            administrator: scene.session,
+            name,
+        };
+        if self.status || self.dry_run {
+            return Ok(job.status()?);
+        }
+        let _lock = scene.vault.lock(name, &format!("rotate {name}"))?;
+        let before = scene.vault.record(name)?;
+        let standing = if self.rollback {
+            job.rollback().await
+        } else {
+            job.advance(plan).await
+        }?;
+        let after = &standing.record;
+        let action = match (before.state, after.state) {
+            _ if self.rollback => Some("rolled-back"),
+            (State::Active | State::Rotating, State::Retiring) => Some("promoted"),
+            (State::Retiring, State::Active) => Some("retired"),
+            (State::Active | State::Rotating, State::Active) if before.fingerprint != after.fingerprint => {
+                Some("rotated")
+            }
+            _ => None,
+        };
+        if let Some(action) = action {
+            scene
+                .context
+                .log(scene.vault, action, Some(name), Some(&after.fingerprint), None);
+        }
+        Ok(standing)
+    }
+
+    fn report(&self, scene: &Scene<'_>, outcomes: Vec<Outcome>) -> Result<Exit, Failure> {
+        let ui = &scene.context.ui;
+        let single = outcomes.len() == 1;
+        let mut rows: Vec<Value> = Vec::new();
+        let mut failures: Vec<(CredentialName, Failure)> = Vec::new();
+        for (name, outcome) in outcomes {
+            match outcome {
+                Ok(standing) => {
+                    rows.push(row(&standing));
+                    if !ui.json() {
+                        self.tell(scene, &name, &standing)?;
+                    }
+                }
+                Err(failure) => {
+                    rows.push(self.failed_row(scene, &name, &failure));
+                    failures.push((name, failure));
+                }
+            }
+        }
+        let worst = failures
+            .iter()
+            .map(|(_, failure)| failure.exit)
+            .max_by_key(|exit| gravity(*exit));
+        let Some(exit) = worst else {
+            if ui.json() {
+                ui.document(&json!({ "credentials": rows }))?;
+            } else if rows.is_empty() {
+                ui.say("Nothing is due.");
+            }
+            return Ok(Exit::Done);
+        };
+        if ui.json() || single {
+            let (_, mut failure) = failures.swap_remove(0);
+            if !single {
+                failure.message = format!("{} of {} were not rotated", failures.len() + 1, rows.len());
+            }
+            failure.exit = exit;
+            failure.extra = fields(json!({ "credentials": rows }));
+            return Err(failure);
+        }
+        for (name, failure) in &failures {
+            let tone = if failure.exit == Exit::Waiting {
+                Tone::Doubtful
+            } else {
+                Tone::Bad
+            };
+            ui.answer(&format!("{name}  {}", tone.paint(&failure.message)))?;
+            if let Some(hint) = &failure.hint {
+                ui.say(&format!("  {hint}"));
+            }
+        }
+        ui.say("  run the same command again: it goes on where it stopped");
+        Ok(exit)
+    }
+
+    fn failed_row(&self, scene: &Scene<'_>, name: &CredentialName, failure: &Failure) -> Value {
+        let job = Job {
+            vault: scene.vault,
+            unlocked: scene.unlocked,
+            client: scene.client,
+            administrator: scene.session,
+            name,
+        };
+        let mut row = match job.status() {
+            Ok(standing) => row(&standing),
+            Err(_) => json!({"name": name}),
+        };
+        row["error"] = failure.document();
+        row
+    }
+
+    fn tell(&self, scene: &Scene<'_>, name: &CredentialName, standing: &Standing) -> Result<(), Failure> {
+        let ui = &scene.context.ui;
+        if self.dry_run {
+            for line in self.planned(scene.session.is_some(), name, standing) {
+                ui.answer(&line)?;
+            }
+            return Ok(());
+        }
+        let line = format!(
+            "{name}  {}  generation {}  {}",
+            standing.record.state, standing.record.generation, standing.step
+        );
+        if self.status || self.all {
+            ui.answer(&line)?;
+            if self.status {
+                ui.answer(&format!(
+                    "  next run: {}",
+                    next_run(standing, scene.vault.clock().now())
+                ))?;
+            }
+            return Ok(());
+        }
+        match standing.record.state {
+            State::Retiring => {
+                ui.say(&format!(
+                    "{name} now signs with the new key ({}); the old one works too, until you say otherwise.",
+                    standing.record.fingerprint
+                ));
+                self.tell_users_of_the_old_key(scene, name)?;
+                match standing.retires_at {
+                    Some(at) => ui.say(&format!("  a run after {at} retires the old key")),
+                    None => ui.say(&format!("  then retire the old key:  dfns-keys rotate {name} --finish")),
+                }
+            }
+            State::Active if self.rollback => {
+                ui.say(&format!("{name} signs with the old key again; the new one is refused."));
+            }
+            State::Pending | State::Active | State::Rotating => {
+                ui.say(&format!(
+                    "{name} signs with {}; the old key is refused, and its secret is gone.",
+                    standing.record.fingerprint
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// What the log knows to use the old key still.
+    fn tell_users_of_the_old_key(&self, scene: &Scene<'_>, name: &CredentialName) -> Result<(), Failure> {
+        for event in scene.vault.events(Some(name))? {
+            if event.action == "exported" {
+                let detail = event.detail.unwrap_or_default();
+                scene.context.ui.say(&format!(
+                    "  still has the old key:  {} ({})",
+                    detail.escape_debug(),
+                    event.at
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// The calls that a run would make, in their order.
+    fn planned(&self, administrator: bool, name: &CredentialName, standing: &Standing) -> Vec<String> {
+        let mut lines = vec![format!("{name}  would:")];
+        let mut add = |line: &str| lines.push(format!("  {line}"));
+        if standing.record.state != State::Retiring {
+            let strategy = standing.strategy.map_or(self.strategy, |strategy| match strategy {
+                Strategy::Credential => StrategyArg::Credential,
+                Strategy::Replace => StrategyArg::Replace,
+                Strategy::Dashboard => StrategyArg::Dashboard,
+            });
+            if matches!(strategy, StrategyArg::Auto | StrategyArg::Credential) {
+                add("seal a new key");
+                add("POST /auth/credentials/init, POST /auth/credentials (signed with the old key)");
+            }
+            if strategy == StrategyArg::Auto {
+                add("where that is answered with 401 or 403:");
+            }
+            if matches!(strategy, StrategyArg::Auto | StrategyArg::Replace) && administrator {
+                add("GET the accounts, POST a new one (signed as the administrator), POST its permissions");
+            } else if matches!(strategy, StrategyArg::Auto | StrategyArg::Dashboard) {
+                add("show the public key, and wait for the token of a new account (exit code 7)");
+            }
+            add("POST /auth/action/init, POST /auth/action (signed test call with the new key)");
+            add("make the new key active; the old one works too");
+        }
+        match self.grace.map(|grace| grace.0) {
+            Some(Grace::Seconds(0)) => add("deactivate the old key, and see that it is refused"),
+            Some(Grace::Seconds(seconds)) => add(&format!("after {seconds} s, in a later run: deactivate the old key")),
+            Some(Grace::Manual) | None => add("on --finish: deactivate the old key, and see that it is refused"),
+        }
+        lines
+    }
+}
+
+struct Scene<'a> {
+    context: &'a Context,
+    vault: &'a Vault,
+    unlocked: &'a Unlocked<'a>,
+    client: &'a Client,
+    session: Option<&'a UserSession<'a>>,
+}
+
+fn row(standing: &Standing) -> Value {
+    json!({
+        "name": standing.record.name,
+        "state": standing.record.state,
+        "strategy": standing.strategy.map(Strategy::as_str),
+        "generation": standing.record.generation,
+        "step": standing.step,
+    })
+}
+
+fn next_run(standing: &Standing, now: Timestamp) -> String {
+    match (standing.step, standing.retires_at) {
+        ("retired", _) => "begins a rotation".to_owned(),
+        ("rolling_back", _) => "goes on undoing".to_owned(),
+        ("promoted", Some(at)) if at <= now => "retires the old key".to_owned(),
+        ("promoted", Some(at)) => format!("waits until {at}, then retires the old key"),
+        ("promoted", None) => "waits for --finish".to_owned(),
+        ("retiring", _) => "sees that the old key is refused, and drops its secret".to_owned(),
+        _ => "goes on bringing the new key in".to_owned(),
+    }
+}

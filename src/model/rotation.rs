@@ -1,0 +1,131 @@
+//! A rotation under way, as it is sealed beside the credential it concerns. Every step is recorded before the remote call
+//! that needs it, and again after.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::credential::{ActiveGeneration, PublicKeyText};
+use super::ids::{CredentialId, CredentialUuid, ExternalId, IdentityId, PermissionId, TokenId};
+use super::secret::PrivateKeyPem;
+use super::token::AuthToken;
+
+/// How the new key comes to Dfns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Strategy {
+    /// A second key for the same identity; the token stays.
+    Credential,
+    /// A new identity with the same permissions, made by an organisation's user.
+    Replace,
+    /// A person makes a new identity in the dashboard and brings its token.
+    Dashboard,
+}
+
+impl Strategy {
+    /// The word on the command line and in reports.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Credential => "credential",
+            Self::Replace => "replace",
+            Self::Dashboard => "dashboard",
+        }
+    }
+}
+
+/// How long the old key stays after the new one is active.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Grace {
+    /// Until somebody says so.
+    Manual,
+    /// So many seconds.
+    Seconds(u64),
+}
+
+/// What is remembered from the start of a rotation to its end.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Journal {
+    /// The rotation's id, and the external id of what it makes.
+    pub id: ExternalId,
+    /// How the new key comes to Dfns.
+    pub strategy: Strategy,
+    /// How long the old key stays.
+    pub grace: Grace,
+    /// When it began.
+    pub started_at: Timestamp,
+    /// The name of the new account, where one is made.
+    pub account_name: String,
+    /// It is being undone.
+    pub rolling_back: bool,
+}
+
+/// A credential with a rotation under way.
+pub struct Rotating {
+    /// What works now, and is what everything but the rotation uses.
+    pub active: ActiveGeneration,
+    /// What is remembered throughout.
+    pub journal: Journal,
+    /// Where it stands.
+    pub stage: RotationStage,
+}
+
+/// Before or after the promotion.
+pub enum RotationStage {
+    /// The active generation is the old one; the next is being made.
+    Preparing(Next),
+    /// The active generation is the new one; the old one is on its way out.
+    Retiring(Outgoing),
+}
+
+/// The next generation, on its way in.
+#[derive(Clone)]
+pub struct Next {
+    /// Its private key.
+    pub private_key: PrivateKeyPem,
+    /// The public half.
+    pub public_key: PublicKeyText,
+    /// How far it came.
+    pub step: NextStep,
+}
+
+/// How far the next generation came.
+#[derive(Clone)]
+pub enum NextStep {
+    /// The key is sealed, and nobody else knows of it.
+    KeySealed,
+    /// Dfns is being asked to take it; whether it did is not known.
+    Registering,
+    /// Dfns has it.
+    Registered(Registered),
+    /// It was proven, and does not have fewer permissions than the old one.
+    Proven(Registered),
+}
+
+/// What Dfns knows the next generation by.
+#[derive(Clone)]
+pub struct Registered {
+    /// The token, where the identity is a new one; otherwise the old one stays.
+    pub token: Option<AuthToken>,
+    /// What signatures name the key by, where that is known.
+    pub credential_id: Option<CredentialId>,
+    /// What the key is activated and deactivated by, where it is a second key of the same identity.
+    pub credential_uuid: Option<CredentialUuid>,
+    /// The identity, where it is a new one.
+    pub identity_id: Option<IdentityId>,
+    /// The token's id, where it is a new one.
+    pub token_id: Option<TokenId>,
+    /// The permissions of the old identity that the new one still lacks.
+    pub missing_permissions: Vec<PermissionId>,
+}
+
+/// The old generation, on its way out.
+pub struct Outgoing {
+    /// What worked before.
+    pub previous: ActiveGeneration,
+    /// When the new one became active.
+    pub promoted_at: Timestamp,
+    /// Dfns is being asked to refuse it; whether it does is not known.
+    pub retiring: bool,
+}

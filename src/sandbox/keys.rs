@@ -1,0 +1,129 @@
+//! An identity's own keys: a second one registered, listed, activated and deactivated. The doctrine decides whether
+//! service accounts and personal access tokens may.
+
+use serde_json::{Value, json};
+
+use super::Doctrine;
+use super::answer::Answer;
+use super::auth::{ORIGINS, object, signed, token_id};
+use super::request::{Request, check_fields, text};
+use super::users::{answered, challenge, check_attestation};
+use super::world::{Identity, Kind, RegisteredKey, World};
+
+fn caller(world: &World, request: &Request) -> Result<String, Answer> {
+    let token_id = token_id(world, request)?;
+    let is_user = world
+        .identity(&token_id)
+        .is_some_and(|identity| identity.kind == Kind::User);
+    if world.doctrine == Doctrine::Reference && !is_user {
+        return Err(Answer::error(
+            403,
+            "service accounts and personal access tokens may not manage credentials",
+        ));
+    }
+    Ok(token_id)
+}
+
+fn own<'a>(world: &'a mut World, token_id: &str) -> Result<&'a mut Identity, Answer> {
+    world
+        .identity_mut(token_id)
+        .ok_or_else(|| Answer::error(401, "the token is revoked"))
+}
+
+fn shown(key: &RegisteredKey) -> Value {
+    json!({
+        "kind": "Key",
+        "credentialId": key.id,
+        "credentialUuid": key.uuid,
+        "isActive": key.active,
+        "name": key.id,
+        "publicKey": key.pem,
+        "relyingPartyId": "",
+        "origin": ORIGINS[0],
+    })
+}
+
+pub(super) fn list(world: &World, request: &Request) -> Result<Answer, Answer> {
+    let token_id = caller(world, request)?;
+    let items: Vec<Value> = world
+        .identity(&token_id)
+        .map(|identity| identity.keys.iter().map(shown).collect())
+        .unwrap_or_default();
+    Ok(Answer::json(&json!({ "items": items })))
+}
+
+pub(super) fn init(world: &mut World, request: &Request) -> Result<Answer, Answer> {
+    let token_id = caller(world, request)?;
+    let fields = request.json(&["kind"], &[])?;
+    if text(&fields, "kind")? != "Key" {
+        return Err(Answer::error(400, "kind must be Key"));
+    }
+    let user_id = own(world, &token_id)?.user_id.clone();
+    let (challenge, identifier) = challenge(world, &user_id);
+    Ok(Answer::json(&json!({
+        "kind": "Key",
+        "challenge": challenge,
+        "challengeIdentifier": identifier,
+        "attestation": "direct",
+    })))
+}
+
+pub(super) fn register(world: &mut World, request: &Request) -> Result<Answer, Answer> {
+    let fields = request.json(
+        &[
+            "challengeIdentifier",
+            "credentialName",
+            "credentialKind",
+            "credentialInfo",
+        ],
+        &[],
+    )?;
+    let token_id = caller(world, request)?;
+    signed(world, request)?;
+    if text(&fields, "credentialKind")? != "Key" {
+        return Err(Answer::error(400, "credentialKind must be Key"));
+    }
+    let opened = answered(world, &fields)?;
+    let info = object(&fields, "credentialInfo")?;
+    check_fields(info, &["credId", "clientData", "attestationData"], &[])?;
+    let (pem, key) = check_attestation(info, &opened.challenge)?;
+    let id = text(info, "credId")?.to_owned();
+    let taken = world
+        .identities
+        .iter()
+        .any(|identity| identity.keys.iter().any(|key| key.id == id));
+    if id.is_empty() || taken {
+        return Err(Answer::error(400, "credId must be unique"));
+    }
+    let uuid = world.id("cr");
+    let identity = own(world, &token_id)?;
+    if identity.user_id != opened.user_id {
+        return Err(Answer::error(401, "the challenge is another identity's"));
+    }
+    let key = RegisteredKey {
+        id,
+        pem,
+        uuid,
+        key,
+        active: true,
+    };
+    let answer = shown(&key);
+    // In front, so that a client which takes the first one blindly is found out.
+    identity.keys.insert(0, key);
+    Ok(Answer::json(&answer))
+}
+
+pub(super) fn switch(world: &mut World, request: &Request, active: bool) -> Result<Answer, Answer> {
+    let fields = request.json(&["credentialUuid"], &[])?;
+    let token_id = caller(world, request)?;
+    signed(world, request)?;
+    let uuid = text(&fields, "credentialUuid")?;
+    let identity = own(world, &token_id)?;
+    let key = identity
+        .keys
+        .iter_mut()
+        .find(|key| key.uuid == uuid)
+        .ok_or_else(|| Answer::error(404, "Not Found"))?;
+    key.active = active;
+    Ok(Answer::json(&json!({"message": "success"})))
+}

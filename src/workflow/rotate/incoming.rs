@@ -1,0 +1,424 @@
+//! The new key on its way in: registered, proven, promoted.
+
+use super::{Job, Plan, RotateError, Work, access, is_not_offered, new_key, new_rotation_id, random_text};
+use crate::api::accounts::{AccountVerb, CreatedAccount, NewAccount, RemoteAccount};
+use crate::api::credentials::{NewKey, RemoteKey};
+use crate::api::{Action, ApiError, CallError};
+use crate::keys::pem::read_public_key;
+use crate::model::credential::ActiveGeneration;
+use crate::model::ids::{CredentialId, PermissionId};
+use crate::model::rotation::{Next, NextStep, Outgoing, Registered, RotationStage, Strategy};
+use crate::model::token::AuthToken;
+use crate::workflow::refusal::{Refusal, check_claims, diagnose};
+
+/// How often an account is made anew after an orphan, within one run.
+const MOST_ORPHANS: usize = 4;
+
+impl Job<'_> {
+    /// Takes the next generation one step further.
+    pub(super) async fn bring_in(&self, work: &mut Work, plan: &Plan) -> Result<(), RotateError> {
+        let next = next(work)?;
+        let strategy = work.credential.current.journal.strategy;
+        match (&next.step, strategy) {
+            (NextStep::KeySealed, Strategy::Credential) => self.register_key(work, plan).await,
+            (NextStep::Registering, Strategy::Credential) => self.look_for_key(work, plan).await,
+            (NextStep::KeySealed, Strategy::Replace) => self.create_account(work).await,
+            (NextStep::Registering, Strategy::Replace) => self.look_for_account(work).await,
+            (NextStep::KeySealed | NextStep::Registering, Strategy::Dashboard) => self.take_token(work, plan).await,
+            (NextStep::Registered(registered), _) => {
+                let registered = registered.clone();
+                self.prove(work, registered).await
+            }
+            (NextStep::Proven(registered), _) => {
+                let registered = registered.clone();
+                self.promote(work, registered)
+            }
+        }
+    }
+
+    fn step(&self, work: &mut Work, step: NextStep) -> Result<(), RotateError> {
+        if let RotationStage::Preparing(next) = &mut work.credential.current.stage {
+            next.step = step;
+        }
+        self.save(work)
+    }
+
+    async fn register_key(&self, work: &mut Work, plan: &Plan) -> Result<(), RotateError> {
+        self.step(work, NextStep::Registering)?;
+        let doing = "registering the new key";
+        let registered = {
+            let next = next(work)?;
+            let (old_key, new_key) = (
+                self.key(&work.credential.current.active.private_key)?,
+                self.key(&next.private_key)?,
+            );
+            let active = &work.credential.current.active;
+            let access = access(&work.credential, &active.token, &old_key, Some(&active.credential_id));
+            let credential_id = CredentialId::new(random_text()?);
+            let key = NewKey {
+                name: &work.credential.current.journal.account_name,
+                credential_id: &credential_id,
+                public_key: &next.public_key.pem,
+                signer: &new_key,
+            };
+            self.client.register_key(access, key).await
+        };
+        match registered {
+            Ok(key) => self.step(work, NextStep::Registered(of_key(key))),
+            Err(error) if error.may_have_happened() => match self.own_key(work).await? {
+                Some(key) => self.step(work, NextStep::Registered(of_key(key))),
+                None => Err(RotateError::Call { doing, error }),
+            },
+            Err(error) if is_not_offered(&error) => self.fall_back(work, plan, &error),
+            Err(error) => Err(RotateError::Call { doing, error }),
+        }
+    }
+
+    async fn look_for_key(&self, work: &mut Work, plan: &Plan) -> Result<(), RotateError> {
+        match self.own_key(work).await {
+            Ok(Some(key)) => self.step(work, NextStep::Registered(of_key(key))),
+            Ok(None) => self.step(work, NextStep::KeySealed),
+            // Whoever may not list its keys was not let register one either.
+            Err(RotateError::Call { error, .. }) if is_not_offered(&error) => self.fall_back(work, plan, &error),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The next key, if Dfns has it registered for this identity.
+    pub(super) async fn own_key(&self, work: &Work) -> Result<Option<RemoteKey>, RotateError> {
+        let active = &work.credential.current.active;
+        let key = self.key(&active.private_key)?;
+        let access = access(&work.credential, &active.token, &key, Some(&active.credential_id));
+        let keys = self.client.keys(access).await.map_err(|error| RotateError::Call {
+            doing: "listing the registered keys",
+            error,
+        })?;
+        let wanted = &next(work)?.public_key.pem;
+        Ok(keys.into_iter().find(|key| same_key(&key.public_key, wanted)))
+    }
+
+    /// Goes on to the next way that may be offered.
+    fn fall_back(&self, work: &mut Work, plan: &Plan, error: &CallError) -> Result<(), RotateError> {
+        if plan.strategy.is_some() {
+            return Err(RotateError::NotOffered {
+                name: self.name.clone(),
+                message: match error.api_error() {
+                    Some(ApiError::Refused { message, .. }) => message.clone(),
+                    _ => None,
+                },
+            });
+        }
+        work.credential.current.journal.strategy = if self.administrator.is_some() {
+            Strategy::Replace
+        } else {
+            Strategy::Dashboard
+        };
+        self.step(work, NextStep::KeySealed)
+    }
+
+    async fn create_account(&self, work: &mut Work) -> Result<(), RotateError> {
+        let session = self.administrator("making a new account")?;
+        let permissions = self.old_account(work).await?.permissions;
+        for _ in 0..MOST_ORPHANS {
+            self.step(work, NextStep::Registering)?;
+            let journal = &work.credential.current.journal;
+            let answer = session
+                .create(NewAccount {
+                    kind: work.credential.kind,
+                    name: &journal.account_name,
+                    public_key: &next(work)?.public_key.pem,
+                    days_valid: None,
+                    external_id: &journal.id,
+                })
+                .await;
+            match answer {
+                Ok(created) => return self.step(work, NextStep::Registered(of_account(created, permissions))),
+                Err(CallError::Call(ApiError::AwaitingApproval)) => {
+                    return Err(RotateError::AwaitingApproval("the new account"));
+                }
+                Err(error) if error.may_have_happened() => match self.own_account(work).await? {
+                    Some(orphan) => self.abandon(work, &orphan).await?,
+                    None => {
+                        return Err(RotateError::Call {
+                            doing: "making a new account",
+                            error,
+                        });
+                    }
+                },
+                Err(error) => {
+                    self.step(work, NextStep::KeySealed)?;
+                    return Err(RotateError::Call {
+                        doing: "making a new account",
+                        error,
+                    });
+                }
+            }
+        }
+        Err(RotateError::TooManyOrphans(MOST_ORPHANS))
+    }
+
+    async fn look_for_account(&self, work: &mut Work) -> Result<(), RotateError> {
+        self.administrator("making a new account")?;
+        if let Some(orphan) = self.own_account(work).await? {
+            self.abandon(work, &orphan).await?;
+        }
+        self.step(work, NextStep::KeySealed)
+    }
+
+    /// An account whose token nobody has is deactivated, and the next one gets a new key, name and external id.
+    async fn abandon(&self, work: &mut Work, orphan: &RemoteAccount) -> Result<(), RotateError> {
+        if orphan.active {
+            self.administrator("deactivating an account whose token was lost")?
+                .change(orphan.kind, &orphan.identity_id, AccountVerb::Deactivate)
+                .await
+                .map_err(|error| RotateError::Call {
+                    doing: "deactivating an account whose token was lost",
+                    error,
+                })?;
+        }
+        let id = new_rotation_id()?;
+        work.credential.current.journal.account_name = self.account_name(&id);
+        work.credential.current.journal.id = id;
+        work.credential.current.stage = RotationStage::Preparing(new_key()?);
+        self.save(work)
+    }
+
+    /// The account with the next key, if Dfns has one.
+    pub(super) async fn own_account(&self, work: &Work) -> Result<Option<RemoteAccount>, RotateError> {
+        let wanted = next(work)?.public_key.pem.clone();
+        self.account_with(work, &wanted).await
+    }
+
+    async fn old_account(&self, work: &Work) -> Result<RemoteAccount, RotateError> {
+        let old = work.credential.current.active.public_key.pem.clone();
+        self.account_with(work, &old)
+            .await?
+            .ok_or_else(|| RotateError::AccountUnknown(self.name.clone()))
+    }
+
+    /// The account that has this public key.
+    pub(super) async fn account_with(
+        &self,
+        work: &Work,
+        public_key: &str,
+    ) -> Result<Option<RemoteAccount>, RotateError> {
+        let accounts = self
+            .administrator("looking for the account")?
+            .accounts(work.credential.kind)
+            .await
+            .map_err(|error| RotateError::Call {
+                doing: "listing the accounts",
+                error,
+            })?;
+        Ok(accounts
+            .into_iter()
+            .find(|account| account.public_keys.iter().any(|key| same_key(key, public_key))))
+    }
+
+    /// The dashboard's way: a person brings a token, which is proven before it is kept.
+    async fn take_token(&self, work: &mut Work, plan: &Plan) -> Result<(), RotateError> {
+        let Some(token) = plan.token.clone() else {
+            return Err(RotateError::AwaitingToken {
+                name: self.name.clone(),
+                public_key: next(work)?.public_key.pem.clone(),
+            });
+        };
+        let which = "the new account's token";
+        check_claims(token.claims(), &work.credential.environment, self.vault.clock().now())
+            .map_err(|refusal| RotateError::Refused { which, refusal })?;
+        let credential_id = self
+            .try_next(work, &token, None)
+            .await
+            .map_err(|refusal| RotateError::Refused { which, refusal })?;
+        self.step(
+            work,
+            NextStep::Registered(Registered {
+                token: Some(token),
+                credential_id: Some(credential_id),
+                credential_uuid: None,
+                identity_id: None,
+                token_id: None,
+                missing_permissions: Vec::new(),
+            }),
+        )
+    }
+
+    /// The signed test call with the next key.
+    async fn try_next(
+        &self,
+        work: &Work,
+        token: &AuthToken,
+        credential_id: Option<&CredentialId>,
+    ) -> Result<CredentialId, Refusal> {
+        let sealed = next(work).and_then(|next| self.key(&next.private_key));
+        let Ok(key) = sealed else {
+            return Err(Refusal::NoKeyRegistered);
+        };
+        let access = access(&work.credential, token, &key, credential_id);
+        match self.client.sign(access, Action::TEST_CALL).await {
+            Ok(signed) => Ok(signed.credential_id),
+            Err(error) => Err(diagnose(error, token.claims(), &work.credential.environment)),
+        }
+    }
+
+    async fn prove(&self, work: &mut Work, mut registered: Registered) -> Result<(), RotateError> {
+        self.assign_missing(work, &mut registered).await?;
+        let token = registered
+            .token
+            .clone()
+            .unwrap_or_else(|| work.credential.current.active.token.clone());
+        let credential_id = self
+            .try_next(work, &token, registered.credential_id.as_ref())
+            .await
+            .map_err(|refusal| RotateError::Refused {
+                which: "the new key",
+                refusal,
+            })?;
+        if work.credential.current.journal.strategy == Strategy::Dashboard {
+            self.compare_permissions(work, &token, &credential_id).await?;
+        }
+        registered.credential_id = Some(credential_id);
+        self.step(work, NextStep::Proven(registered))
+    }
+
+    async fn assign_missing(&self, work: &mut Work, registered: &mut Registered) -> Result<(), RotateError> {
+        let Some(identity) = registered.identity_id.clone() else {
+            return Ok(());
+        };
+        let doing = "giving the new account the old one's permissions";
+        let fail = |error| RotateError::Call { doing, error };
+        if registered.missing_permissions.is_empty() {
+            return Ok(());
+        }
+        let session = self.administrator(doing)?;
+        let has = session
+            .account(work.credential.kind, &identity)
+            .await
+            .map_err(fail)?
+            .permissions;
+        registered.missing_permissions.retain(|wanted| !has.contains(wanted));
+        while let Some(permission) = registered.missing_permissions.first().cloned() {
+            match session.assign(&permission, &identity).await {
+                Ok(()) => {}
+                Err(CallError::Call(ApiError::AwaitingApproval)) => {
+                    return Err(RotateError::AwaitingApproval("the assignment of a permission"));
+                }
+                // Lost, or done before: what is there decides.
+                Err(error) => {
+                    let now = session.account(work.credential.kind, &identity).await.map_err(fail)?;
+                    if !now.permissions.contains(&permission) {
+                        return Err(fail(error));
+                    }
+                }
+            }
+            registered.missing_permissions.remove(0);
+        }
+        Ok(())
+    }
+
+    /// What a person made must not be able to do less. Where the accounts may not read their own permissions, there is
+    /// nothing to compare.
+    async fn compare_permissions(
+        &self,
+        work: &Work,
+        token: &AuthToken,
+        credential_id: &CredentialId,
+    ) -> Result<(), RotateError> {
+        let active = &work.credential.current.active;
+        let (old_key, new_key) = (self.key(&active.private_key)?, self.key(&next(work)?.private_key)?);
+        let old = access(&work.credential, &active.token, &old_key, Some(&active.credential_id));
+        let new = access(&work.credential, token, &new_key, Some(credential_id));
+        let (Ok(Some(old)), Ok(Some(new))) = (
+            self.client.registration(old, &active.credential_id).await,
+            self.client.registration(new, credential_id).await,
+        ) else {
+            return Ok(());
+        };
+        let lacking: Vec<String> = old.operations.difference(&new.operations).cloned().collect();
+        if lacking.is_empty() {
+            Ok(())
+        } else {
+            Err(RotateError::FewerPermissions(lacking))
+        }
+    }
+
+    /// One rename makes the new generation active and the old one previous.
+    fn promote(&self, work: &mut Work, registered: Registered) -> Result<(), RotateError> {
+        let now = self.vault.clock().now();
+        let next = next(work)?.clone();
+        let Registered {
+            token,
+            credential_id,
+            credential_uuid: _,
+            identity_id,
+            token_id,
+            missing_permissions: _,
+        } = registered;
+        let rotating = &mut work.credential.current;
+        let old = rotating.active.clone();
+        let same_identity = token.is_none();
+        rotating.active = ActiveGeneration {
+            private_key: next.private_key,
+            public_key: next.public_key,
+            token: token.unwrap_or_else(|| old.token.clone()),
+            credential_id: credential_id.unwrap_or_else(|| CredentialId::new("")),
+            identity_id: if same_identity {
+                old.identity_id.clone()
+            } else {
+                identity_id
+            },
+            token_id: if same_identity { old.token_id.clone() } else { token_id },
+        };
+        rotating.stage = RotationStage::Retiring(Outgoing {
+            previous: old,
+            promoted_at: now,
+            retiring: false,
+        });
+        work.credential.generation += 1;
+        work.credential.rotated_at = Some(now);
+        self.save(work)
+    }
+}
+
+/// The next generation, which is there before the promotion only.
+pub(super) fn next(work: &Work) -> Result<&Next, RotateError> {
+    match &work.credential.current.stage {
+        RotationStage::Preparing(next) => Ok(next),
+        RotationStage::Retiring(_) => Err(RotateError::NotRotating(work.credential.name.clone())),
+    }
+}
+
+pub(super) fn same_key(one: &str, other: &str) -> bool {
+    match (read_public_key(one.as_bytes()), read_public_key(other.as_bytes())) {
+        (Ok(one), Ok(other)) => one == other,
+        _ => false,
+    }
+}
+
+fn of_key(key: RemoteKey) -> Registered {
+    Registered {
+        token: None,
+        credential_id: Some(key.credential_id),
+        credential_uuid: Some(key.credential_uuid),
+        identity_id: None,
+        token_id: None,
+        missing_permissions: Vec::new(),
+    }
+}
+
+fn of_account(created: CreatedAccount, permissions: Vec<PermissionId>) -> Registered {
+    let CreatedAccount {
+        token,
+        identity_id,
+        token_id,
+        credential_id,
+    } = created;
+    Registered {
+        token: Some(token),
+        credential_id,
+        credential_uuid: None,
+        identity_id: Some(identity_id),
+        token_id: Some(token_id),
+        missing_permissions: permissions,
+    }
+}

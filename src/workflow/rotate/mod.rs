@@ -1,0 +1,377 @@
+//! Rotation: a new key comes in, is proven, and becomes active; the old one works on until it is retired.
+//!
+//! A state machine whose every step is sealed before the remote call that needs it and again after. At every instant what
+//! the vault calls active works, and any later run finishes what an earlier one began.
+
+mod incoming;
+mod outgoing;
+
+use base64ct::{Base64UrlUnpadded, Encoding};
+use jiff::Timestamp;
+use thiserror::Error;
+
+use crate::api::{Access, ApiError, CallError, Client, UserSession};
+use crate::keys::{KeyError, KeyPair, RandomnessError, pem};
+use crate::model::credential::{ActiveGeneration, AnyCredential, Credential, PublicRecord};
+use crate::model::ids::{CredentialId, CredentialName, ExternalId};
+use crate::model::rotation::{Grace, Journal, Next, NextStep, Outgoing, Rotating, RotationStage, Strategy};
+use crate::model::secret::PrivateKeyPem;
+use crate::model::token::AuthToken;
+use crate::vault::{Expected, Unlocked, Vault, VaultError, Version};
+use crate::workflow::refusal::Refusal;
+
+/// A rotation did not go on. Run again, it goes on from where it stopped.
+#[derive(Debug, Error)]
+pub enum RotateError {
+    /// Only service accounts and personal access tokens that are active can be rotated.
+    #[error("{name} is {state}, and only an active service account or personal access token can be rotated")]
+    NotRotatable {
+        /// The credential.
+        name: CredentialName,
+        /// What it is.
+        state: String,
+    },
+    /// Nothing is under way.
+    #[error("no rotation of {0} is under way")]
+    NotRotating(CredentialName),
+    /// Dfns does not let this identity have a second key.
+    #[error("Dfns does not let {name} register a second key{}", .message.as_ref().map(|text| format!(" (it says: \"{text}\")")).unwrap_or_default())]
+    NotOffered {
+        /// The credential.
+        name: CredentialName,
+        /// What Dfns said.
+        message: Option<String>,
+    },
+    /// An organisation's user has to act.
+    #[error("{0} needs an organisation's user")]
+    NeedsAdministrator(&'static str),
+    /// The old account is not among those the administrator sees.
+    #[error("the account of {0} is not among those at Dfns")]
+    AccountUnknown(CredentialName),
+    /// A person is to make a new account and bring its token.
+    #[error("{name} waits for the token of a new account")]
+    AwaitingToken {
+        /// The credential.
+        name: CredentialName,
+        /// The public key to paste.
+        public_key: String,
+    },
+    /// Somebody has to approve it.
+    #[error("{0} waits for a policy approval at Dfns")]
+    AwaitingApproval(&'static str),
+    /// A call failed.
+    #[error("{doing}: {error}")]
+    Call {
+        /// What was being done.
+        doing: &'static str,
+        /// Why it failed.
+        error: CallError,
+    },
+    /// The new key, or the old one on the way back, is not accepted.
+    #[error("{which}: {refusal}")]
+    Refused {
+        /// Which.
+        which: &'static str,
+        /// The diagnosis.
+        refusal: Refusal,
+    },
+    /// The new identity may do less than the old one.
+    #[error("the new account lacks permissions of the old one: {}", .0.join(", "))]
+    FewerPermissions(Vec<String>),
+    /// Dfns still accepts what should be refused by now.
+    #[error("Dfns still accepts {0}")]
+    StillHonoured(&'static str),
+    /// New accounts keep becoming orphans.
+    #[error("the answers to {0} creations were lost one after the other")]
+    TooManyOrphans(usize),
+    /// A sealed key is unusable.
+    #[error("a sealed key of {name} {error}")]
+    Key {
+        /// The credential.
+        name: CredentialName,
+        /// In which way.
+        error: KeyError,
+    },
+    /// The operating system gave no randomness.
+    #[error(transparent)]
+    Randomness(#[from] RandomnessError),
+    /// The vault.
+    #[error(transparent)]
+    Vault(#[from] VaultError),
+}
+
+/// What the user wants of a rotation.
+#[derive(Clone, Default)]
+pub struct Plan {
+    /// How the new key is to come to Dfns; the first way that Dfns offers, where left out.
+    pub strategy: Option<Strategy>,
+    /// How long the old key stays; as begun, or until `finish`, where left out.
+    pub grace: Option<Grace>,
+    /// The grace period is over.
+    pub finish: bool,
+    /// The token of a new account from the dashboard.
+    pub token: Option<AuthToken>,
+}
+
+/// Where a rotation stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Standing {
+    /// The credential's public record.
+    pub record: PublicRecord,
+    /// How the new key comes to Dfns, while a rotation is under way.
+    pub strategy: Option<Strategy>,
+    /// The step it is at.
+    pub step: &'static str,
+    /// When the old key may go, where a time is set.
+    pub retires_at: Option<Timestamp>,
+}
+
+/// Who and what works on a rotation.
+pub struct Job<'a> {
+    /// The vault.
+    pub vault: &'a Vault,
+    /// Its identities.
+    pub unlocked: &'a Unlocked<'a>,
+    /// The client.
+    pub client: &'a Client,
+    /// The organisation's user to act as, where there is one.
+    pub administrator: Option<&'a UserSession<'a>>,
+    /// Which credential.
+    pub name: &'a CredentialName,
+}
+
+/// A credential being worked on, and its version in the vault.
+struct Work {
+    credential: Credential<Rotating>,
+    version: Version,
+}
+
+/// What was found in the vault.
+enum Found {
+    Active(Credential<ActiveGeneration>, Version),
+    Rotating(Work),
+}
+
+impl Job<'_> {
+    /// Begins a rotation, or goes on with one: as far as it goes without waiting for anybody.
+    ///
+    /// # Errors
+    /// Why it stopped.
+    pub async fn advance(&self, plan: &Plan) -> Result<Standing, RotateError> {
+        let mut work = match self.find()? {
+            Found::Rotating(work) => work,
+            Found::Active(..) if plan.finish => return Err(RotateError::NotRotating(self.name.clone())),
+            Found::Active(credential, version) => self.begin(credential, version, plan)?,
+        };
+        if work.credential.current.journal.rolling_back {
+            return self.undo(work).await;
+        }
+        loop {
+            match &work.credential.current.stage {
+                RotationStage::Preparing(_) => self.bring_in(&mut work, plan).await?,
+                RotationStage::Retiring(outgoing) => {
+                    let grace = plan.grace.unwrap_or(work.credential.current.journal.grace);
+                    let due = plan.finish || outgoing.retiring || is_over(grace, outgoing, self.vault.clock().now());
+                    if due {
+                        return self.retire(work).await;
+                    }
+                    if grace != work.credential.current.journal.grace {
+                        work.credential.current.journal.grace = grace;
+                        self.save(&mut work)?;
+                    }
+                    return Ok(standing(&work.credential));
+                }
+            }
+        }
+    }
+
+    /// Undoes a rotation: the old key is active again, and the new one deactivated.
+    ///
+    /// # Errors
+    /// Why it stopped.
+    pub async fn rollback(&self) -> Result<Standing, RotateError> {
+        let Found::Rotating(mut work) = self.find()? else {
+            return Err(RotateError::NotRotating(self.name.clone()));
+        };
+        if !work.credential.current.journal.rolling_back {
+            work.credential.current.journal.rolling_back = true;
+            self.save(&mut work)?;
+        }
+        self.undo(work).await
+    }
+
+    /// Where the credential stands, without any call.
+    ///
+    /// # Errors
+    /// When it cannot be opened or is no credential that can be rotated.
+    pub fn status(&self) -> Result<Standing, RotateError> {
+        Ok(match self.find()? {
+            Found::Active(credential, _) => idle(PublicRecord::from(&credential)),
+            Found::Rotating(work) => standing(&work.credential),
+        })
+    }
+
+    fn find(&self) -> Result<Found, RotateError> {
+        let opened = self.unlocked.get(self.name)?;
+        let record = PublicRecord::from(&opened.credential);
+        match opened.credential {
+            AnyCredential::Active(credential) => Ok(Found::Active(credential, opened.version)),
+            AnyCredential::Rotating(credential) => Ok(Found::Rotating(Work {
+                credential,
+                version: opened.version,
+            })),
+            AnyCredential::Pending(_) | AnyCredential::User(_) => Err(RotateError::NotRotatable {
+                name: self.name.clone(),
+                state: format!("a {} and {}", record.kind.in_words(), record.state),
+            }),
+        }
+    }
+
+    fn begin(
+        &self,
+        credential: Credential<ActiveGeneration>,
+        version: Version,
+        plan: &Plan,
+    ) -> Result<Work, RotateError> {
+        let id = new_rotation_id()?;
+        let now = self.vault.clock().now();
+        let journal = Journal {
+            account_name: self.account_name(&id),
+            id,
+            strategy: plan.strategy.unwrap_or(Strategy::Credential),
+            grace: plan.grace.unwrap_or(Grace::Manual),
+            started_at: now,
+            rolling_back: false,
+        };
+        let next = new_key()?;
+        let credential = credential.with_generation(|active| Rotating {
+            active,
+            journal,
+            stage: RotationStage::Preparing(next),
+        });
+        let mut work = Work { credential, version };
+        self.save(&mut work)?;
+        Ok(work)
+    }
+
+    /// A name at Dfns that no other account has.
+    fn account_name(&self, id: &ExternalId) -> String {
+        let text = id.as_str();
+        format!("{}-{}", self.name, &text[text.len().saturating_sub(8)..])
+    }
+
+    fn save(&self, work: &mut Work) -> Result<(), RotateError> {
+        let expected = Expected::Version(work.version.clone());
+        work.version = self.vault.put_rotating(&work.credential, &expected)?;
+        Ok(())
+    }
+
+    /// Ends the rotation: the active generation alone remains, and every other secret is gone from the vault.
+    fn settle(&self, work: Work) -> Result<Standing, RotateError> {
+        let Work { credential, version } = work;
+        let credential = credential.with_generation(|rotating| rotating.active);
+        self.vault.put_active(&credential, &Expected::Version(version))?;
+        Ok(idle(PublicRecord::from(&credential)))
+    }
+
+    fn key(&self, sealed: &PrivateKeyPem) -> Result<KeyPair, RotateError> {
+        pem::unseal(sealed).map_err(|error| RotateError::Key {
+            name: self.name.clone(),
+            error,
+        })
+    }
+
+    fn administrator(&self, what: &'static str) -> Result<&UserSession<'_>, RotateError> {
+        self.administrator.ok_or(RotateError::NeedsAdministrator(what))
+    }
+}
+
+/// The access that a generation gives.
+fn access<'a>(
+    credential: &'a Credential<Rotating>,
+    token: &'a AuthToken,
+    key: &'a KeyPair,
+    credential_id: Option<&'a CredentialId>,
+) -> Access<'a> {
+    Access {
+        environment: &credential.environment,
+        token,
+        signer: key,
+        credential_id,
+    }
+}
+
+fn is_over(grace: Grace, outgoing: &Outgoing, now: Timestamp) -> bool {
+    match grace {
+        Grace::Manual => false,
+        Grace::Seconds(seconds) => {
+            let since = now.as_second().saturating_sub(outgoing.promoted_at.as_second());
+            u64::try_from(since).is_ok_and(|since| since >= seconds)
+        }
+    }
+}
+
+fn idle(record: PublicRecord) -> Standing {
+    Standing {
+        record,
+        strategy: None,
+        step: "retired",
+        retires_at: None,
+    }
+}
+
+fn standing(credential: &Credential<Rotating>) -> Standing {
+    let Rotating { journal, stage, .. } = &credential.current;
+    let (step, retires_at) = match stage {
+        _ if journal.rolling_back => ("rolling_back", None),
+        RotationStage::Preparing(next) => (
+            match next.step {
+                NextStep::KeySealed => "key_sealed",
+                NextStep::Registering => "registering",
+                NextStep::Registered(_) => "registered",
+                NextStep::Proven(_) => "proven",
+            },
+            None,
+        ),
+        RotationStage::Retiring(outgoing) if outgoing.retiring => ("retiring", None),
+        RotationStage::Retiring(outgoing) => (
+            "promoted",
+            match journal.grace {
+                Grace::Manual => None,
+                Grace::Seconds(seconds) => i64::try_from(seconds)
+                    .ok()
+                    .and_then(|seconds| Timestamp::from_second(outgoing.promoted_at.as_second() + seconds).ok()),
+            },
+        ),
+    };
+    Standing {
+        record: PublicRecord::from(credential),
+        strategy: Some(journal.strategy),
+        step,
+        retires_at,
+    }
+}
+
+fn new_key() -> Result<Next, RandomnessError> {
+    let pair = KeyPair::generate()?;
+    Ok(Next {
+        private_key: pair.to_sealable(),
+        public_key: pair.public_key().to_text(),
+        step: NextStep::KeySealed,
+    })
+}
+
+fn new_rotation_id() -> Result<ExternalId, RandomnessError> {
+    Ok(ExternalId::new(format!("dfns-keys-rotation-{}", random_text()?)))
+}
+
+fn random_text() -> Result<String, RandomnessError> {
+    let mut bytes = [0_u8; 18];
+    getrandom::fill(&mut bytes).map_err(|_| RandomnessError)?;
+    Ok(Base64UrlUnpadded::encode_string(&bytes))
+}
+
+/// Whether Dfns says that this identity may not do this at all.
+fn is_not_offered(error: &CallError) -> bool {
+    matches!(error.api_error(), Some(ApiError::Refused { status: 401 | 403, .. }))
+}

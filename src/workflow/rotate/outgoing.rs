@@ -1,0 +1,238 @@
+//! The way out: the old key retired, or on a rollback the new one.
+
+use super::incoming::{next, same_key};
+use super::{Job, RotateError, Standing, Work, access, is_not_offered};
+use crate::api::accounts::AccountVerb;
+use crate::api::{Action, ApiError, CallError, SigningError};
+use crate::model::credential::ActiveGeneration;
+use crate::model::rotation::{Next, NextStep, Registered, RotationStage, Strategy};
+use crate::workflow::refusal::diagnose;
+
+impl Job<'_> {
+    /// Has Dfns refuse the old generation, sees that it does, and drops its secret.
+    pub(super) async fn retire(&self, mut work: Work) -> Result<Standing, RotateError> {
+        if let RotationStage::Retiring(outgoing) = &mut work.credential.current.stage
+            && !outgoing.retiring
+        {
+            outgoing.retiring = true;
+            self.save(&mut work)?;
+        }
+        let RotationStage::Retiring(outgoing) = &work.credential.current.stage else {
+            return Err(RotateError::NotRotating(self.name.clone()));
+        };
+        let previous = outgoing.previous.clone();
+        self.switch(&work, &work.credential.current.active, &previous, false)
+            .await?;
+        self.expect_refusal(&work, &previous, "the old key: deactivate it by hand")
+            .await?;
+        self.settle(work)
+    }
+
+    /// Undoes a rotation from wherever it stands.
+    pub(super) async fn undo(&self, mut work: Work) -> Result<Standing, RotateError> {
+        if let RotationStage::Retiring(outgoing) = &work.credential.current.stage {
+            let (previous, retiring) = (outgoing.previous.clone(), outgoing.retiring);
+            if retiring {
+                self.switch(&work, &work.credential.current.active, &previous, true)
+                    .await?;
+            }
+            self.expect_acceptance(&work, &previous).await?;
+            self.demote(&mut work, previous)?;
+        }
+        let next = next(&work)?.clone();
+        match &next.step {
+            NextStep::KeySealed => {}
+            NextStep::Registering => self.withdraw_unknown(&work).await?,
+            NextStep::Registered(registered) | NextStep::Proven(registered) => {
+                self.withdraw(&work, &next, registered).await?;
+            }
+        }
+        self.settle(work)
+    }
+
+    /// One rename makes the old generation active again.
+    fn demote(&self, work: &mut Work, previous: ActiveGeneration) -> Result<(), RotateError> {
+        let rotating = &mut work.credential.current;
+        let new = std::mem::replace(&mut rotating.active, previous);
+        let same_identity = rotating.active.token.expose_secret() == new.token.expose_secret();
+        rotating.stage = RotationStage::Preparing(Next {
+            private_key: new.private_key,
+            public_key: new.public_key,
+            step: NextStep::Registered(Registered {
+                token: (!same_identity).then_some(new.token),
+                credential_id: Some(new.credential_id),
+                credential_uuid: None,
+                identity_id: if same_identity { None } else { new.identity_id },
+                token_id: if same_identity { None } else { new.token_id },
+                missing_permissions: Vec::new(),
+            }),
+        });
+        work.credential.generation = work.credential.generation.saturating_sub(1).max(1);
+        self.save(work)
+    }
+
+    /// A registration of which nobody knows whether it happened: if it did, it is undone.
+    async fn withdraw_unknown(&self, work: &Work) -> Result<(), RotateError> {
+        match work.credential.current.journal.strategy {
+            Strategy::Credential => match self.own_key(work).await {
+                Ok(Some(key)) if key.active => {
+                    let active = &work.credential.current.active;
+                    let signer = self.key(&active.private_key)?;
+                    let access = access(&work.credential, &active.token, &signer, Some(&active.credential_id));
+                    self.client
+                        .switch_key(access, &key.credential_uuid, false)
+                        .await
+                        .map_err(|error| RotateError::Call {
+                            doing: "deactivating the new key",
+                            error,
+                        })
+                }
+                Ok(_) => Ok(()),
+                Err(RotateError::Call { error, .. }) if is_not_offered(&error) => Ok(()),
+                Err(error) => Err(error),
+            },
+            Strategy::Replace => match self.own_account(work).await? {
+                Some(account) if account.active => self
+                    .administrator("deactivating the new account")?
+                    .change(account.kind, &account.identity_id, AccountVerb::Deactivate)
+                    .await
+                    .map_err(|error| RotateError::Call {
+                        doing: "deactivating the new account",
+                        error,
+                    }),
+                _ => Ok(()),
+            },
+            Strategy::Dashboard => Ok(()),
+        }
+    }
+
+    /// Has Dfns refuse the new generation again, and sees that it does.
+    async fn withdraw(&self, work: &Work, next: &Next, registered: &Registered) -> Result<(), RotateError> {
+        let active = &work.credential.current.active;
+        let Some(credential_id) = registered.credential_id.clone() else {
+            return self.withdraw_unknown(work).await;
+        };
+        let new = ActiveGeneration {
+            private_key: next.private_key.clone(),
+            public_key: next.public_key.clone(),
+            token: registered.token.clone().unwrap_or_else(|| active.token.clone()),
+            credential_id,
+            identity_id: registered.identity_id.clone(),
+            token_id: registered.token_id.clone(),
+        };
+        self.switch(work, active, &new, false).await?;
+        self.expect_refusal(work, &new, "the new key: deactivate it by hand")
+            .await
+    }
+
+    /// Activates or deactivates a generation at Dfns. `by` is the one that acts where a key is switched by another key
+    /// of the same identity. Where nobody may, it is left to a person, and what follows finds out.
+    async fn switch(
+        &self,
+        work: &Work,
+        by: &ActiveGeneration,
+        generation: &ActiveGeneration,
+        active: bool,
+    ) -> Result<(), RotateError> {
+        let doing = if active {
+            "activating a key"
+        } else {
+            "deactivating a key"
+        };
+        if work.credential.current.journal.strategy == Strategy::Credential {
+            return self.switch_key(work, by, generation, active, doing).await;
+        }
+        let Some(session) = self.administrator else {
+            return Ok(());
+        };
+        let account = self.account_with(work, &generation.public_key.pem).await?;
+        let Some(account) = account.filter(|account| account.active != active) else {
+            return Ok(());
+        };
+        let verb = if active {
+            AccountVerb::Activate
+        } else {
+            AccountVerb::Deactivate
+        };
+        match session.change(account.kind, &account.identity_id, verb).await {
+            Ok(()) => Ok(()),
+            Err(CallError::Call(ApiError::AwaitingApproval)) => Err(RotateError::AwaitingApproval(doing)),
+            Err(error) => Err(RotateError::Call { doing, error }),
+        }
+    }
+
+    async fn switch_key(
+        &self,
+        work: &Work,
+        by: &ActiveGeneration,
+        generation: &ActiveGeneration,
+        active: bool,
+        doing: &'static str,
+    ) -> Result<(), RotateError> {
+        let signer = self.key(&by.private_key)?;
+        let access = access(&work.credential, &by.token, &signer, Some(&by.credential_id));
+        let fail = |error| RotateError::Call { doing, error };
+        let keys = match self.client.keys(access).await {
+            Ok(keys) => keys,
+            Err(error) if is_not_offered(&error) => return Ok(()),
+            Err(error) => return Err(fail(error)),
+        };
+        let found = keys
+            .iter()
+            .find(|key| same_key(&key.public_key, &generation.public_key.pem))
+            .filter(|key| key.active != active);
+        let Some(key) = found else { return Ok(()) };
+        match self.client.switch_key(access, &key.credential_uuid, active).await {
+            Err(error) if is_not_offered(&error) => Ok(()),
+            outcome => outcome.map_err(fail),
+        }
+    }
+
+    /// Tries a generation that should be refused by now.
+    async fn expect_refusal(
+        &self,
+        work: &Work,
+        generation: &ActiveGeneration,
+        otherwise: &'static str,
+    ) -> Result<(), RotateError> {
+        let key = self.key(&generation.private_key)?;
+        let access = access(
+            &work.credential,
+            &generation.token,
+            &key,
+            Some(&generation.credential_id),
+        );
+        match self.client.sign(access, Action::TEST_CALL).await {
+            Ok(_) => Err(RotateError::StillHonoured(otherwise)),
+            Err(
+                SigningError::NoKeys
+                | SigningError::KeyNotAmong { .. }
+                | SigningError::NoneFits { .. }
+                | SigningError::Challenge(ApiError::Refused { status: 401 | 403, .. })
+                | SigningError::Signature(ApiError::Refused { status: 400..=403, .. }),
+            ) => Ok(()),
+            Err(error) => Err(RotateError::Call {
+                doing: "seeing that it is refused",
+                error: CallError::Signing(error),
+            }),
+        }
+    }
+
+    /// Tries a generation that is to become active again.
+    async fn expect_acceptance(&self, work: &Work, generation: &ActiveGeneration) -> Result<(), RotateError> {
+        let key = self.key(&generation.private_key)?;
+        let access = access(
+            &work.credential,
+            &generation.token,
+            &key,
+            Some(&generation.credential_id),
+        );
+        match self.client.sign(access, Action::TEST_CALL).await {
+            Ok(_) => Ok(()),
+            Err(error) => Err(RotateError::Refused {
+                which: "the old key",
+                refusal: diagnose(error, generation.token.claims(), &work.credential.environment),
+            }),
+        }
+    }
+}
