@@ -329,6 +329,21 @@ fn a_person_brings_the_token_where_nobody_else_may() {
 }
 
 #[test]
+fn waiting_for_a_person_can_be_given_up_for_an_administrator() {
+    let scene = Scene::new(Way::Dashboard);
+    let run = scene.rotate(&["a"]);
+    run.fails(7, &["-----BEGIN PUBLIC KEY-----", "--as ADMIN"]);
+    scene
+        .rotate(&["a", "--finish"])
+        .fails(3, &["the new key of a is not active yet"]);
+    // Somebody has made the account meanwhile, and its token is nobody's.
+    scene.person(&run).unwrap();
+    assert_eq!(scene.working_keys().len(), 2);
+    scene.rotate(&["a", "--as", "ops", "--grace", "0"]).fails(0, &[]);
+    scene.check_settled("by the administrator");
+}
+
+#[test]
 fn a_token_that_may_do_less_is_not_promoted() {
     let scene = Scene::new(Way::Dashboard);
     // Both may read their own permissions; the new one lacks one of them.

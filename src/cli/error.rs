@@ -418,6 +418,9 @@ impl From<RotateError> for Failure {
                 .hint("`dfns-keys list` shows what there is"),
             RotateError::NotRotating(name) => Self::new(Exit::State, "not_rotating", message)
                 .hint(format!("begin one with `dfns-keys rotate {name}`")),
+            RotateError::NotPromoted(name) => Self::new(Exit::State, "not_promoted", message).hint(format!(
+                "go on with `dfns-keys rotate {name}`, hand the new key over, and only then --finish"
+            )),
             RotateError::NotOffered { .. } => Self::new(Exit::Refused, "not_offered", message).hint(
                 "leave --strategy out, or say --strategy replace --as ADMIN; `--rollback` ends what was begun",
             ),

@@ -19,7 +19,7 @@ use crate::model::ids::CredentialName;
 use crate::model::rotation::{Grace, Strategy};
 use crate::vault::{Unlocked, Vault};
 use crate::workflow::administrator::Administrator;
-use crate::workflow::rotate::{Job, Plan, Standing};
+use crate::workflow::rotate::{Job, Plan, RotateError, Standing};
 
 /// How many credentials are worked on at once; the client's rate limit stands above it.
 const AT_ONCE: usize = 16;
@@ -204,7 +204,15 @@ impl RotateArgs {
             job.rollback().await
         } else {
             job.advance(plan).await
-        }?;
+        }
+        .inspect_err(|error| {
+            if let RotateError::AwaitingToken { public_key, .. } = error {
+                scene
+                    .context
+                    .ui
+                    .say(&format!("  the public key for {name}'s new account:\n\n{public_key}"));
+            }
+        })?;
         let after = &standing.record;
         let action = match (before.state, after.state) {
             _ if self.rollback => Some("rolled-back"),

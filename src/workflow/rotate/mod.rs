@@ -34,6 +34,9 @@ pub enum RotateError {
     /// Nothing is under way.
     #[error("no rotation of {0} is under way")]
     NotRotating(CredentialName),
+    /// The new key is not active yet, so the old one cannot go.
+    #[error("the new key of {0} is not active yet")]
+    NotPromoted(CredentialName),
     /// Dfns does not let this identity have a second key.
     #[error("Dfns does not let {name} register a second key{}", .message.as_ref().map(|text| format!(" (it says: \"{text}\")")).unwrap_or_default())]
     NotOffered {
@@ -166,6 +169,10 @@ impl Job<'_> {
         if work.credential.current.journal.rolling_back {
             return self.undo(work).await;
         }
+        if plan.finish && matches!(work.credential.current.stage, RotationStage::Preparing(_)) {
+            return Err(RotateError::NotPromoted(self.name.clone()));
+        }
+        self.change_strategy(&mut work, plan)?;
         loop {
             match &work.credential.current.stage {
                 RotationStage::Preparing(_) => self.bring_in(&mut work, plan).await?,
@@ -258,6 +265,31 @@ impl Job<'_> {
     fn account_name(&self, id: &ExternalId) -> String {
         let text = id.as_str();
         format!("{}-{}", self.name, &text[text.len().saturating_sub(8)..])
+    }
+
+    /// While Dfns was not asked for anything yet, another way may be taken: the one that is asked for now, or an
+    /// administrator instead of waiting for a person.
+    fn change_strategy(&self, work: &mut Work, plan: &Plan) -> Result<(), RotateError> {
+        let RotationStage::Preparing(next) = &mut work.credential.current.stage else {
+            return Ok(());
+        };
+        let current = work.credential.current.journal.strategy;
+        let wanted = match plan.strategy {
+            Some(wanted) => wanted,
+            None if current == Strategy::Dashboard && self.administrator.is_some() && plan.token.is_none() => {
+                Strategy::Replace
+            }
+            None => current,
+        };
+        if wanted == current || !matches!(next.step, NextStep::KeySealed) {
+            return Ok(());
+        }
+        if current == Strategy::Dashboard && wanted == Strategy::Replace {
+            // Somebody may have made an account with the key that was shown; it is looked for before another is made.
+            next.step = NextStep::Registering;
+        }
+        work.credential.current.journal.strategy = wanted;
+        self.save(work)
     }
 
     fn save(&self, work: &mut Work) -> Result<(), RotateError> {
