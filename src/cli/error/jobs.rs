@@ -1,0 +1,164 @@
+//! What goes wrong with the jobs that users come for.
+
+use super::{Exit, Failure};
+use crate::workflow::administrator::AdministratorError;
+use crate::workflow::onboard::OnboardError;
+use crate::workflow::provision::{ProvisionError, ResolveError};
+use crate::workflow::remove::RemoveError;
+use crate::workflow::rotate::RotateError;
+
+impl From<OnboardError> for Failure {
+    fn from(error: OnboardError) -> Self {
+        let message = error.to_string();
+        match error {
+            OnboardError::AlreadyActive(name) => Self::new(Exit::State, "already_active", message)
+                .hint(format!("choose another name, or look with `dfns-keys show {name}`")),
+            OnboardError::NotPrepared(name) => Self::new(Exit::State, "not_prepared", message).hint(format!(
+                "a token fits only the key it was made for: begin with `dfns-keys onboard {name} --prepare`"
+            )),
+            OnboardError::BegunThroughApi(name) => Self::new(Exit::State, "begun_through_api", message)
+                .hint(format!("go on with `dfns-keys onboard {name} --as ADMIN`")),
+            OnboardError::OtherSettings { name, .. } => Self::new(Exit::State, "other_settings", message).hint(
+                format!("leave the option out to go on, or start anew after `dfns-keys remove {name}`"),
+            ),
+            OnboardError::Randomness(error) => error.into(),
+            OnboardError::Key { .. } => Self::new(Exit::Vault, "damaged", message),
+            OnboardError::Url(_) => Self::usage(message),
+            OnboardError::Vault(error) => error.into(),
+            OnboardError::Refused {
+                refusal,
+                fingerprint,
+                organisation_id,
+            } => Self::refused(
+                refusal,
+                &fingerprint,
+                organisation_id.as_ref().map(crate::model::ids::OrganisationId::as_str),
+            ),
+        }
+    }
+}
+
+impl From<RemoveError> for Failure {
+    fn from(error: RemoveError) -> Self {
+        let message = error.to_string();
+        match error {
+            RemoveError::StillHonoured(_) => Self::new(Exit::State, "still_honoured", message).hint(
+                "deactivate it in the dashboard first; --force removes it all the same, and with it the only copy of its key",
+            ),
+            RemoveError::HalfMade(name) => Self::new(Exit::State, "half_made", message).hint(format!(
+                "finish it with `dfns-keys onboard {name} --as ADMIN` (or `enroll`), or remove it unseen with --force"
+            )),
+            RemoveError::HalfRotated(name) => Self::new(Exit::State, "half_rotated", message)
+                .hint(format!("end it with `dfns-keys rotate {name} --finish` or --rollback first")),
+            RemoveError::Administrator(error) => error.into(),
+            RemoveError::Unknown { error, .. } => Self {
+                message,
+                hint: Some("try again later, or remove it unseen with --force".to_owned()),
+                ..error.into()
+            },
+            RemoveError::Key { .. } => Self::new(Exit::Vault, "damaged", message),
+            RemoveError::Vault(error) => error.into(),
+        }
+    }
+}
+
+impl From<AdministratorError> for Failure {
+    fn from(error: AdministratorError) -> Self {
+        let message = error.to_string();
+        match error {
+            AdministratorError::NotAUser { .. } => Self::new(Exit::State, "not_a_user", message)
+                .hint("enroll a user with `dfns-keys enroll ADMIN`, and name that one"),
+            AdministratorError::NotEnrolled(name) => Self::new(Exit::State, "not_enrolled", message)
+                .hint(format!("finish it with `dfns-keys enroll {name}` and a new code")),
+            AdministratorError::AlreadyEnrolled(_) => Self::new(Exit::State, "already_enrolled", message),
+            AdministratorError::OrganisationUnknown { .. } => {
+                Self::usage(message).hint("say it with --org-id; the dashboard shows it under Settings")
+            }
+            AdministratorError::OtherUser { .. } => Self::new(Exit::Refused, "other_user", message)
+                .hint("make the code while signed in as that user; nothing was registered"),
+            AdministratorError::Code(error) => Self::call(error).with_message(message).hint_if_none(
+                "a code lives one minute and is good once: make a new one and run the same command again",
+            ),
+            AdministratorError::Login(error) => error.into(),
+            AdministratorError::Key { .. } => Self::new(Exit::Vault, "damaged", message),
+            AdministratorError::Randomness(error) => error.into(),
+            AdministratorError::Url(_) => Self::usage(message),
+            AdministratorError::Vault(error) => error.into(),
+        }
+    }
+}
+
+impl From<ProvisionError> for Failure {
+    fn from(error: ProvisionError) -> Self {
+        let message = error.to_string();
+        match error {
+            ProvisionError::BegunForDashboard(name) => Self::new(Exit::State, "begun_for_dashboard", message).hint(
+                format!("bring its token with `dfns-keys onboard {name} --token-file FILE`, or `dfns-keys remove {name}` first"),
+            ),
+            ProvisionError::OtherKind { .. } => {
+                Self::new(Exit::State, "other_kind", message).hint("choose another name")
+            }
+            ProvisionError::NameTaken { .. } => Self::new(Exit::State, "name_taken", message)
+                .hint("`dfns-keys account list` shows who has it; choose another name"),
+            ProvisionError::AwaitingApproval { .. } => Self::new(Exit::Waiting, "awaiting_approval", message)
+                .hint("run the same command again once it is approved in the dashboard"),
+            ProvisionError::Call { error, .. } => Self::from(error).with_message(message),
+            ProvisionError::TooManyOrphans(_) => Self::new(Exit::Unreachable, "answers_lost", message)
+                .hint("each of them was deactivated; look at the connection, and run the same command again"),
+            ProvisionError::Refused(refusal) => Self::refused(refusal, "its own", None).with_message(message),
+            ProvisionError::Key { .. } => Self::new(Exit::Vault, "damaged", message),
+            ProvisionError::Randomness(error) => error.into(),
+            ProvisionError::Vault(error) => error.into(),
+        }
+    }
+}
+
+impl From<RotateError> for Failure {
+    fn from(error: RotateError) -> Self {
+        let message = error.to_string();
+        match error {
+            RotateError::NotRotatable { .. } => Self::new(Exit::State, "not_rotatable", message)
+                .hint("`dfns-keys list` shows what there is"),
+            RotateError::NotRotating(name) => Self::new(Exit::State, "not_rotating", message)
+                .hint(format!("begin one with `dfns-keys rotate {name}`")),
+            RotateError::NotPromoted(name) => Self::new(Exit::State, "not_promoted", message).hint(format!(
+                "go on with `dfns-keys rotate {name}`, hand the new key over, and only then --finish"
+            )),
+            RotateError::NotOffered { .. } => Self::new(Exit::Refused, "not_offered", message).hint(
+                "leave --strategy out, or say --strategy replace --as ADMIN; `--rollback` ends what was begun",
+            ),
+            RotateError::NeedsAdministrator(_) => Self::new(Exit::Usage, "needs_administrator", message)
+                .hint("name an enrolled user with --as ADMIN"),
+            RotateError::AccountUnknown(_) => Self::new(Exit::State, "account_unknown", message)
+                .hint("may the administrator see it? `dfns-keys account list --as ADMIN` shows what it sees"),
+            RotateError::AwaitingToken { name, .. } => Self::new(Exit::Waiting, "token_needed", message).hint(format!(
+                "make a new account with this key in the dashboard, then `dfns-keys rotate {name} --token-file FILE`; or name an enrolled user with --as ADMIN"
+            )),
+            RotateError::AwaitingApproval(_) => Self::new(Exit::Waiting, "awaiting_approval", message)
+                .hint("run the same command again once it is approved in the dashboard"),
+            RotateError::Call { error, .. } => Self::from(error).with_message(message),
+            RotateError::Refused { refusal, .. } => Self::refused(refusal, "the next one", None).with_message(message),
+            RotateError::FewerPermissions(_) => Self::new(Exit::Refused, "fewer_permissions", message)
+                .hint("assign them to the new account in the dashboard, and run the same command again"),
+            RotateError::StillHonoured(_) => Self::new(Exit::Waiting, "still_honoured", message).hint(
+                "deactivate the account in the dashboard and run the same command again, or name an enrolled user with --as ADMIN",
+            ),
+            RotateError::TooManyOrphans(_) => Self::new(Exit::Unreachable, "answers_lost", message)
+                .hint("each of them was deactivated; look at the connection, and run the same command again"),
+            RotateError::Key { .. } => Self::new(Exit::Vault, "damaged", message),
+            RotateError::Randomness(error) => error.into(),
+            RotateError::Vault(error) => error.into(),
+        }
+    }
+}
+
+impl From<ResolveError> for Failure {
+    fn from(error: ResolveError) -> Self {
+        let message = error.to_string();
+        match error {
+            ResolveError::Unknown(_) => Self::new(Exit::State, "no_such_permission", message)
+                .hint("give the id (pm-…) or the exact name that the dashboard shows"),
+            ResolveError::Call(error) => Self::from(error).with_message(message),
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! Blame, hint and exit code: decided here, once, by exhaustive matches. The library's errors say what failed; here is
+//! added what to do next.
+
+mod calls;
+mod jobs;
+mod local;
+
+use serde_json::{Map, Value};
+
+use crate::keys::KeyError;
+
+/// The exit codes, as docs/exit-codes.md lists them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Exit {
+    Done,
+    Other,
+    Usage,
+    State,
+    Vault,
+    Refused,
+    Unreachable,
+    Waiting,
+    Bug,
+    Interrupted,
+}
+
+impl Exit {
+    pub(super) fn code(self) -> u8 {
+        match self {
+            Self::Done => 0,
+            Self::Other => 1,
+            Self::Usage => 2,
+            Self::State => 3,
+            Self::Vault => 4,
+            Self::Refused => 5,
+            Self::Unreachable => 6,
+            Self::Waiting => 7,
+            Self::Bug => 70,
+            Self::Interrupted => 130,
+        }
+    }
+}
+
+/// A command failed. Everything in it may be shown.
+pub(super) struct Failure {
+    pub(super) exit: Exit,
+    /// One word for scripts.
+    pub(super) code: &'static str,
+    pub(super) message: String,
+    /// Further lines for people.
+    pub(super) details: Vec<String>,
+    pub(super) hint: Option<String>,
+    /// What a command adds to its JSON document on failure.
+    pub(super) extra: Map<String, Value>,
+}
+
+impl Failure {
+    pub(super) fn new(exit: Exit, code: &'static str, message: impl Into<String>) -> Self {
+        Self {
+            exit,
+            code,
+            message: message.into(),
+            details: Vec::new(),
+            hint: None,
+            extra: Map::new(),
+        }
+    }
+
+    pub(super) fn usage(message: impl Into<String>) -> Self {
+        Self::new(Exit::Usage, "usage", message)
+    }
+
+    pub(super) fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    fn details(mut self, details: impl IntoIterator<Item = String>) -> Self {
+        self.details.extend(details);
+        self
+    }
+
+    /// The `error` object of a JSON document.
+    pub(super) fn document(&self) -> Value {
+        serde_json::json!({
+            "code": self.code,
+            "exit": self.exit.code(),
+            "message": self.message,
+            "hint": self.hint,
+        })
+    }
+
+    pub(super) fn is_broken_pipe(&self) -> bool {
+        self.code == "broken_pipe"
+    }
+
+    /// What is wrong with a key file, with its name in front.
+    pub(super) fn key(file: &str, error: &KeyError) -> Self {
+        let exit = match error {
+            KeyError::WrongPassphrase | KeyError::PassphraseNeeded => Exit::Vault,
+            _ => Exit::Other,
+        };
+        let failure = Self::new(exit, "unusable_key", format!("{file} {error}"));
+        match local::key_hint(error) {
+            Some(hint) => failure.hint(hint),
+            None => failure,
+        }
+    }
+}

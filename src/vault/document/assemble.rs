@@ -1,0 +1,187 @@
+//! From what was unsealed to a credential in one of its states.
+
+use super::damaged;
+use super::forms::{
+    ActiveForm, CreatedForm, NextStepForm, PendingForm, RegisteredForm, RotationForm, SealedText, StageForm, UserForm,
+};
+use crate::model::credential::{
+    ActiveGeneration, AnyCredential, Created, Credential, Environment, PendingGeneration, PublicKeyText, PublicRecord,
+    Stage, State, UserGeneration,
+};
+use crate::model::ids::CredentialName;
+use crate::model::rotation::{Next, NextStep, Outgoing, Registered, Rotating, RotationStage};
+use crate::model::secret::PrivateKeyPem;
+use crate::model::token::AuthToken;
+use crate::vault::VaultError;
+
+pub(super) fn assemble(
+    name: &CredentialName,
+    record: PublicRecord,
+    active: Option<ActiveForm>,
+    user: Option<UserForm>,
+    pending: Option<PendingForm>,
+    rotation: Option<RotationForm>,
+) -> Result<AnyCredential, VaultError> {
+    let PublicRecord {
+        name: sealed_name,
+        kind,
+        state,
+        api_url,
+        origin,
+        app_id,
+        org_id,
+        identity_id: _,
+        token_id: _,
+        username: _,
+        credential_id: _,
+        fingerprint,
+        public_key,
+        created_at,
+        rotated_at,
+        token_expires_at: _,
+        generation,
+    } = record;
+    let shell = Credential {
+        name: sealed_name,
+        kind,
+        environment: Environment {
+            api_url,
+            origin,
+            application_id: app_id,
+            organisation_id: org_id,
+        },
+        created_at,
+        rotated_at,
+        generation,
+        current: (),
+    };
+    let public_key = PublicKeyText {
+        pem: public_key,
+        fingerprint,
+    };
+    let read_token = |token: &SealedText| {
+        AuthToken::parse_exactly(&token.0).map_err(|error| damaged(name, &format!("in its sealed part, {error}")))
+    };
+    let read_active = |form: ActiveForm, public_key: PublicKeyText| {
+        let ActiveForm {
+            private_key,
+            token,
+            credential_id,
+            identity_id,
+            token_id,
+        } = form;
+        Ok::<_, VaultError>(ActiveGeneration {
+            private_key: PrivateKeyPem::new(private_key.0),
+            public_key,
+            token: read_token(&token)?,
+            credential_id,
+            identity_id,
+            token_id,
+        })
+    };
+    let read_registered = |form: RegisteredForm| {
+        let RegisteredForm {
+            token,
+            credential_id,
+            credential_uuid,
+            identity_id,
+            token_id,
+            missing_permissions,
+        } = form;
+        Ok::<_, VaultError>(Registered {
+            token: token.as_ref().map(read_token).transpose()?,
+            credential_id,
+            credential_uuid,
+            identity_id,
+            token_id,
+            missing_permissions,
+        })
+    };
+    match (state, active, user, pending, rotation) {
+        (State::Rotating | State::Retiring, Some(active), None, None, Some(rotation)) => {
+            let RotationForm {
+                journal,
+                next,
+                outgoing,
+            } = rotation;
+            let stage = match (state, next, outgoing) {
+                (State::Rotating, Some(next), None) => RotationStage::Preparing(Next {
+                    private_key: PrivateKeyPem::new(next.private_key.0),
+                    public_key: PublicKeyText {
+                        pem: next.public_key,
+                        fingerprint: next.fingerprint,
+                    },
+                    step: match next.step {
+                        NextStepForm::KeySealed => NextStep::KeySealed,
+                        NextStepForm::Registering => NextStep::Registering,
+                        NextStepForm::Registered(form) => NextStep::Registered(read_registered(form)?),
+                        NextStepForm::Proven(form) => NextStep::Proven(read_registered(form)?),
+                    },
+                }),
+                (State::Retiring, None, Some(outgoing)) => RotationStage::Retiring(Outgoing {
+                    previous: read_active(
+                        outgoing.generation,
+                        PublicKeyText {
+                            pem: outgoing.public_key,
+                            fingerprint: outgoing.fingerprint,
+                        },
+                    )?,
+                    promoted_at: outgoing.promoted_at,
+                    retiring: outgoing.retiring,
+                }),
+                _ => return Err(damaged(name, "its rotation does not hold what its state says")),
+            };
+            let generation = Rotating {
+                active: read_active(active, public_key)?,
+                journal,
+                stage,
+            };
+            Ok(AnyCredential::Rotating(shell.with_generation(|()| generation)))
+        }
+        (State::Pending, None, None, Some(PendingForm { private_key, stage }), None) => {
+            let stage = match stage {
+                StageForm::AwaitingToken => Stage::AwaitingToken,
+                StageForm::Registering(registering) => Stage::Registering(registering),
+                StageForm::Enrolling(enrolling) => Stage::Enrolling(enrolling),
+                StageForm::Created(CreatedForm {
+                    token,
+                    identity_id,
+                    token_id,
+                    credential_id,
+                    missing_permissions,
+                }) => Stage::Created(Created {
+                    token: read_token(&token)?,
+                    identity_id,
+                    token_id,
+                    credential_id,
+                    missing_permissions,
+                }),
+            };
+            let generation = PendingGeneration {
+                private_key: PrivateKeyPem::new(private_key.0),
+                public_key,
+                stage,
+            };
+            Ok(AnyCredential::Pending(shell.with_generation(|()| generation)))
+        }
+        (State::Active, None, Some(form), None, None) => {
+            let UserForm {
+                private_key,
+                username,
+                credential_id,
+            } = form;
+            let generation = UserGeneration {
+                private_key: PrivateKeyPem::new(private_key.0),
+                public_key,
+                username,
+                credential_id,
+            };
+            Ok(AnyCredential::User(shell.with_generation(|()| generation)))
+        }
+        (State::Active, Some(form), None, None, None) => {
+            let generation = read_active(form, public_key)?;
+            Ok(AnyCredential::Active(shell.with_generation(|()| generation)))
+        }
+        _ => Err(damaged(name, "its sealed part does not hold what its state says")),
+    }
+}

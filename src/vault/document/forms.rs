@@ -1,0 +1,230 @@
+//! What is sealed, as it is written: the forms between serde and our own types.
+
+use std::fmt;
+
+use jiff::Timestamp;
+use serde::de::{self, Visitor};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::Value;
+use zeroize::Zeroizing;
+
+use crate::model::credential::{ActiveGeneration, Enrolling, PublicKeyText, Registering};
+use crate::model::ids::{CredentialId, CredentialUuid, IdentityId, PermissionId, TokenId, Username};
+use crate::model::rotation::{Journal, Next, NextStep, Outgoing, Registered};
+use crate::vault::recipients::RecipientText;
+
+/// A secret inside the sealed plaintext, which is itself wiped. It exists between serde and our own types only.
+pub(super) struct SealedText(pub(super) Zeroizing<String>);
+
+impl Serialize for SealedText {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for SealedText {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct TextVisitor;
+        impl Visitor<'_> for TextVisitor {
+            type Value = SealedText;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a text")
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<SealedText, E> {
+                Ok(SealedText(Zeroizing::new(text.to_owned())))
+            }
+
+            fn visit_string<E: de::Error>(self, text: String) -> Result<SealedText, E> {
+                Ok(SealedText(Zeroizing::new(text)))
+            }
+        }
+        deserializer.deserialize_string(TextVisitor)
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct PendingForm {
+    pub(super) private_key: SealedText,
+    pub(super) stage: StageForm,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub(super) enum StageForm {
+    AwaitingToken,
+    Registering(Registering),
+    Created(CreatedForm),
+    Enrolling(Enrolling),
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct CreatedForm {
+    pub(super) token: SealedText,
+    pub(super) identity_id: IdentityId,
+    pub(super) token_id: TokenId,
+    pub(super) credential_id: Option<CredentialId>,
+    pub(super) missing_permissions: Vec<PermissionId>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct UserForm {
+    pub(super) private_key: SealedText,
+    pub(super) username: Username,
+    pub(super) credential_id: CredentialId,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ActiveForm {
+    pub(super) private_key: SealedText,
+    pub(super) token: SealedText,
+    pub(super) credential_id: CredentialId,
+    pub(super) identity_id: Option<IdentityId>,
+    pub(super) token_id: Option<TokenId>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RotationForm {
+    pub(super) journal: Journal,
+    pub(super) next: Option<NextForm>,
+    pub(super) outgoing: Option<OutgoingForm>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct NextForm {
+    pub(super) private_key: SealedText,
+    pub(super) public_key: String,
+    pub(super) fingerprint: String,
+    pub(super) step: NextStepForm,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub(super) enum NextStepForm {
+    KeySealed,
+    Registering,
+    Registered(RegisteredForm),
+    Proven(RegisteredForm),
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RegisteredForm {
+    pub(super) token: Option<SealedText>,
+    pub(super) credential_id: Option<CredentialId>,
+    pub(super) credential_uuid: Option<CredentialUuid>,
+    pub(super) identity_id: Option<IdentityId>,
+    pub(super) token_id: Option<TokenId>,
+    pub(super) missing_permissions: Vec<PermissionId>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct OutgoingForm {
+    pub(super) public_key: String,
+    pub(super) fingerprint: String,
+    pub(super) generation: ActiveForm,
+    pub(super) promoted_at: Timestamp,
+    pub(super) retiring: bool,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct SealedForm {
+    pub(super) public: Value,
+    pub(super) recipients: Vec<RecipientText>,
+    pub(super) active: Option<ActiveForm>,
+    pub(super) user: Option<UserForm>,
+    pub(super) pending: Option<PendingForm>,
+    pub(super) rotation: Option<RotationForm>,
+}
+
+pub(super) fn text(secret: &str) -> SealedText {
+    SealedText(Zeroizing::new(secret.to_owned()))
+}
+
+impl From<&ActiveGeneration> for ActiveForm {
+    fn from(generation: &ActiveGeneration) -> Self {
+        let ActiveGeneration {
+            private_key,
+            public_key: _,
+            token,
+            credential_id,
+            identity_id,
+            token_id,
+        } = generation;
+        Self {
+            private_key: text(private_key.expose_secret()),
+            token: text(token.expose_secret()),
+            credential_id: credential_id.clone(),
+            identity_id: identity_id.clone(),
+            token_id: token_id.clone(),
+        }
+    }
+}
+
+impl From<&Next> for NextForm {
+    fn from(next: &Next) -> Self {
+        let Next {
+            private_key,
+            public_key: PublicKeyText { pem, fingerprint },
+            step,
+        } = next;
+        Self {
+            private_key: text(private_key.expose_secret()),
+            public_key: pem.clone(),
+            fingerprint: fingerprint.clone(),
+            step: match step {
+                NextStep::KeySealed => NextStepForm::KeySealed,
+                NextStep::Registering => NextStepForm::Registering,
+                NextStep::Registered(registered) => NextStepForm::Registered(RegisteredForm::from(registered)),
+                NextStep::Proven(registered) => NextStepForm::Proven(RegisteredForm::from(registered)),
+            },
+        }
+    }
+}
+
+impl From<&Registered> for RegisteredForm {
+    fn from(registered: &Registered) -> Self {
+        let Registered {
+            token,
+            credential_id,
+            credential_uuid,
+            identity_id,
+            token_id,
+            missing_permissions,
+        } = registered;
+        Self {
+            token: token.as_ref().map(|token| text(token.expose_secret())),
+            credential_id: credential_id.clone(),
+            credential_uuid: credential_uuid.clone(),
+            identity_id: identity_id.clone(),
+            token_id: token_id.clone(),
+            missing_permissions: missing_permissions.clone(),
+        }
+    }
+}
+
+impl From<&Outgoing> for OutgoingForm {
+    fn from(outgoing: &Outgoing) -> Self {
+        let Outgoing {
+            previous,
+            promoted_at,
+            retiring,
+        } = outgoing;
+        Self {
+            public_key: previous.public_key.pem.clone(),
+            fingerprint: previous.public_key.fingerprint.clone(),
+            generation: ActiveForm::from(previous),
+            promoted_at: *promoted_at,
+            retiring: *retiring,
+        }
+    }
+}
