@@ -14,11 +14,14 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("keys", &["keys", "model", "sys"]),
     ("api", &["api", "model", "sys"]),
     ("vault", &["vault", "model", "sys"]),
+    ("export", &["export", "model"]),
     ("workflow", &["workflow", "api", "keys", "vault", "model", "sys"]),
     ("sandbox", &["sandbox", "model"]),
     (
         "cli",
-        &["cli", "workflow", "api", "keys", "vault", "model", "sys", "sandbox"],
+        &[
+            "cli", "workflow", "api", "keys", "vault", "export", "model", "sys", "sandbox",
+        ],
     ),
 ];
 
@@ -113,6 +116,7 @@ fn types_that_hold_secrets_cannot_be_printed_or_serialised() {
         "SignedAction",
         "Variable",
         "Subject",
+        "Exportable",
     ];
     let mut seen = 0;
     for path in sources(&root()) {

@@ -275,6 +275,8 @@ fn the_demonstration_ends_by_itself_with_exit_0() {
         "$ dfns-keys onboard payments-api --prepare",
         "does not accept this key for this token",
         "payments-api is active.",
+        "the old key is refused",
+        "payments.postman_environment.json",
         "That is all.",
     ] {
         assert!(run.stderr.contains(words), "{words}: {run:?}");

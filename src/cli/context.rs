@@ -258,7 +258,9 @@ pub(super) fn forbid_core_dumps() {
     #[cfg(unix)]
     {
         use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-        let maximum = getrlimit(Resource::Core).maximum;
+        let before = getrlimit(Resource::Core);
+        let maximum = before.maximum;
+        let _ = CORE_LIMIT.set(before);
         let _ = setrlimit(
             Resource::Core,
             Rlimit {
@@ -266,6 +268,18 @@ pub(super) fn forbid_core_dumps() {
                 maximum,
             },
         );
+    }
+}
+
+/// What the limit was before [`forbid_core_dumps`].
+#[cfg(unix)]
+static CORE_LIMIT: std::sync::OnceLock<rustix::process::Rlimit> = std::sync::OnceLock::new();
+
+/// Gives a program that takes this process's place the limit it would have had.
+pub(super) fn permit_core_dumps() {
+    #[cfg(unix)]
+    if let Some(limit) = CORE_LIMIT.get() {
+        let _ = rustix::process::setrlimit(rustix::process::Resource::Core, *limit);
     }
 }
 

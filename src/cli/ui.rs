@@ -71,6 +71,11 @@ impl Ui {
         self.json
     }
 
+    /// Whether a person would see what is written to stdout.
+    pub(super) fn stdout_is_terminal(&self) -> bool {
+        io::stdout().is_terminal()
+    }
+
     /// Whether requests are told of.
     pub(super) fn verbose(&self) -> bool {
         self.verbose

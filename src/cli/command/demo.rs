@@ -9,7 +9,7 @@ use crate::cli::context::Context;
 use crate::cli::error::{Exit, Failure};
 use crate::cli::ui::{Tone, wrapped};
 
-/// Show the main job in a sandbox: onboard, verify, a wrong token diagnosed, rotate
+/// Show the main job in a sandbox: onboard, verify, a wrong token diagnosed, rotate, export
 ///
 /// Runs this very program, command by command, against a sandbox on loopback and a vault in a temporary directory. Nothing
 /// outside that directory is touched, and nothing leaves this machine.
@@ -117,6 +117,29 @@ impl<'a> Stage<'a> {
         self.run(&["rotate", "payments-api"], 0)?;
         self.run(&["rotate", "payments-api", "--finish"], 0)?;
         self.run(&["verify", "payments-api", "--strict", "--quiet"], 0)?;
+
+        self.tell("Hand it over to Postman, and check what was handed over before anybody relies on it.");
+        self.run(
+            &[
+                "export",
+                "payments-api",
+                "--format",
+                "postman-environment",
+                "--output",
+                "payments.postman_environment.json",
+            ],
+            0,
+        )?;
+        self.run(
+            &[
+                "verify",
+                "--postman",
+                "payments.postman_environment.json",
+                "--api-url",
+                url,
+            ],
+            0,
+        )?;
 
         self.tell("What is there? Public metadata needs no passphrase.");
         self.run(&["list"], 0)?;

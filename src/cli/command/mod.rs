@@ -5,6 +5,8 @@ mod completions;
 #[cfg(feature = "sandbox")]
 mod demo;
 mod enroll;
+mod exec;
+mod export;
 mod generate;
 mod import;
 mod init;
@@ -28,12 +30,17 @@ use clap::Subcommand;
 
 use super::context::Context;
 use super::error::{Exit, Failure};
+use crate::model::credential::{ActiveGeneration, AnyCredential, Environment};
+use crate::model::ids::CredentialName;
+use crate::vault::Unlocked;
 
 #[derive(Subcommand)]
 pub(super) enum Command {
     Init(init::InitArgs),
     Onboard(onboard::OnboardArgs),
     Rotate(rotate::RotateArgs),
+    Export(export::ExportArgs),
+    Exec(exec::ExecArgs),
     Enroll(enroll::EnrollArgs),
     Import(import::ImportArgs),
     Account(account::AccountArgs),
@@ -72,6 +79,8 @@ impl Command {
             Self::Init(args) => args.run(context),
             Self::Onboard(args) => args.run(context),
             Self::Rotate(args) => args.run(context),
+            Self::Export(args) => args.run(context),
+            Self::Exec(args) => args.run(context),
             Self::Enroll(args) => args.run(context),
             Self::Import(args) => args.run(context),
             Self::Account(args) => args.run(context),
@@ -91,5 +100,21 @@ impl Command {
             Self::Completions(args) => args.run(context),
             Self::Man(args) => args.run(context),
         }
+    }
+}
+
+/// Key and token of a credential that programs can use.
+fn usable(unlocked: &Unlocked<'_>, name: &CredentialName) -> Result<(Environment, ActiveGeneration), Failure> {
+    match unlocked.get(name)?.credential {
+        AnyCredential::Active(credential) => Ok((credential.environment, credential.current)),
+        AnyCredential::Rotating(credential) => Ok((credential.environment, credential.current.active)),
+        AnyCredential::Pending(_) => Err(Failure::new(Exit::State, "pending", format!("{name} has no token yet"))
+            .hint(format!("finish it with `dfns-keys onboard {name}`"))),
+        AnyCredential::User(_) => Err(Failure::new(
+            Exit::State,
+            "is_user",
+            format!("{name} is a user, who logs in and has no lasting token"),
+        )
+        .hint("hand over a service account or a personal access token instead")),
     }
 }

@@ -48,6 +48,8 @@ impl SandboxArgs {
             per_minute: self.limit.map(NonZeroU32::get),
         };
         context.block_on(async {
+            // Whoever reads the address may stop it at once.
+            let signals = StopSignals::listen()?;
             let sandbox = Sandbox::bind(self.listen, config).await?;
             context
                 .ui
@@ -55,27 +57,49 @@ impl SandboxArgs {
             context
                 .ui
                 .say(&format!("The sandbox is at {} until you press Ctrl-C.", sandbox.url()));
-            sandbox.serve(asked_to_stop()).await;
+            sandbox.serve(signals.received()).await;
             Ok(Exit::Done)
         })?
     }
 }
 
-async fn asked_to_stop() {
+/// The signals that end the sandbox in order. They are listened for from the moment this exists.
+struct StopSignals {
     #[cfg(unix)]
-    {
-        use tokio::signal::unix::{SignalKind, signal};
-        if let Ok(mut terminate) = signal(SignalKind::terminate()) {
-            tokio::select! {
-                _ = tokio::signal::ctrl_c() => {}
-                _ = terminate.recv() => {}
-            }
-            return;
+    terminate: tokio::signal::unix::Signal,
+    #[cfg(unix)]
+    interrupt: tokio::signal::unix::Signal,
+}
+
+impl StopSignals {
+    fn listen() -> Result<Self, Failure> {
+        #[cfg(unix)]
+        {
+            use tokio::signal::unix::{SignalKind, signal};
+            let fail = |error| Failure::new(Exit::Other, "signals", format!("cannot listen for signals: {error}"));
+            Ok(Self {
+                terminate: signal(SignalKind::terminate()).map_err(fail)?,
+                interrupt: signal(SignalKind::interrupt()).map_err(fail)?,
+            })
+        }
+        #[cfg(not(unix))]
+        Ok(Self {})
+    }
+
+    #[cfg(unix)]
+    async fn received(mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
         }
     }
-    // Without a handler there is no signal to wait for, and the default action ends the process.
-    if tokio::signal::ctrl_c().await.is_err() {
-        std::future::pending::<()>().await;
+
+    #[cfg(not(unix))]
+    async fn received(self) {
+        // Without a handler there is no signal to wait for, and the default action ends the process.
+        if tokio::signal::ctrl_c().await.is_err() {
+            std::future::pending::<()>().await;
+        }
     }
 }
 

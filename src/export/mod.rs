@@ -1,0 +1,161 @@
+//! Handing a credential over: from a credential to text that another program reads. Pure; what it returns is wiped.
+
+mod dotenv;
+mod json;
+mod kubernetes;
+mod postman;
+
+use base64ct::{Base64, Encoding};
+use zeroize::Zeroizing;
+
+use crate::model::credential::{ActiveGeneration, Environment};
+use crate::model::ids::{ApplicationId, CredentialName, OrganisationId};
+
+/// The forms a credential can be handed over in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// A `.env` file: single quotes and real line breaks, which python-dotenv, npm dotenv, node and bash read alike.
+    Dotenv,
+    /// A `v1` Secret, as JSON, which is YAML too.
+    Kubernetes,
+    /// A file for `gh secret set -f`.
+    Github,
+    /// A file for docker's `--env-file`, which cannot hold line breaks: the key is in base64.
+    DockerEnv,
+    /// One JSON object.
+    Json,
+    /// The private key alone, PKCS#8 PEM.
+    PemPrivate,
+    /// The public key alone, SPKI PEM. No secret.
+    PemPublic,
+    /// A Postman environment with the variables of the vendor's collection.
+    PostmanEnvironment(PostmanAuth),
+}
+
+/// Which of the vendor's two Postman set-ups.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PostmanAuth {
+    /// `useAuthV2` is `true`.
+    V2,
+    /// The deprecated one.
+    V1,
+}
+
+impl Format {
+    /// Whether the text holds a secret.
+    #[must_use]
+    pub fn is_secret(self) -> bool {
+        self != Self::PemPublic
+    }
+}
+
+/// A credential as it is handed over.
+#[derive(Clone, Copy)]
+pub struct Exportable<'a> {
+    /// Its local name.
+    pub name: &'a CredentialName,
+    /// Where it is used.
+    pub environment: &'a Environment,
+    /// Key and token.
+    pub generation: &'a ActiveGeneration,
+}
+
+impl Exportable<'_> {
+    /// The variables that the vendor's SDK examples read, and what else a program may want to know.
+    #[must_use]
+    pub fn variables(&self) -> Vec<(&'static str, Zeroizing<String>)> {
+        let text = |value: &str| Zeroizing::new(value.to_owned());
+        let Environment {
+            api_url,
+            origin,
+            application_id,
+            organisation_id,
+        } = self.environment;
+        let mut variables = vec![
+            ("DFNS_API_URL", text(&api_url.to_string())),
+            ("DFNS_AUTH_TOKEN", text(self.generation.token.expose_secret())),
+            ("DFNS_CRED_ID", text(self.generation.credential_id.as_str())),
+            ("DFNS_PRIVATE_KEY", text(self.generation.private_key.expose_secret())),
+        ];
+        variables.extend(
+            application_id
+                .as_ref()
+                .map(|id: &ApplicationId| ("DFNS_APP_ID", text(id.as_str()))),
+        );
+        variables.push(("DFNS_ORIGIN", text(&origin.to_string())));
+        variables.extend(
+            organisation_id
+                .as_ref()
+                .map(|id: &OrganisationId| ("DFNS_ORG_ID", text(id.as_str()))),
+        );
+        variables
+    }
+
+    /// The credential in this form.
+    #[must_use]
+    pub fn render(&self, format: Format) -> Zeroizing<String> {
+        match format {
+            Format::Dotenv | Format::Github => dotenv::quoted(&self.variables()),
+            Format::DockerEnv => dotenv::one_line_each(&self.variables()),
+            Format::Kubernetes => kubernetes::secret(self),
+            Format::Json => json::object(self),
+            Format::PemPrivate => Zeroizing::new(self.generation.private_key.expose_secret().to_owned()),
+            Format::PemPublic => Zeroizing::new(self.generation.public_key.pem.clone()),
+            Format::PostmanEnvironment(auth) => postman::environment(self, auth),
+        }
+    }
+}
+
+/// The standard base64 of a secret.
+fn base64(secret: &str) -> Zeroizing<String> {
+    Zeroizing::new(Base64::encode_string(secret.as_bytes()))
+}
+
+/// An empty text with room for all of it, so that it never moves and leaves a copy behind.
+fn room_for(length: usize) -> Zeroizing<String> {
+    Zeroizing::new(String::with_capacity(length))
+}
+
+/// A secret as a JSON string, quotes included.
+fn json_string(secret: &str) -> Zeroizing<String> {
+    let mut bytes = Zeroizing::new(Vec::with_capacity(secret.len() * 6 + 2));
+    serde_json::to_writer(&mut *bytes, secret).expect("a text serialises into memory");
+    let mut text = room_for(bytes.len());
+    text.push_str(std::str::from_utf8(&bytes).expect("JSON is UTF-8"));
+    text
+}
+
+/// A JSON object of texts, in this order.
+fn json_object(fields: &[(&str, Zeroizing<String>)], indent: &str) -> Zeroizing<String> {
+    let length: usize = fields
+        .iter()
+        .map(|(name, value)| name.len() + value.len() * 6 + 32)
+        .sum();
+    let mut text = room_for(length + 16);
+    text.push_str("{\n");
+    for (position, (name, value)) in fields.iter().enumerate() {
+        for part in [indent, "  ", &json_string(name), ": ", &json_string(value)] {
+            text.push_str(part);
+        }
+        text.push_str(if position + 1 == fields.len() { "\n" } else { ",\n" });
+    }
+    text.push_str(indent);
+    text.push('}');
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn json_texts_are_escaped() {
+        assert_eq!(*json_string("a\"b\nc"), "\"a\\\"b\\nc\"");
+        let fields = [
+            ("a", Zeroizing::new("1".to_owned())),
+            ("b", Zeroizing::new("\n".to_owned())),
+        ];
+        let value: serde_json::Value = serde_json::from_str(&json_object(&fields, "")).unwrap();
+        assert_eq!(value, serde_json::json!({"a": "1", "b": "\n"}));
+    }
+}

@@ -1,0 +1,278 @@
+//! Handing a credential over: each form read back by who really reads it, and programs run with it.
+#![allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "tests set up and look at files as a user would, outside the program"
+)]
+
+mod support;
+
+use std::os::unix::fs::PermissionsExt;
+use std::process::Command;
+
+use serde_json::Value;
+use support::{PROGRAM, Run, Sandbox, TestEnv, peer, peer_ok};
+
+struct Scene {
+    env: TestEnv,
+    sandbox: Sandbox,
+    token: String,
+    pem: String,
+}
+
+impl Scene {
+    fn new() -> Self {
+        let env = TestEnv::with_vault();
+        let sandbox = Sandbox::start();
+        let public = env.ok(&[
+            "onboard",
+            "a",
+            "--prepare",
+            "--api-url",
+            &sandbox.url,
+            "--app-id",
+            "ap-1",
+        ]);
+        let token = sandbox.create("a", &public);
+        env.write("token", &token);
+        env.ok(&["onboard", "a", "--token-file", "token"]);
+        let pem = env.open("a")["active"]["private_key"].as_str().unwrap().to_owned();
+        Self {
+            env,
+            sandbox,
+            token,
+            pem,
+        }
+    }
+
+    fn export(&self, format: &str) -> String {
+        self.env.ok(&["export", "a", "--format", format])
+    }
+
+    fn tool(&self, program: &str, arguments: &[&str]) -> String {
+        let mut command = Command::new(program);
+        command.args(arguments).current_dir(self.env.home.path());
+        String::from_utf8(peer_ok(&mut command)).unwrap()
+    }
+}
+
+#[test]
+fn a_dotenv_file_is_exact_in_bash_and_node_and_to_ourselves() {
+    let scene = Scene::new();
+    scene
+        .env
+        .ok(&["export", "a", "--format", "dotenv", "--output", "a.env"]);
+    let mode = std::fs::metadata(scene.env.path("a.env")).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode, 0o600);
+    let print = "printf %s \"$DFNS_PRIVATE_KEY\"";
+    assert_eq!(
+        scene.tool("bash", &["-c", &format!("set -a; source ./a.env; {print}")]),
+        scene.pem
+    );
+    if peer("node") {
+        let script = "process.stdout.write(process.env.DFNS_PRIVATE_KEY + '|' + process.env.DFNS_AUTH_TOKEN)";
+        let read = scene.tool("node", &["--env-file=a.env", "-e", script]);
+        assert_eq!(read, format!("{}|{}", scene.pem, scene.token));
+    }
+    let run = scene.env.run(&["verify", "--dotenv", "a.env", "--strict"]);
+    assert_eq!(run.code, 0, "{run:?}");
+    scene
+        .env
+        .run(&["export", "a", "--format", "dotenv", "--output", "a.env"])
+        .fails(3, &["a.env exists already", "--force"]);
+    scene
+        .env
+        .ok(&["export", "a", "--format", "dotenv", "--output", "a.env", "--force"]);
+    let log = scene.env.ok(&["log", "a"]);
+    assert!(log.contains("exported") && log.contains("a.env"), "{log}");
+    // A rotation tells who still has the old key.
+    let run = scene.env.run(&["rotate", "a"]);
+    run.fails(0, &["still has the old key:  a.env"]);
+}
+
+#[test]
+fn a_docker_file_has_one_line_each_and_the_key_in_base64() {
+    use base64ct::{Base64, Encoding};
+    let scene = Scene::new();
+    let text = scene.export("docker-env");
+    let key = text
+        .lines()
+        .find_map(|line| line.strip_prefix("DFNS_PRIVATE_KEY="))
+        .unwrap();
+    assert_eq!(Base64::decode_vec(key).unwrap(), scene.pem.as_bytes());
+    assert!(
+        text.lines().all(|line| line.contains('=') && !line.contains('\'')),
+        "{}",
+        text.lines().count()
+    );
+    // As docker would set it: `verify` reads it, and says that the application must decode it.
+    let mut command = scene.env.command(&["verify", "--process-env", "--json"]);
+    for line in text.lines() {
+        let (name, value) = line.split_once('=').unwrap();
+        command.env(name, value);
+    }
+    let run = Run::of(&mut command);
+    assert_eq!(run.code, 0, "{run:?}");
+}
+
+#[test]
+fn kubernetes_json_github_and_pem_hold_the_same() {
+    use base64ct::{Base64, Encoding};
+    let scene = Scene::new();
+    let secret: Value = serde_json::from_str(&scene.export("kubernetes")).unwrap();
+    assert_eq!(
+        (&secret["kind"], &secret["type"], &secret["apiVersion"]),
+        (&"Secret".into(), &"Opaque".into(), &"v1".into())
+    );
+    let decode =
+        |name: &str| String::from_utf8(Base64::decode_vec(secret["data"][name].as_str().unwrap()).unwrap()).unwrap();
+    assert_eq!(decode("DFNS_PRIVATE_KEY"), scene.pem);
+    assert_eq!(decode("DFNS_AUTH_TOKEN"), scene.token);
+    assert_eq!(decode("DFNS_APP_ID"), "ap-1");
+    let object: Value = serde_json::from_str(&scene.export("json")).unwrap();
+    assert_eq!(object["DFNS_PRIVATE_KEY"], scene.pem.as_str());
+    assert_eq!(scene.export("pem-private"), scene.pem);
+    assert_eq!(scene.export("pem-public"), scene.env.ok(&["show", "a", "--public-key"]));
+    assert_eq!(scene.export("github"), scene.export("dotenv"));
+    if peer("openssl") {
+        scene.env.write("key.pem", &scene.pem);
+        assert_eq!(
+            scene.tool("openssl", &["pkey", "-in", "key.pem", "-pubout"]),
+            scene.export("pem-public")
+        );
+    }
+}
+
+#[test]
+fn a_postman_environment_has_the_vendors_variables() {
+    let scene = Scene::new();
+    for (auth, v2) in [("v2", "true"), ("v1", "false")] {
+        let text = scene
+            .env
+            .ok(&["export", "a", "--format", "postman-environment", "--auth", auth]);
+        let environment: Value = serde_json::from_str(&text).unwrap();
+        let values = environment["values"].as_array().unwrap();
+        let value = |key: &str| values.iter().find(|one| one["key"] == key).unwrap();
+        assert_eq!(value("credentialPrivateKey")["value"], scene.pem.as_str());
+        assert_eq!(value("credentialPrivateKey")["type"], "secret");
+        assert_eq!(value("authToken")["value"], scene.token.as_str());
+        assert_eq!(value("dfnsApiDomain")["value"], scene.sandbox.address());
+        assert_eq!(value("useAuthV2")["value"], v2);
+        scene.env.write("e.json", &text);
+        let run = scene
+            .env
+            .run(&["verify", "--postman", "e.json", "--api-url", &scene.sandbox.url]);
+        assert_eq!(run.code, 0, "{run:?}");
+    }
+}
+
+#[test]
+fn a_program_gets_the_credential_and_nothing_of_ours() {
+    let scene = Scene::new();
+    let mut command = scene.env.command(&["exec", "a", "--", "env", "-0"]);
+    command
+        .env("DFNS_KEYS_PASSPHRASE", "not for children")
+        .env("MINE", "kept");
+    let run = Run::of(&mut command);
+    assert_eq!(run.code, 0, "{run:?}");
+    let environment: Vec<(&str, &str)> = run.stdout.split('\0').filter_map(|line| line.split_once('=')).collect();
+    let get = |name: &str| {
+        environment
+            .iter()
+            .find(|(key, _)| *key == name)
+            .map(|(_, value)| *value)
+    };
+    assert_eq!(get("DFNS_PRIVATE_KEY"), Some(scene.pem.as_str()));
+    assert_eq!(get("DFNS_AUTH_TOKEN"), Some(scene.token.as_str()));
+    assert_eq!(get("DFNS_API_URL"), Some(scene.sandbox.url.as_str()));
+    assert_eq!(get("DFNS_APP_ID"), Some("ap-1"));
+    assert_eq!(get("DFNS_ORIGIN"), Some("https://app.dfns.io"));
+    assert!(get("DFNS_ORG_ID").unwrap().starts_with("or-"));
+    assert_eq!(get("MINE"), Some("kept"));
+    assert_eq!((get("DFNS_KEYS_PASSPHRASE"), get("DFNS_KEYS_IDENTITY")), (None, None));
+    // The whole circle: what a program gets is what `verify` accepts.
+    scene
+        .env
+        .ok(&["exec", "a", "--", PROGRAM, "verify", "--process-env", "--strict"]);
+}
+
+#[test]
+fn exit_codes_and_signals_are_the_programs_own() {
+    let scene = Scene::new();
+    for code in [0, 1, 42, 255] {
+        let run = scene
+            .env
+            .run(&["exec", "a", "--", "bash", "-c", &format!("exit {code}")]);
+        assert_eq!(run.code, code, "{run:?}");
+    }
+    let output = Command::new(PROGRAM)
+        .args(["exec", "a", "--", "bash", "-c", "kill -TERM $$"])
+        .env("DFNS_KEYS_VAULT", scene.env.vault())
+        .env("DFNS_KEYS_IDENTITY", scene.env.path("identity.txt"))
+        .output()
+        .unwrap();
+    assert_eq!(std::os::unix::process::ExitStatusExt::signal(&output.status), Some(15));
+    // It takes our place: the process id is the same.
+    let child = Command::new(PROGRAM)
+        .args(["exec", "a", "--", "bash", "-c", "echo $$"])
+        .env("DFNS_KEYS_VAULT", scene.env.vault())
+        .env("DFNS_KEYS_IDENTITY", scene.env.path("identity.txt"))
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let id = child.id().to_string();
+    assert_eq!(
+        String::from_utf8(child.wait_with_output().unwrap().stdout)
+            .unwrap()
+            .trim(),
+        id
+    );
+    scene
+        .env
+        .run(&["exec", "a", "--", "no-such-program"])
+        .fails(1, &["cannot run no-such-program", "on the PATH"]);
+}
+
+#[test]
+fn what_is_missing_is_told_before_the_start() {
+    let scene = Scene::new();
+    scene.env.ok(&["onboard", "b", "--prepare"]);
+    for arguments in [
+        &["exec", "b", "--", "touch", "started"][..],
+        &["exec", "nobody", "--", "touch", "started"],
+    ] {
+        scene.env.run(arguments).fails(3, &[]);
+    }
+    let mut command = scene.env.command(&["exec", "a", "--", "touch", "started"]);
+    Run::of(command.env_remove("DFNS_KEYS_IDENTITY")).fails(4, &["seals and never opens"]);
+    assert!(!scene.env.path("started").exists());
+    scene.env.run(&["exec", "a"]).fails(2, &["required"]);
+    scene
+        .env
+        .run(&["export", "b", "--format", "json"])
+        .fails(3, &["no token yet"]);
+    scene
+        .env
+        .run(&["export", "a", "--format", "json", "--json"])
+        .fails(2, &[]);
+}
+
+#[test]
+fn a_secret_is_shown_on_a_terminal_only_when_asked_for() {
+    let scene = Scene::new();
+    for (flag, code) in [("", 2), ("--reveal", 0)] {
+        let line = format!("{PROGRAM} export a --format json {flag} 2>&1");
+        let mut command = Command::new("bash");
+        command
+            .args(["-c", &line])
+            .env("DFNS_KEYS_VAULT", scene.env.vault())
+            .env("DFNS_KEYS_IDENTITY", scene.env.path("identity.txt"))
+            .current_dir(scene.env.home.path());
+        let mut session = rexpect::session::spawn_command(command, Some(20_000)).unwrap();
+        let shown = session.exp_eof().unwrap();
+        let status = format!("{:?}", session.process().wait().unwrap());
+        assert!(status.contains(&format!(", {code})")), "{status}");
+        assert_eq!(shown.contains(&scene.token), flag == "--reveal", "{status}");
+        assert_eq!(shown.contains("say --reveal"), flag.is_empty());
+    }
+}
