@@ -29,33 +29,15 @@ impl Scene {
             env: TestEnv::with_vault(),
             sandbox: Sandbox::start_with(sandbox),
         };
-        let code = scene.code("ops@example.com");
+        let code = scene.sandbox.code("ops@example.com");
         scene
             .env
             .ok(&["enroll", "ops", "--code", &code, "--api-url", &scene.sandbox.url]);
         scene
     }
 
-    fn form(&self, path: &str, fields: &[(&str, &str)]) -> Value {
-        let body = url::form_urlencoded::Serializer::new(String::new())
-            .extend_pairs(fields)
-            .finish();
-        let headers = [
-            ("content-type", "application/x-www-form-urlencoded"),
-            ("accept", "application/json"),
-        ];
-        let answer = self.sandbox.http("POST", path, &headers, body.as_bytes());
-        assert_eq!(answer.status, 200, "{answer:?}");
-        answer.json()
-    }
-
-    fn code(&self, username: &str) -> String {
-        let answer = self.form("/dashboard/code", &[("username", username)]);
-        answer["code"].as_str().unwrap().to_owned()
-    }
-
     fn permission(&self, name: &str) -> String {
-        let answer = self.form(
+        let answer = self.sandbox.form(
             "/dashboard/permission",
             &[("name", name), ("operations", "Wallets:Read")],
         );
@@ -67,15 +49,9 @@ impl Scene {
         assert_eq!(answer.status, 200, "{answer:?}");
     }
 
-    /// The accounts at the sandbox of any kind but users.
-    fn accounts(&self) -> Vec<Value> {
-        let answer = self.sandbox.http("GET", "/sandbox/identities", &[], b"").json();
-        let all = answer["identities"].as_array().unwrap().clone();
-        all.into_iter().filter(|identity| identity["kind"] != "User").collect()
-    }
-
     fn active(&self) -> Vec<Value> {
-        self.accounts()
+        self.sandbox
+            .accounts()
             .into_iter()
             .filter(|account| account["active"] == true)
             .collect()
@@ -100,7 +76,7 @@ fn an_administrator_is_enrolled_by_a_code_and_proven_by_logging_in() {
         env,
         sandbox: Sandbox::start(),
     };
-    let code = scene.code("ops@example.com");
+    let code = scene.sandbox.code("ops@example.com");
     let url = scene.sandbox.url.clone();
     let before = scene.sandbox.calls().len();
     let run = scene
@@ -133,7 +109,7 @@ fn an_administrator_is_enrolled_by_a_code_and_proven_by_logging_in() {
         .run(&["enroll", "other", "--code", "nonsense", "--api-url", &url])
         .fails(5, &["one-time code", "make a new one"]);
     // The refused code left the key sealed; a right one goes on with it.
-    let code = scene.code("other@example.com");
+    let code = scene.sandbox.code("other@example.com");
     scene
         .env
         .run(&[
@@ -147,7 +123,7 @@ fn an_administrator_is_enrolled_by_a_code_and_proven_by_logging_in() {
             "ops@example.com",
         ])
         .fails(5, &["the code belongs to other@example.com, not to ops@example.com"]);
-    let code = scene.code("other@example.com");
+    let code = scene.sandbox.code("other@example.com");
     scene.env.ok(&["enroll", "other", "--code", &code]);
     scene
         .env
@@ -161,7 +137,7 @@ fn a_lost_answer_to_an_enrolment_is_found_out_by_logging_in() {
         env: TestEnv::with_vault(),
         sandbox: Sandbox::start(),
     };
-    let code = scene.code("ops@example.com");
+    let code = scene.sandbox.code("ops@example.com");
     let fault = json!({"fault": "close_after", "path": "/auth/credentials/code/verify"});
     scene.sandbox.fault(&fault);
     let url = scene.sandbox.url.clone();
@@ -278,7 +254,7 @@ fn an_approval_is_waited_for_and_picked_up() {
     scene
         .onboard(&["a", "--permission", &permission])
         .fails(7, &["waits for a policy approval"]);
-    assert_eq!(scene.accounts().len(), 1, "no second account");
+    assert_eq!(scene.sandbox.accounts().len(), 1, "no second account");
     scene.settings(&json!({"approvals": []}));
     scene.onboard(&["a", "--permission", &permission]).fails(0, &[]);
     assert_eq!(scene.active()[0]["permissions"], 1);
@@ -287,7 +263,7 @@ fn an_approval_is_waited_for_and_picked_up() {
     scene.settings(&json!({"approvals": ["/auth/service-accounts"]}));
     scene.onboard(&["b"]).fails(7, &["the new account waits"]);
     scene.onboard(&["b"]).fails(7, &["the new account waits"]);
-    assert_eq!(scene.accounts().len(), 1, "nothing was made meanwhile");
+    assert_eq!(scene.sandbox.accounts().len(), 1, "nothing was made meanwhile");
 }
 
 /// Whatever call loses its answer: one active account, and its credential is here.
@@ -452,7 +428,7 @@ fn accounts_are_listed_on_both_sides_and_changed_on_the_other() {
     scene.env.ok(&["verify", "both"]);
     let id = scene.env.run(&["account", "show", "remote", "--json"]).json()["account"]["identity_id"].clone();
     scene.env.ok(&["account", "delete", id.as_str().unwrap(), "--yes"]);
-    assert_eq!(scene.accounts().len(), 1);
+    assert_eq!(scene.sandbox.accounts().len(), 1);
     scene
         .env
         .run(&["account", "show", "remote"])
@@ -602,7 +578,7 @@ fn a_hundred_accounts_survive_faults_and_kills() {
     let run = scene.env.run(&arguments);
     assert_eq!(run.code, 0, "{run:?}");
     let active = scene.active();
-    assert_eq!(active.len(), 100, "{} in all", scene.accounts().len());
+    assert_eq!(active.len(), 100, "{} in all", scene.sandbox.accounts().len());
     assert!(active.iter().all(|account| account["permissions"] == 1));
     let list = scene.env.run(&["list", "--json"]).json();
     let mut here: Vec<String> = list["credentials"]

@@ -57,12 +57,11 @@ impl Scene {
             env: TestEnv::with_vault(),
             sandbox: Sandbox::start_with(&["--rotation", way.doctrine()]),
         };
-        let code = scene.form("/dashboard/code", &[("username", "ops@example.com")]);
-        let code = code["code"].as_str().unwrap().to_owned();
+        let code = scene.sandbox.code("ops@example.com");
         scene
             .env
             .ok(&["enroll", "ops", "--code", &code, "--api-url", &scene.sandbox.url]);
-        let permission = scene.form(
+        let permission = scene.sandbox.form(
             "/dashboard/permission",
             &[("name", "readers"), ("operations", "Wallets:Read")],
         );
@@ -83,19 +82,6 @@ impl Scene {
             &permission,
         ]);
         scene
-    }
-
-    fn form(&self, path: &str, fields: &[(&str, &str)]) -> Value {
-        let body = url::form_urlencoded::Serializer::new(String::new())
-            .extend_pairs(fields)
-            .finish();
-        let headers = [
-            ("content-type", "application/x-www-form-urlencoded"),
-            ("accept", "application/json"),
-        ];
-        let answer = self.sandbox.http("POST", path, &headers, body.as_bytes());
-        assert_eq!(answer.status, 200, "{answer:?}");
-        answer.json()
     }
 
     fn rotate_stopped(&self, arguments: &[&str], stop_at: u64) -> Run {
@@ -119,8 +105,8 @@ impl Scene {
         let opened = self.env.open("a");
         let next = &opened["rotation"]["next"];
         let key = next["public_key"].as_str()?;
-        let name = format!("by-hand-{}", self.accounts().len());
-        let answer = self.form(
+        let name = format!("by-hand-{}", self.sandbox.accounts().len());
+        let answer = self.sandbox.form(
             "/dashboard/create",
             &[("name", &name), ("public_key", key), ("operations", "Wallets:Read")],
         );
@@ -130,7 +116,7 @@ impl Scene {
 
     /// Deactivates by hand whatever account has this key.
     fn deactivate_by_hand(&self, key: &str) {
-        for account in self.accounts() {
+        for account in self.sandbox.accounts() {
             if account["active"] == true && account["keys"].as_array().unwrap().iter().any(|one| one == key) {
                 let body = format!("token_id={}", account["token_id"].as_str().unwrap());
                 let kind = [("content-type", "application/x-www-form-urlencoded")];
@@ -139,15 +125,10 @@ impl Scene {
         }
     }
 
-    fn accounts(&self) -> Vec<Value> {
-        let answer = self.sandbox.http("GET", "/sandbox/identities", &[], b"").json();
-        let all = answer["identities"].as_array().unwrap().clone();
-        all.into_iter().filter(|identity| identity["kind"] != "User").collect()
-    }
-
     /// The keys that work at the sandbox.
     fn working_keys(&self) -> BTreeSet<String> {
-        self.accounts()
+        self.sandbox
+            .accounts()
             .iter()
             .filter(|account| account["active"] == true)
             .flat_map(|account| account["keys"].as_array().unwrap().clone())
@@ -199,6 +180,7 @@ impl Scene {
         );
         assert_eq!(self.known_keys("a").len(), 1, "{what}");
         let active: Vec<Value> = self
+            .sandbox
             .accounts()
             .into_iter()
             .filter(|one| one["active"] == true)
@@ -294,7 +276,7 @@ fn a_replacement_has_the_same_permissions() {
         let run = scene.rotate(&["a", "--as", "ops", "--grace", "0"]);
         assert_eq!(run.code, 0, "{run:?}");
         scene.check_settled("replaced");
-        assert_eq!(scene.accounts().len(), 2);
+        assert_eq!(scene.sandbox.accounts().len(), 2);
     }
 }
 
@@ -347,14 +329,12 @@ fn waiting_for_a_person_can_be_given_up_for_an_administrator() {
 fn a_token_that_may_do_less_is_not_promoted() {
     let scene = Scene::new(Way::Dashboard);
     // Both may read their own permissions; the new one lacks one of them.
-    let code = scene.form("/dashboard/code", &[("username", "x")]);
-    assert!(code["code"].is_string());
     let public = scene
         .env
         .ok(&["onboard", "b", "--prepare", "--api-url", &scene.sandbox.url]);
     let reading = "Auth:ServiceAccounts:Read,Permissions:Read";
     let full = format!("{reading},Wallets:Create");
-    let account = scene.form(
+    let account = scene.sandbox.form(
         "/dashboard/create",
         &[("name", "b"), ("public_key", &public), ("operations", &full)],
     );
@@ -363,7 +343,7 @@ fn a_token_that_may_do_less_is_not_promoted() {
     scene.rotate(&["b", "--strategy", "dashboard"]).fails(7, &[]);
     let opened = scene.env.open("b");
     let key = opened["rotation"]["next"]["public_key"].as_str().unwrap();
-    let account = scene.form(
+    let account = scene.sandbox.form(
         "/dashboard/create",
         &[("name", "b2"), ("public_key", key), ("operations", reading)],
     );

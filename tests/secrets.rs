@@ -158,16 +158,7 @@ fn no_command_shows_a_secret() {
         note(&with(&["remove", "a", "--yes"]), 3);
         note(&with(&["show", "nobody"]), 3);
     }
-    let code = sandbox.http(
-        "POST",
-        "/dashboard/code",
-        &[
-            ("content-type", "application/x-www-form-urlencoded"),
-            ("accept", "application/json"),
-        ],
-        b"username=ops",
-    );
-    let code = code.json()["code"].as_str().unwrap().to_owned();
+    let code = sandbox.code("ops");
     note(&["enroll", "ops", "--code", "wrong", "--api-url", &sandbox.url], 5);
     note(&["enroll", "ops", "--code", &code, "--api-url", &sandbox.url], 0);
     note(&["verify", "ops"], 0);

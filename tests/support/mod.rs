@@ -216,6 +216,33 @@ impl Sandbox {
         self.url.trim_start_matches("http://")
     }
 
+    /// Sends one of the dashboard's forms and reads its answer as JSON.
+    pub fn form(&self, path: &str, fields: &[(&str, &str)]) -> Value {
+        let body = url::form_urlencoded::Serializer::new(String::new())
+            .extend_pairs(fields)
+            .finish();
+        let headers = [
+            ("content-type", "application/x-www-form-urlencoded"),
+            ("accept", "application/json"),
+        ];
+        let answer = self.http("POST", path, &headers, body.as_bytes());
+        assert_eq!(answer.status, 200, "{answer:?}");
+        answer.json()
+    }
+
+    /// A one-time code for a user, who is made where there is none of the name.
+    pub fn code(&self, username: &str) -> String {
+        let answer = self.form("/dashboard/code", &[("username", username)]);
+        answer["code"].as_str().unwrap().to_owned()
+    }
+
+    /// The service accounts and personal access tokens there are.
+    pub fn accounts(&self) -> Vec<Value> {
+        let answer = self.http("GET", "/sandbox/identities", &[], b"").json();
+        let all = answer["identities"].as_array().unwrap().clone();
+        all.into_iter().filter(|identity| identity["kind"] != "User").collect()
+    }
+
     /// Fills in the dashboard's form and returns the token.
     pub fn create(&self, name: &str, public_key: &str) -> String {
         self.create_with(&[("kind", "service-account"), ("name", name), ("public_key", public_key)])["token"]
@@ -225,20 +252,7 @@ impl Sandbox {
     }
 
     pub fn create_with(&self, fields: &[(&str, &str)]) -> Value {
-        let body = url::form_urlencoded::Serializer::new(String::new())
-            .extend_pairs(fields)
-            .finish();
-        let answer = self.http(
-            "POST",
-            "/dashboard/create",
-            &[
-                ("content-type", "application/x-www-form-urlencoded"),
-                ("accept", "application/json"),
-            ],
-            body.as_bytes(),
-        );
-        assert_eq!(answer.status, 200, "{answer:?}");
-        answer.json()
+        self.form("/dashboard/create", fields)
     }
 
     /// Switches the account of a token on or off.

@@ -2,8 +2,9 @@
 
 use secrecy::{ExposeSecret, SecretString};
 
-use crate::model::credential::{ActiveGeneration, Credential, Environment, UserGeneration};
-use crate::model::ids::{CredentialName, Username};
+use crate::model::credential::{ActiveGeneration, Credential, Environment, PublicKeyText, UserGeneration};
+use crate::model::ids::{CredentialId, CredentialName, Username};
+use crate::model::secret::PrivateKeyPem;
 
 /// One variable of an environment. Values are secrets until shown otherwise: somebody may have pasted a key anywhere.
 pub struct Variable {
@@ -81,41 +82,42 @@ pub struct Subject {
 impl Subject {
     /// A credential of the vault's.
     #[must_use]
-    pub fn from_vault(name: &CredentialName, environment: &Environment, current: &ActiveGeneration) -> Self {
-        let text = |value: &str| Some(SecretString::from(value.to_owned()));
+    pub fn from_vault(name: &CredentialName, environment: &Environment, generation: &ActiveGeneration) -> Self {
         Self {
-            label: name.to_string(),
-            source: Source::Vault,
-            mode: None,
-            names: vec![name.to_string()],
-            api_url: Variable::new("api_url", text(&environment.api_url.to_string())),
-            token: Variable::new("token", text(current.token.expose_secret())),
-            private_key: Variable::new("private_key", text(current.private_key.expose_secret())),
-            credential_id: Variable::new("credential_id", text(current.credential_id.as_str())),
-            application_id: Variable::new(
-                "app_id",
-                environment.application_id.as_ref().and_then(|id| text(id.as_str())),
-            ),
-            origin: Variable::new("origin", text(&environment.origin.to_string())),
-            organisation_id: Variable::new(
-                "org_id",
-                environment.organisation_id.as_ref().and_then(|id| text(id.as_str())),
-            ),
-            public_key: Variable::new("public_key", text(&current.public_key.pem)),
-            username: None,
+            token: Variable::new("token", text(generation.token.expose_secret())),
+            ..Self::sealed(
+                name,
+                environment,
+                &generation.private_key,
+                &generation.public_key,
+                &generation.credential_id,
+            )
         }
     }
 
     /// A user of the vault's.
     #[must_use]
     pub fn from_user(credential: &Credential<UserGeneration>) -> Self {
-        let Credential {
-            name,
-            environment,
-            current,
-            ..
-        } = credential;
-        let text = |value: &str| Some(SecretString::from(value.to_owned()));
+        let user = &credential.current;
+        Self {
+            username: Some(user.username.clone()),
+            ..Self::sealed(
+                &credential.name,
+                &credential.environment,
+                &user.private_key,
+                &user.public_key,
+                &user.credential_id,
+            )
+        }
+    }
+
+    fn sealed(
+        name: &CredentialName,
+        environment: &Environment,
+        private_key: &PrivateKeyPem,
+        public_key: &PublicKeyText,
+        credential_id: &CredentialId,
+    ) -> Self {
         Self {
             label: name.to_string(),
             source: Source::Vault,
@@ -123,8 +125,8 @@ impl Subject {
             names: vec![name.to_string()],
             api_url: Variable::new("api_url", text(&environment.api_url.to_string())),
             token: Variable::new("token", None),
-            private_key: Variable::new("private_key", text(current.private_key.expose_secret())),
-            credential_id: Variable::new("credential_id", text(current.credential_id.as_str())),
+            private_key: Variable::new("private_key", text(private_key.expose_secret())),
+            credential_id: Variable::new("credential_id", text(credential_id.as_str())),
             application_id: Variable::new(
                 "app_id",
                 environment.application_id.as_ref().and_then(|id| text(id.as_str())),
@@ -134,8 +136,14 @@ impl Subject {
                 "org_id",
                 environment.organisation_id.as_ref().and_then(|id| text(id.as_str())),
             ),
-            public_key: Variable::new("public_key", text(&current.public_key.pem)),
-            username: Some(current.username.clone()),
+            public_key: Variable::new("public_key", text(&public_key.pem)),
+            username: None,
         }
     }
+}
+
+// An option, because that is what a variable's value is.
+#[expect(clippy::unnecessary_wraps, reason = "a variable takes an optional value")]
+fn text(value: &str) -> Option<SecretString> {
+    Some(SecretString::from(value.to_owned()))
 }
