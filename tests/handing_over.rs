@@ -295,3 +295,81 @@ fn a_secret_is_shown_on_a_terminal_only_when_asked_for() {
         assert_eq!(shown.contains("say --reveal"), flag.is_empty());
     }
 }
+
+#[test]
+fn a_call_is_signed_when_it_changes_state_and_sent_to_the_byte() {
+    let scene = Scene::new();
+    let call = |arguments: &[&str]| {
+        let mut all = vec!["call", "a"];
+        all.extend_from_slice(arguments);
+        scene.env.run(&all)
+    };
+    let before = scene.sandbox.calls().len();
+    let run = call(&["GET", "/wallets", "--query", "limit=1"]);
+    assert_eq!((run.code, run.stdout.as_str()), (0, r#"{"items":[]}"#), "{run:?}");
+    assert_eq!(scene.sandbox.calls().len() - before, 1, "a read is one request");
+    // Spaces, non-ASCII text and key order stay as they are: the sandbox signs for these very bytes.
+    let body = "{ \"name\": \"Zoë — 日本\",  \"network\":\"EthereumSepolia\" }\n";
+    let before = scene.sandbox.calls().len();
+    let run = call(&["post", "/wallets", "--data", body]);
+    assert_eq!(run.code, 0, "{run:?}");
+    assert!(
+        run.stdout.contains("EthereumSepolia") && run.stderr.contains("status 200"),
+        "{run:?}"
+    );
+    assert_eq!(scene.sandbox.calls().len() - before, 3, "a signed call is three");
+    scene.env.write("body.json", body);
+    assert_eq!(call(&["POST", "/wallets", "--data", "@body.json"]).code, 0);
+    let run = scene
+        .env
+        .run_with_stdin(&["call", "a", "POST", "/wallets", "--data", "-"], body.as_bytes());
+    assert_eq!(run.code, 0, "{run:?}");
+    let run = call(&["GET", "/wallets", "-i"]);
+    assert!(run.stdout.contains("content-type: application/json\n"), "{run:?}");
+}
+
+#[test]
+fn a_calls_exit_code_is_its_status() {
+    let scene = Scene::new();
+    let call = |arguments: &[&str]| {
+        let mut all = vec!["call", "a"];
+        all.extend_from_slice(arguments);
+        scene.env.run(&all)
+    };
+    assert_eq!(call(&["GET", "/nowhere"]).code, 1);
+    assert_eq!(call(&["POST", "/wallets", "--data", "{}"]).code, 1);
+    assert_eq!(call(&["GET", "/auth/service-accounts"]).code, 5);
+    for (status, code) in [(202, 7), (401, 5), (429, 6), (500, 6)] {
+        let fault = serde_json::json!({"fault": "status", "status": status, "path": "/wallets"});
+        scene.sandbox.fault(&fault);
+        let run = call(&["GET", "/wallets"]);
+        assert_eq!(run.code, code, "{status}: {run:?}");
+        assert!(
+            run.stdout.contains("a fault was asked for"),
+            "the answer is shown: {run:?}"
+        );
+    }
+    let before = scene.sandbox.calls().len();
+    let run = call(&["POST", "/wallets", "--data", "{}", "--query", "a=b c", "--dry-run"]);
+    assert_eq!(run.code, 0, "{run:?}");
+    assert!(
+        run.stdout.contains("/wallets?a=b+c") && run.stdout.contains("Bearer [token]"),
+        "{run:?}"
+    );
+    assert_eq!(scene.sandbox.calls().len(), before, "nothing was sent");
+    for (arguments, words) in [
+        (&["GET", "wallets"][..], "must start with `/`"),
+        (&["GET", "/wallets?a=b"], "--query"),
+        (&["GET", "/wallets", "--query", "a"], "K=V"),
+        (&["FETCH", "/wallets"], "possible values"),
+    ] {
+        call(arguments).fails(2, &[words]);
+    }
+    // A lost answer is told of, and not asked for again: a second time may do a second thing.
+    scene
+        .sandbox
+        .fault(&serde_json::json!({"fault": "close_after", "path": "/wallets"}));
+    let before = scene.sandbox.calls().len();
+    call(&["POST", "/wallets", "--data", r#"{"network":"Bitcoin"}"#]).fails(6, &["the connection broke"]);
+    assert_eq!(scene.sandbox.calls().len() - before, 3);
+}

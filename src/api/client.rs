@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use jiff::fmt::rfc2822;
 use reqwest::header::{CONTENT_TYPE, DATE, HeaderMap, HeaderName, HeaderValue, LOCATION, RETRY_AFTER};
 use reqwest::redirect::Policy;
-use reqwest::{Method, Response};
+use reqwest::{Method, Response, StatusCode};
 use serde::de::DeserializeOwned;
 
 use super::error::{ApiError, Stage, message_in, safe_text, without_token};
@@ -133,6 +133,18 @@ impl Client {
 
     /// Sends one request, once.
     pub(super) async fn send(&self, call: &Call<'_>) -> Result<Answer, ApiError> {
+        let (status, headers, body) = self.exchange(call).await?;
+        if status.is_success() && status.as_u16() != 202 {
+            return Ok(Answer {
+                body,
+                date: date_in(&headers),
+            });
+        }
+        Err(refusal(call.api_url.host(), status.as_u16(), &headers, &body, call))
+    }
+
+    /// Sends one request, once, and reads its answer whatever the status.
+    pub(super) async fn exchange(&self, call: &Call<'_>) -> Result<(StatusCode, HeaderMap, Vec<u8>), ApiError> {
         let host = call.api_url.host();
         let transport = |error: reqwest::Error| ApiError::from_transport(host, &error);
         let mut request = self
@@ -157,13 +169,7 @@ impl Client {
         self.config
             .progress
             .answered(call.method.as_str(), call.target, status.as_u16(), began.elapsed());
-        if status.is_success() && status.as_u16() != 202 {
-            return Ok(Answer {
-                body,
-                date: date_in(&headers),
-            });
-        }
-        Err(refusal(host, status.as_u16(), &headers, &body, call))
+        Ok((status, headers, body))
     }
 
     fn headers(&self, call: &Call<'_>) -> Result<HeaderMap, ApiError> {

@@ -9,6 +9,7 @@ pub mod error;
 mod limiter;
 pub mod login;
 mod permissions;
+pub mod raw;
 pub mod user_action;
 mod wire;
 

@@ -1,6 +1,7 @@
 //! The commands: one file each, one struct of arguments and one function that runs it.
 
 mod account;
+mod call;
 mod completions;
 #[cfg(feature = "sandbox")]
 mod demo;
@@ -41,6 +42,7 @@ pub(super) enum Command {
     Rotate(rotate::RotateArgs),
     Export(export::ExportArgs),
     Exec(exec::ExecArgs),
+    Call(call::CallArgs),
     Enroll(enroll::EnrollArgs),
     Import(import::ImportArgs),
     Account(account::AccountArgs),
@@ -68,6 +70,7 @@ impl Command {
             Self::Onboard(args) => args.stdin_readers(),
             Self::Import(args) => args.stdin_readers(),
             Self::Rotate(args) => args.stdin_readers(),
+            Self::Call(args) => args.stdin_readers(),
             Self::PublicKey(args) => args.stdin_readers(),
             Self::Rekey(args) => args.stdin_readers(),
             _ => Vec::new(),
@@ -81,6 +84,7 @@ impl Command {
             Self::Rotate(args) => args.run(context),
             Self::Export(args) => args.run(context),
             Self::Exec(args) => args.run(context),
+            Self::Call(args) => args.run(context),
             Self::Enroll(args) => args.run(context),
             Self::Import(args) => args.run(context),
             Self::Account(args) => args.run(context),

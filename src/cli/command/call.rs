@@ -1,0 +1,167 @@
+use std::path::Path;
+
+use clap::Args;
+use serde_json::json;
+use zeroize::Zeroizing;
+
+use crate::api::Access;
+use crate::api::raw::{RawAnswer, RawCall};
+use crate::cli::context::Context;
+use crate::cli::error::{Exit, Failure};
+use crate::keys::pem::unseal;
+use crate::model::ids::CredentialName;
+
+/// Make one API call, signed when it changes state
+///
+/// The body is signed and sent byte for byte, once; the answer goes to stdout, its status to stderr. Exit code 5 for 401 to
+/// 403, 6 for 429 and 5xx, 7 for 202, 1 for other refusals.
+#[derive(Args)]
+#[command(
+    after_help = "Examples:\n  dfns-keys call payments-api GET /wallets --query limit=10\n  \
+                  dfns-keys call payments-api POST /wallets --data '{\"network\":\"EthereumSepolia\"}'"
+)]
+pub(in crate::cli) struct CallArgs {
+    /// The credential
+    name: CredentialName,
+    /// GET, POST, PUT, PATCH or DELETE
+    #[arg(value_parser = ["GET", "POST", "PUT", "PATCH", "DELETE"], ignore_case = true)]
+    method: String,
+    /// The path, such as /wallets
+    path: String,
+    /// The body: JSON, @FILE, or - for stdin
+    #[arg(long, value_name = "JSON|@FILE|-")]
+    data: Option<String>,
+    /// A part of the query; repeat for more
+    #[arg(long, value_name = "K=V")]
+    query: Vec<String>,
+    /// Say what would be sent, without secrets, and send nothing
+    #[arg(long)]
+    dry_run: bool,
+    /// Print the answer's headers in front of its body
+    #[arg(short, long)]
+    include: bool,
+}
+
+impl CallArgs {
+    pub(super) fn stdin_readers(&self) -> Vec<&'static str> {
+        match self.data.as_deref() {
+            Some("-" | "@-") => vec!["--data"],
+            _ => Vec::new(),
+        }
+    }
+
+    pub(super) fn run(&self, context: &Context) -> Result<Exit, Failure> {
+        let method = self.method.to_ascii_uppercase();
+        let body = self.body(context)?;
+        let body = body
+            .as_ref()
+            .map(|bytes| std::str::from_utf8(bytes))
+            .transpose()
+            .map_err(|_| Failure::usage("the body is not text (UTF-8), and Dfns signs text only"))?;
+        let query = self.query()?;
+        let call = RawCall {
+            method: &method,
+            path: self.path()?,
+            query: &query,
+            body,
+        };
+        let vault = context.vault()?;
+        let record = vault.record(&self.name)?;
+        if self.dry_run {
+            return self.show(context, &call, &record.api_url.to_string());
+        }
+        let unlocked = context.unlock(&vault)?;
+        let (environment, generation) = super::usable(&unlocked, &self.name)?;
+        let key = unseal(&generation.private_key)
+            .map_err(|error| Failure::key(&format!("the sealed key of {}", self.name), &error))?;
+        let access = Access {
+            environment: &environment,
+            token: &generation.token,
+            signer: &key,
+            credential_id: Some(&generation.credential_id),
+        };
+        let client = context.client();
+        let answer = context.block_on(client.raw(access, call))??;
+        self.print(context, &answer)
+    }
+
+    fn path(&self) -> Result<&str, Failure> {
+        if !self.path.starts_with('/') {
+            return Err(Failure::usage("the path must start with `/`").hint("such as /wallets"));
+        }
+        if self.path.contains(['?', '#']) || self.path.contains(char::is_whitespace) {
+            return Err(Failure::usage("the path has a query or a space in it").hint("give the query with --query K=V"));
+        }
+        Ok(&self.path)
+    }
+
+    fn query(&self) -> Result<String, Failure> {
+        let mut query = url::form_urlencoded::Serializer::new(String::new());
+        for part in &self.query {
+            let (key, value) = part
+                .split_once('=')
+                .ok_or_else(|| Failure::usage("--query takes K=V"))?;
+            query.append_pair(key, value);
+        }
+        Ok(query.finish())
+    }
+
+    fn body(&self, context: &Context) -> Result<Option<Zeroizing<Vec<u8>>>, Failure> {
+        Ok(match self.data.as_deref() {
+            None => None,
+            Some("-" | "@-") => Some(context.input(Path::new("-"))?),
+            Some(text) => Some(match text.strip_prefix('@') {
+                Some(path) => context.input(Path::new(path))?,
+                None => Zeroizing::new(text.as_bytes().to_vec()),
+            }),
+        })
+    }
+
+    fn show(&self, context: &Context, call: &RawCall<'_>, api_url: &str) -> Result<Exit, Failure> {
+        let target = if call.query.is_empty() {
+            call.path.to_owned()
+        } else {
+            format!("{}?{}", call.path, call.query)
+        };
+        if context.ui.json() {
+            context.ui.document(&json!({
+                "method": call.method,
+                "url": format!("{api_url}{target}"),
+                "signed": call.is_signed(),
+                "body": call.body,
+            }))?;
+            return Ok(Exit::Done);
+        }
+        context.ui.answer(&format!("{} {api_url}{target}", call.method))?;
+        context.ui.answer("authorization: Bearer [token]")?;
+        if call.is_signed() {
+            context.ui.answer("x-dfns-useraction: [signed for this very body]")?;
+        }
+        if let Some(body) = call.body {
+            context.ui.answer("content-type: application/json\n")?;
+            context.ui.data(body.as_bytes())?;
+        }
+        Ok(Exit::Done)
+    }
+
+    fn print(&self, context: &Context, answer: &RawAnswer) -> Result<Exit, Failure> {
+        context.ui.say(&format!("status {}", answer.status));
+        if self.include {
+            let mut head = String::new();
+            for (name, value) in &answer.headers {
+                for part in [name.as_str(), ": ", value, "\n"] {
+                    head.push_str(part);
+                }
+            }
+            context.ui.data(format!("{head}\n").as_bytes())?;
+        }
+        context.ui.data(&answer.body)?;
+        Ok(match answer.status {
+            202 => Exit::Waiting,
+            200..=299 => Exit::Done,
+            401..=403 => Exit::Refused,
+            429 | 500..=599 => Exit::Unreachable,
+            _ => Exit::Other,
+        })
+    }
+}
