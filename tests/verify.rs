@@ -377,7 +377,9 @@ fn deactivated_and_ending_tokens_are_told() {
     let run = healthy.verify(Form::Dotenv, &healthy.variables, &[]);
     assert_eq!(run.code, 0);
     let (status, message) = check(&run, "token.expiry");
-    assert!(status == "warn" && message.contains("in 9 days"), "{message}");
+    // Ten days less the blink of an eye, or within the same second none.
+    let days = message.contains("in 9 days") || message.contains("in 10 days");
+    assert!(status == "warn" && days, "{message}");
     let run = healthy.verify(Form::Dotenv, &healthy.variables, &["--min-days", "5"]);
     assert_eq!(check(&run, "token.expiry").0, "pass");
     healthy.sandbox.switch(&healthy.token);
