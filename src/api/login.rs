@@ -5,6 +5,7 @@
 use std::fmt::Write as _;
 
 use base64ct::{Base64UrlUnpadded, Encoding};
+use jiff::Timestamp;
 use reqwest::Method;
 use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
@@ -19,6 +20,9 @@ use crate::model::credential::Environment;
 use crate::model::ids::{CredentialId, OrganisationId, Username};
 use crate::model::token::AuthToken;
 use crate::model::user_action::{Ceremony, Signer, client_data};
+
+/// How often a session is renewed for the sake of one call.
+const MOST_RENEWALS: usize = 5;
 
 /// A call as a user failed.
 #[derive(Debug, Error)]
@@ -55,11 +59,15 @@ impl CallError {
         }
     }
 
+    /// Whether it looks as if the session had ended, at whichever step of the call that was.
     fn session_ended(&self) -> bool {
         matches!(
             self,
             Self::Call(ApiError::Refused { status: 401, .. })
-                | Self::Signing(SigningError::Challenge(ApiError::Refused { status: 401, .. }))
+                | Self::Signing(
+                    SigningError::Challenge(ApiError::Refused { status: 401, .. })
+                        | SigningError::Signature(ApiError::Refused { status: 401, .. })
+                )
         )
     }
 }
@@ -130,21 +138,28 @@ impl<'a> UserSession<'a> {
         Ok(token)
     }
 
-    /// Makes a call as this user; if the session has ended, once more with a new one. A refused session means that
-    /// nothing happened.
+    /// Makes a call as this user; when the session has ended, again with a new one. A refused session means that nothing
+    /// happened. A session that by its own claims is not over yet is renewed once only: the refusal may be meant.
     pub(super) async fn call<T>(
         &self,
         attempt: impl AsyncFn(Access<'_>) -> Result<T, CallError>,
     ) -> Result<T, CallError> {
-        let token = self.token(None).await?;
-        let first = attempt(self.access(&token)).await;
-        match first {
-            Err(error) if error.session_ended() => {
-                let token = self.token(Some(&token)).await?;
-                attempt(self.access(&token)).await
+        let mut token = self.token(None).await?;
+        let mut renewed_early = false;
+        for _ in 0..MOST_RENEWALS {
+            match attempt(self.access(&token)).await {
+                Err(error) if error.session_ended() => {
+                    let over = token.claims().expires_at.is_some_and(|at| at <= Timestamp::now());
+                    if !over && renewed_early {
+                        return Err(error);
+                    }
+                    renewed_early |= !over;
+                }
+                outcome => return outcome,
             }
-            outcome => outcome,
+            token = self.token(Some(&token)).await?;
         }
+        attempt(self.access(&token)).await
     }
 
     fn access<'t>(&'t self, token: &'t AuthToken) -> Access<'t> {

@@ -99,7 +99,6 @@ impl Drop for HiddenInput {
             let _ = tcflush(terminal, QueueSelector::IFlush);
             let _ = tcsetattr(terminal, OptionalActions::Now, before);
         }
-        let _ = show("\n");
     }
 }
 

@@ -160,13 +160,9 @@ impl DashboardJob<'_> {
         let fingerprint = &prepared.record.fingerprint;
         if prepared.fresh.is_some() {
             context.log(vault, "prepared", Some(self.name), Some(fingerprint), None);
-            context
-                .ui
-                .say(&format!("  made a P-256 key pair and sealed it   {fingerprint}"));
+            context.ui.say(&format!("  made a key and sealed it   {fingerprint}"));
         } else {
-            context
-                .ui
-                .say(&format!("  going on with the key sealed before   {fingerprint}"));
+            context.ui.say(&format!("  going on with the key   {fingerprint}"));
         }
         Ok((prepared.record, prepared.fresh))
     }
@@ -245,7 +241,7 @@ impl DashboardJob<'_> {
         let credential = record.credential_id.as_ref().map_or("", |id| id.as_str());
         context.ui.say(&kind_and_validity);
         context.ui.say(&format!(
-            "  the signed test call was accepted   credential {credential}, {requests} requests, {:.1} s",
+            "  the signed test call was accepted   {requests} requests, {:.1} s\n  credential   {credential}",
             elapsed.as_secs_f64()
         ));
         context.ui.say(&format!("{} is active.", self.name));
