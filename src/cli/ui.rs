@@ -90,7 +90,7 @@ impl Ui {
     /// Writes text for people to stdout, because it is what they asked for (a table, a record).
     pub(super) fn answer(&self, text: &str) -> Result<(), Failure> {
         let mut stdout = AutoStream::new(io::stdout(), self.choice(io::stdout().is_terminal())).lock();
-        written(writeln!(stdout, "{text}").and_then(|()| stdout.flush()))
+        written(writeln!(stdout, "{}", harmless(text)).and_then(|()| stdout.flush()))
     }
 
     /// Writes the one JSON document of a success.
@@ -120,7 +120,7 @@ impl Ui {
     /// Writes to stderr; where that is closed, there is nobody to tell.
     fn stderr(&self, text: &str) {
         let mut stderr = AutoStream::new(io::stderr(), self.choice(io::stderr().is_terminal())).lock();
-        let _ = writeln!(stderr, "{text}");
+        let _ = writeln!(stderr, "{}", harmless(text));
     }
 
     fn choice(&self, terminal: bool) -> ColorChoice {
@@ -209,6 +209,33 @@ pub(super) fn wrapped(text: &str, indent: &str) -> String {
     lines.join("\n")
 }
 
+/// Text that a terminal shows and nothing more, whoever it came from: an id or a name of Dfns's may hold anything. Of
+/// escape sequences only those for colour pass, which are our own.
+fn harmless(text: &str) -> String {
+    let mut safe = String::with_capacity(text.len());
+    for (position, character) in text.char_indices() {
+        // Bidirectional controls reorder what a person reads.
+        let moves = character.is_control()
+            || matches!(character, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}');
+        if !moves || matches!(character, '\n' | '\t') || is_colour(&text[position..]) {
+            safe.push(character);
+        } else {
+            safe.extend(character.escape_default());
+        }
+    }
+    safe
+}
+
+/// Whether a text begins with a sequence that sets a colour: `ESC [`, digits and semicolons, `m`.
+fn is_colour(text: &str) -> bool {
+    text.strip_prefix("\u{1b}[")
+        .and_then(|rest| {
+            rest.find(|c: char| !c.is_ascii_digit() && c != ';')
+                .map(|end| &rest[end..])
+        })
+        .is_some_and(|rest| rest.starts_with('m'))
+}
+
 fn merge(document: &mut Value, fields: Value) {
     if let (Value::Object(document), Value::Object(fields)) = (document, fields) {
         document.extend(fields);
@@ -262,5 +289,30 @@ pub(super) fn fields(value: Value) -> Map<String, Value> {
     match value {
         Value::Object(fields) => fields,
         _ => Map::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_from_the_other_side_cannot_move_a_terminal() {
+        for sequence in [
+            "\u{1b}[2J",
+            "\u{1b}]0;title\u{7}",
+            "\r",
+            "\u{8}",
+            "\u{9b}2J",
+            "\u{202e}",
+            "\u{1b}",
+            "\u{1b}[1",
+        ] {
+            let shown = harmless(&format!("credential {sequence}x"));
+            assert!(shown.chars().all(|c| !c.is_control() && c != '\u{202e}'), "{shown:?}");
+            assert!(shown.starts_with("credential ") && shown.ends_with('x'), "{shown:?}");
+        }
+        let ours = Tone::Bad.paint("Zoë — 日本\n\tFAIL");
+        assert_eq!(harmless(&ours), ours);
     }
 }
