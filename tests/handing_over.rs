@@ -186,6 +186,135 @@ fn a_postman_environment_has_the_vendors_variables() {
 }
 
 #[test]
+fn a_postman_environment_for_the_proxy_has_no_secret() {
+    let scene = Scene::new();
+    let proxy = ["--via-proxy", "http://127.0.0.1:8080"];
+    let mut arguments = vec!["export", "a", "--format", "postman-environment"];
+    arguments.extend_from_slice(&proxy);
+    let text = scene.env.ok(&arguments);
+    let environment: Value = serde_json::from_str(&text).unwrap();
+    let values = environment["values"].as_array().unwrap();
+    let value = |key: &str| &values.iter().find(|one| one["key"] == key).unwrap()["value"];
+    assert_eq!(
+        (value("authToken"), value("credentialPrivateKey")),
+        (&"".into(), &"".into())
+    );
+    assert_eq!(value("dfnsApiDomain"), "127.0.0.1:8080");
+    assert_eq!(
+        (value("dfnsApiScheme"), value("signedByProxy")),
+        (&"http".into(), &"true".into())
+    );
+    assert!(
+        !scene.env.ok(&["log", "a"]).contains("exported"),
+        "nothing secret left the vault"
+    );
+    let mut arguments = vec!["export", "a", "--format", "json"];
+    arguments.extend_from_slice(&proxy);
+    scene.env.run(&arguments).fails(2, &["postman-environment"]);
+}
+
+#[test]
+fn a_postman_collection_has_every_operation_and_nothing_secret() {
+    let scene = Scene::new();
+    // It is the same for all, so that nothing has to be opened.
+    let mut command = scene.env.command(&["export", "a", "--format", "postman-collection"]);
+    let run = Run::of(command.env_remove("DFNS_KEYS_IDENTITY"));
+    assert_eq!(run.code, 0, "{}", run.stderr);
+    let collection = run.json();
+    assert!(!run.stdout.contains("BEGIN PRIVATE KEY-----\\n") && !run.stdout.contains(&scene.token));
+    let folders = collection["item"].as_array().unwrap();
+    assert_eq!(folders.len(), 19);
+    let requests: Vec<&Value> = folders
+        .iter()
+        .flat_map(|folder| folder["item"].as_array().unwrap())
+        .map(|item| &item["request"])
+        .collect();
+    assert_eq!(requests.len(), 266);
+    for request in &requests {
+        let raw = request["url"]["raw"].as_str().unwrap();
+        assert!(raw.starts_with("{{dfnsApiScheme}}://{{dfnsApiDomain}}/"), "{raw}");
+        let named = raw.split('/').filter(|part| part.starts_with(':')).count();
+        let variables = request["url"]["variable"].as_array().map_or(0, Vec::len);
+        assert_eq!(named, variables, "{raw}");
+        if let Some(body) = request["body"]["raw"].as_str() {
+            assert!(serde_json::from_str::<Value>(body).unwrap().is_object(), "{raw}");
+        }
+    }
+    // One script, with no way to fetch or run other code; the only addresses it calls are the API's.
+    let events = collection["event"].as_array().unwrap();
+    assert_eq!((events.len(), &events[0]["listen"]), (1, &"prerequest".into()));
+    let lines = events[0]["script"]["exec"].as_array().unwrap();
+    let code: String = lines
+        .iter()
+        .map(|line| line.as_str().unwrap())
+        .filter(|line| !line.trim_start().starts_with("//"))
+        .collect();
+    for word in ["eval(", "Function(", "import(", "cdn", "http:", "https://"] {
+        let allowed = usize::from(word == "https://");
+        assert_eq!(
+            code.matches(word).count(),
+            allowed,
+            "{word}: the origin's default alone"
+        );
+    }
+}
+
+/// The private key of RFC 6979, A.2.5, and the signatures it gives for SHA-256.
+#[test]
+fn the_postman_signer_is_deterministic_ecdsa() {
+    if !peer("node") {
+        return;
+    }
+    let env = TestEnv::new();
+    let source = std::fs::read_to_string("src/export/postman/p256.js").unwrap();
+    let script = source
+        + r"
+const crypto = require('node:crypto');
+const bytes = (hex) => Buffer.from(hex, 'hex');
+const sha256 = (hex) => crypto.createHash('sha256').update(bytes(hex)).digest('hex');
+const hmac = (key, hex) => crypto.createHmac('sha256', bytes(key)).update(bytes(hex)).digest('hex');
+const sign = (d, message) => signP256(d, Buffer.from(message).toString('hex'), sha256, hmac);
+const d = 0xC9AFA9D845BA75166B5C215767B1D6934E50C3DB36E89B127B8A622B120F6721n;
+console.log(sign(d, 'sample'));
+console.log(sign(d, 'test'));
+// Node signs with OpenSSL, which also judges here: many keys in both forms, messages of many lengths.
+for (let i = 0; i < 60; i++) {
+  const { privateKey, publicKey } = crypto.generateKeyPairSync('ec', { namedCurve: 'P-256' });
+  const pem = privateKey.export({ type: i % 2 ? 'sec1' : 'pkcs8', format: 'pem' });
+  const message = crypto.randomBytes(i);
+  if (!crypto.verify('sha256', message, publicKey, bytes(sign(readP256(i % 3 ? pem : pem.replace(/\n/g, '\\n')), message)))) throw i;
+}
+for (const bad of [
+  '', 'no key', crypto.generateKeyPairSync('ed25519').privateKey.export({ type: 'pkcs8', format: 'pem' }),
+  crypto.generateKeyPairSync('ec', { namedCurve: 'secp256k1' }).privateKey.export({ type: 'sec1', format: 'pem' }),
+  crypto.generateKeyPairSync('ec', { namedCurve: 'P-256' }).publicKey.export({ type: 'spki', format: 'pem' }),
+]) {
+  try { readP256(bad); console.log('taken'); } catch (error) { console.log(error.message); }
+}
+";
+    let path = env.write("signer.cjs", script);
+    let output = String::from_utf8(peer_ok(Command::new("node").arg(path))).unwrap();
+    let lines: Vec<&str> = output.lines().collect();
+    let expected = [
+        "3046022100efd48b2aacb6a8fd1140dd9cd45e81d69d2c877b56aaf991c34d0ea84eaf3716\
+         022100f7cb1c942d657c41d436c7a1b6e29f65f3e900dbb9aff4064dc4ab2f843acda8",
+        "3045022100f1abb023518351cd71d881567b1ea663ed3efcf6c5132b354f28d3b0b7d38367\
+         0220019f4113742a2b14bd25926b49c649155f267e60d3814b4c0cc84250e46f0083",
+    ];
+    assert_eq!(lines[..2], expected);
+    assert_eq!(lines.len(), 7, "{output}");
+    for (line, words) in lines[2..].iter().zip([
+        "not the PEM",
+        "not the PEM",
+        "not on the curve",
+        "not on the curve",
+        "not the PEM",
+    ]) {
+        assert!(line.contains(words), "{line}");
+    }
+}
+
+#[test]
 fn a_program_gets_the_credential_and_nothing_of_ours() {
     let scene = Scene::new();
     let mut command = scene.env.command(&["exec", "a", "--", "env", "-0"]);

@@ -8,11 +8,14 @@ mod postman;
 use base64ct::{Base64, Encoding};
 use zeroize::Zeroizing;
 
+pub use postman::collection as postman_collection;
+
 use crate::model::credential::{ActiveGeneration, Environment};
 use crate::model::ids::{ApplicationId, CredentialName, OrganisationId};
+use crate::model::url::ApiUrl;
 
 /// The forms a credential can be handed over in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Format {
     /// A `.env` file: single quotes and real line breaks, which python-dotenv, npm dotenv, node and bash read alike.
     Dotenv,
@@ -30,6 +33,8 @@ pub enum Format {
     PemPublic,
     /// A Postman environment with the variables of the vendor's collection.
     PostmanEnvironment(PostmanAuth),
+    /// A Postman environment that leads through a signing proxy at this address. No secret.
+    PostmanThroughProxy(PostmanAuth, ApiUrl),
 }
 
 /// Which of the vendor's two Postman set-ups.
@@ -44,8 +49,8 @@ pub enum PostmanAuth {
 impl Format {
     /// Whether the text holds a secret.
     #[must_use]
-    pub fn is_secret(self) -> bool {
-        self != Self::PemPublic
+    pub fn is_secret(&self) -> bool {
+        !matches!(self, Self::PemPublic | Self::PostmanThroughProxy(..))
     }
 }
 
@@ -93,7 +98,7 @@ impl Exportable<'_> {
 
     /// The credential in this form.
     #[must_use]
-    pub fn render(&self, format: Format) -> Zeroizing<String> {
+    pub fn render(&self, format: &Format) -> Zeroizing<String> {
         match format {
             Format::Dotenv | Format::Github => dotenv::quoted(&self.variables()),
             Format::DockerEnv => dotenv::one_line_each(&self.variables()),
@@ -101,7 +106,8 @@ impl Exportable<'_> {
             Format::Json => json::object(self),
             Format::PemPrivate => Zeroizing::new(self.generation.private_key.expose_secret().to_owned()),
             Format::PemPublic => Zeroizing::new(self.generation.public_key.pem.clone()),
-            Format::PostmanEnvironment(auth) => postman::environment(self, auth),
+            Format::PostmanEnvironment(auth) => postman::environment(self, *auth, None),
+            Format::PostmanThroughProxy(auth, proxy) => postman::environment(self, *auth, Some(proxy)),
         }
     }
 }

@@ -4,6 +4,7 @@
 pub mod credential;
 pub mod duration;
 pub mod ids;
+pub mod operations;
 pub mod rotation;
 pub mod secret;
 pub mod token;

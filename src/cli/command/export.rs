@@ -1,12 +1,13 @@
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use serde_json::json;
 
 use crate::cli::context::Context;
 use crate::cli::error::{Exit, Failure};
-use crate::export::{Exportable, Format, PostmanAuth};
+use crate::export::{Exportable, Format, PostmanAuth, postman_collection};
 use crate::model::ids::CredentialName;
+use crate::model::url::ApiUrl;
 use crate::sys::files::{self, IfExists, Readable};
 
 /// Hand a credential over in the form that its user reads
@@ -27,6 +28,9 @@ pub(in crate::cli) struct ExportArgs {
     /// Which of the vendor's Postman set-ups
     #[arg(long, default_value = "v2")]
     auth: AuthArg,
+    /// Have the Postman environment lead through a signing proxy, without a secret
+    #[arg(long, value_name = "URL")]
+    via_proxy: Option<ApiUrl>,
     /// Write to a file (0600) instead of stdout
     #[arg(long, value_name = "FILE")]
     output: Option<PathBuf>,
@@ -38,9 +42,10 @@ pub(in crate::cli) struct ExportArgs {
     force: bool,
 }
 
-#[derive(Clone, Copy, ValueEnum)]
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum FormatArg {
     PostmanEnvironment,
+    PostmanCollection,
     Dotenv,
     Kubernetes,
     Github,
@@ -58,8 +63,9 @@ enum AuthArg {
 
 impl ExportArgs {
     pub(super) fn run(&self, context: &Context) -> Result<Exit, Failure> {
-        let format = self.format();
-        if self.output.is_none() && format.is_secret() && !self.reveal && context.ui.stdout_is_terminal() {
+        let form = self.form()?;
+        let secret = matches!(&form, Form::Credential(format) if format.is_secret());
+        if self.output.is_none() && secret && !self.reveal && context.ui.stdout_is_terminal() {
             return Err(Failure::usage("that would show the secret on the terminal")
                 .hint("write it to a file with --output FILE, into a pipe, or say --reveal"));
         }
@@ -69,6 +75,14 @@ impl ExportArgs {
         }
         let vault = context.vault()?;
         vault.record(&self.name)?;
+        let format = match &form {
+            Form::Credential(format) => format,
+            // The same for every credential, so that nothing has to be opened.
+            Form::Collection => {
+                self.hand_over(context, postman_collection().as_bytes(), Readable::ByAll)?;
+                return Ok(Exit::Done);
+            }
+        };
         let unlocked = context.unlock(&vault)?;
         let (environment, generation) = super::usable(&unlocked, &self.name)?;
         let exportable = Exportable {
@@ -76,12 +90,9 @@ impl ExportArgs {
             environment: &environment,
             generation: &generation,
         };
-        let text = exportable.render(format);
-        match &self.output {
-            Some(path) => self.write(context, path, text.as_bytes(), format)?,
-            None => context.ui.data(text.as_bytes())?,
-        }
-        if format.is_secret() {
+        let readable = if secret { Readable::ByOwner } else { Readable::ByAll };
+        self.hand_over(context, exportable.render(format).as_bytes(), readable)?;
+        if secret {
             let place = self
                 .output
                 .as_ref()
@@ -89,41 +100,47 @@ impl ExportArgs {
             let fingerprint = &generation.public_key.fingerprint;
             context.log(&vault, "exported", Some(&self.name), Some(fingerprint), Some(place));
         }
-        Ok(Exit::Done)
-    }
-
-    fn write(&self, context: &Context, path: &Path, bytes: &[u8], format: Format) -> Result<(), Failure> {
-        let if_exists = if self.force {
-            IfExists::Replace
-        } else {
-            IfExists::Refuse
-        };
-        let readable = if format.is_secret() {
-            Readable::ByOwner
-        } else {
-            Readable::ByAll
-        };
-        files::write(path, bytes, if_exists, readable)?;
-        if context.ui.json() {
-            return context
-                .ui
-                .document(&json!({"name": self.name, "file": path.display().to_string()}));
-        }
-        context.ui.say(&format!("  {}", path.display()));
         if matches!(format, Format::PostmanEnvironment(_)) {
             context.ui.say(
                 "  Postman may sync what you import to its cloud, secrets too; `secret` only hides them on the screen.",
             );
         }
+        Ok(Exit::Done)
+    }
+
+    /// To the file that was named, or to stdout.
+    fn hand_over(&self, context: &Context, bytes: &[u8], readable: Readable) -> Result<(), Failure> {
+        let Some(path) = &self.output else {
+            return context.ui.data(bytes);
+        };
+        let if_exists = if self.force {
+            IfExists::Replace
+        } else {
+            IfExists::Refuse
+        };
+        files::write(path, bytes, if_exists, readable)?;
+        let shown = path.display().to_string();
+        if context.ui.json() {
+            return context.ui.document(&json!({"name": self.name, "file": shown}));
+        }
+        context.ui.say(&format!("  {shown}"));
         Ok(())
     }
 
-    fn format(&self) -> Format {
-        match self.format {
-            FormatArg::PostmanEnvironment => Format::PostmanEnvironment(match self.auth {
-                AuthArg::V2 => PostmanAuth::V2,
-                AuthArg::V1 => PostmanAuth::V1,
-            }),
+    fn form(&self) -> Result<Form, Failure> {
+        let auth = match self.auth {
+            AuthArg::V2 => PostmanAuth::V2,
+            AuthArg::V1 => PostmanAuth::V1,
+        };
+        if self.via_proxy.is_some() && self.format != FormatArg::PostmanEnvironment {
+            return Err(Failure::usage("--via-proxy goes with --format postman-environment"));
+        }
+        Ok(Form::Credential(match self.format {
+            FormatArg::PostmanCollection => return Ok(Form::Collection),
+            FormatArg::PostmanEnvironment => match &self.via_proxy {
+                None => Format::PostmanEnvironment(auth),
+                Some(proxy) => Format::PostmanThroughProxy(auth, proxy.clone()),
+            },
             FormatArg::Dotenv => Format::Dotenv,
             FormatArg::Kubernetes => Format::Kubernetes,
             FormatArg::Github => Format::Github,
@@ -131,6 +148,12 @@ impl ExportArgs {
             FormatArg::Json => Format::Json,
             FormatArg::PemPrivate => Format::PemPrivate,
             FormatArg::PemPublic => Format::PemPublic,
-        }
+        }))
     }
+}
+
+/// What is handed over: a credential, or what serves every one.
+enum Form {
+    Credential(Format),
+    Collection,
 }
