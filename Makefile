@@ -1,5 +1,7 @@
 # `make demo` and `make test` need a Rust toolchain and a C compiler, and nothing else.
-.PHONY: demo test check fmt-check lint docs deny bench install peers
+INTEROP = target/interop
+
+.PHONY: demo test interop check fmt-check lint docs deny bench install peers
 
 demo:
 	cargo run --quiet -- demo
@@ -10,6 +12,22 @@ test:
 # All that CI runs.
 check: fmt-check lint docs deny
 	DFNS_KEYS_TEST_PEERS=1 cargo test -- --show-output
+
+# The vendor's SDKs, newman, kubectl and others against the sandbox. They are installed under target, pinned.
+interop: $(INTEROP)/installed
+	cargo clippy --quiet --features dfns-sdk --lib --example rust_sdk -- -D warnings
+	cargo build --quiet --features dfns-sdk --example rust_sdk
+	cp target/debug/examples/rust_sdk $(INTEROP)/rust_sdk
+	cargo test --quiet --features dfns-sdk --doc sdk
+	DFNS_KEYS_TEST_INTEROP=$(INTEROP) cargo test --test interop -- --show-output
+
+$(INTEROP)/installed: tests/interop/package-lock.json tests/interop/requirements.txt
+	mkdir -p $(INTEROP)
+	cp tests/interop/package.json tests/interop/package-lock.json $(INTEROP)
+	npm ci --prefix $(INTEROP) --ignore-scripts --no-fund --no-audit --silent
+	python3 -m venv $(INTEROP)/python
+	$(INTEROP)/python/bin/pip install --quiet -r tests/interop/requirements.txt
+	touch $@
 
 fmt-check:
 	cargo fmt --check
@@ -33,5 +51,7 @@ install:
 # The programs that judge ours in the tests, on Debian.
 peers:
 	apt-get update -qq
-	apt-get install -y -qq --no-install-recommends age openssl openssh-client jq curl util-linux python3 >/dev/null
+	apt-get install -y -qq --no-install-recommends age openssl openssh-client jq curl util-linux python3 \
+		gh libssl-dev pkg-config python3-venv >/dev/null
+	command -v npm >/dev/null || apt-get install -y -qq --no-install-recommends nodejs npm >/dev/null
 	command -v cargo-deny >/dev/null || cargo install --locked --debug --quiet cargo-deny@0.20.2

@@ -14,6 +14,8 @@ pub mod keys;
 pub mod model;
 #[cfg(feature = "sandbox")]
 pub mod sandbox;
+#[cfg(feature = "dfns-sdk")]
+pub mod sdk;
 pub mod sys;
 pub mod vault;
 pub mod workflow;

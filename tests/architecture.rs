@@ -17,6 +17,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("export", &["export", "model"]),
     ("workflow", &["workflow", "api", "keys", "vault", "model", "sys"]),
     ("sandbox", &["sandbox", "model"]),
+    ("sdk", &["sdk", "keys", "vault", "model", "sys"]),
     (
         "cli",
         &[
@@ -117,6 +118,8 @@ fn types_that_hold_secrets_cannot_be_printed_or_serialised() {
         "Variable",
         "Subject",
         "Exportable",
+        "KeySigner",
+        "ServiceCredential",
     ];
     let mut seen = 0;
     for path in sources(&root()) {

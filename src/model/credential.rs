@@ -4,6 +4,7 @@ use std::fmt;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use thiserror::Error;
 
 use super::ids::{
     ApplicationId, CredentialId, CredentialName, ExternalId, IdentityId, OrganisationId, PermissionId, TokenId,
@@ -228,6 +229,32 @@ pub enum AnyCredential {
     Rotating(Credential<Rotating>),
     /// A user who logs in.
     User(Credential<UserGeneration>),
+}
+
+/// Why programs cannot use a credential.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum Unusable {
+    /// It is pending.
+    #[error("it has no token yet")]
+    NoToken,
+    /// It is a user, who logs in and has no lasting token.
+    #[error("it is a user, who logs in and has no lasting token")]
+    User,
+}
+
+impl AnyCredential {
+    /// Key and token as programs use them; during a rotation, those in use now.
+    ///
+    /// # Errors
+    /// When it has none.
+    pub fn into_usable(self) -> Result<(Environment, ActiveGeneration), Unusable> {
+        match self {
+            Self::Active(credential) => Ok((credential.environment, credential.current)),
+            Self::Rotating(credential) => Ok((credential.environment, credential.current.active)),
+            Self::Pending(_) => Err(Unusable::NoToken),
+            Self::User(_) => Err(Unusable::User),
+        }
+    }
 }
 
 /// What may be known of a credential without unlocking the vault: the `public` part of its file, and the words of

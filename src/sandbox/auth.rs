@@ -250,7 +250,15 @@ fn create_wallet(world: &mut World, request: &Request) -> Result<Answer, Answer>
     signed(world, request)?;
     let fields = request.json(&["network"], &["name", "externalId", "tags"])?;
     let network = text(&fields, "network")?;
-    Ok(Answer::json(
-        &json!({"id": world.id("wa"), "network": network, "status": "Active"}),
-    ))
+    // What the vendor's SDKs, some of them strict, expect of a wallet.
+    Ok(Answer::json(&json!({
+        "id": world.id("wa"),
+        "network": network,
+        "name": fields.get("name"),
+        "status": "Active",
+        "signingKey": {"id": world.id("key"), "scheme": "ECDSA", "curve": "secp256k1", "publicKey": ""},
+        "dateCreated": Timestamp::now().to_string(),
+        "custodial": true,
+        "tags": [],
+    })))
 }

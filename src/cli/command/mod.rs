@@ -31,7 +31,7 @@ use clap::Subcommand;
 
 use super::context::Context;
 use super::error::{Exit, Failure};
-use crate::model::credential::{ActiveGeneration, AnyCredential, Environment};
+use crate::model::credential::{ActiveGeneration, Environment, Unusable};
 use crate::model::ids::CredentialName;
 use crate::vault::Unlocked;
 
@@ -109,16 +109,18 @@ impl Command {
 
 /// Key and token of a credential that programs can use.
 fn usable(unlocked: &Unlocked<'_>, name: &CredentialName) -> Result<(Environment, ActiveGeneration), Failure> {
-    match unlocked.get(name)?.credential {
-        AnyCredential::Active(credential) => Ok((credential.environment, credential.current)),
-        AnyCredential::Rotating(credential) => Ok((credential.environment, credential.current.active)),
-        AnyCredential::Pending(_) => Err(Failure::new(Exit::State, "pending", format!("{name} has no token yet"))
-            .hint(format!("finish it with `dfns-keys onboard {name}`"))),
-        AnyCredential::User(_) => Err(Failure::new(
-            Exit::State,
-            "is_user",
-            format!("{name} is a user, who logs in and has no lasting token"),
-        )
-        .hint("hand over a service account or a personal access token instead")),
-    }
+    unlocked
+        .get(name)?
+        .credential
+        .into_usable()
+        .map_err(|error| match error {
+            Unusable::NoToken => Failure::new(Exit::State, "pending", format!("{name} has no token yet"))
+                .hint(format!("finish it with `dfns-keys onboard {name}`")),
+            Unusable::User => Failure::new(
+                Exit::State,
+                "is_user",
+                format!("{name} is a user, who logs in and has no lasting token"),
+            )
+            .hint("hand over a service account or a personal access token instead"),
+        })
 }
