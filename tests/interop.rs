@@ -22,13 +22,11 @@ struct Tools(PathBuf);
 
 impl Tools {
     fn installed() -> Option<Self> {
-        match std::env::var_os("DFNS_KEYS_TEST_INTEROP") {
-            Some(directory) => Some(Self(std::path::absolute(directory).unwrap())),
-            None => {
-                skipped("`make interop` runs this");
-                None
-            }
+        let directory = std::env::var_os("DFNS_KEYS_TEST_INTEROP");
+        if directory.is_none() {
+            skipped("`make interop` runs this");
         }
+        directory.map(|directory| Self(std::path::absolute(directory).unwrap()))
     }
 
     fn path(&self, relative: &str) -> String {
