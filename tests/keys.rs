@@ -388,3 +388,40 @@ fn json_tells_where_the_files_are_and_no_secret() {
     env.run(&["generate", "--plaintext", "--json", "--private-key", "-"])
         .fails(2, &[]);
 }
+
+/// RSA (PKCS#1 v1.5 with SHA-256) and Ed25519 signatures have one form for one message: openssl's is ours.
+#[test]
+fn keys_taken_in_sign_as_openssl_does() {
+    use dfns_keys::keys::pem::{read_any_private_key, read_private_key};
+    use dfns_keys::model::user_action::Signer;
+
+    if !peer("openssl") {
+        return;
+    }
+    let env = TestEnv::new();
+    env.write("message", "to be signed");
+    let rsa = ["dgst", "-sha256", "-sign", "key.pem", "message"];
+    let ed25519 = ["pkeyutl", "-sign", "-inkey", "key.pem", "-rawin", "-in", "message"];
+    for (make, sign) in [
+        (&["genpkey", "-algorithm", "RSA", "-out", "key.pem"][..], &rsa[..]),
+        (&["genrsa", "-traditional", "-out", "key.pem", "4096"], &rsa),
+        (&["genpkey", "-algorithm", "ED25519", "-out", "key.pem"], &ed25519),
+    ] {
+        openssl(&env, make);
+        let contents = std::fs::read(env.path("key.pem")).unwrap();
+        let Ok(key) = read_any_private_key(&contents, None) else {
+            panic!("{make:?} is read");
+        };
+        assert_eq!(key.sign(b"to be signed"), openssl(&env, sign), "{make:?}");
+        let public = String::from_utf8(openssl(&env, &["pkey", "-in", "key.pem", "-pubout"])).unwrap();
+        assert_eq!(key.public_key().pem, public);
+        // What the vault keeps is the key as openssl would write it.
+        env.write("sealed.pem", key.to_sealable().expose_secret());
+        let pkcs8 = openssl(&env, &["pkcs8", "-topk8", "-nocrypt", "-in", "key.pem"]);
+        assert_eq!(std::fs::read(env.path("sealed.pem")).unwrap(), pkcs8);
+        assert!(
+            read_private_key(&contents, None).is_err(),
+            "where P-256 is asked for, it is none"
+        );
+    }
+}

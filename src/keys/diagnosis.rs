@@ -45,6 +45,9 @@ pub enum KeyError {
     /// An RSA key.
     #[error("holds an RSA key, not one on the curve prime256v1")]
     Rsa,
+    /// An RSA key that cannot sign.
+    #[error("holds an RSA key that cannot be used: it is damaged, or has less than 2048 or more than 8192 bits")]
+    UnusableRsa,
     /// An Ed25519 key.
     #[error("holds an Ed25519 key, not one on the curve prime256v1")]
     Ed25519,
@@ -102,13 +105,15 @@ pub enum KeyError {
 pub(super) enum Content {
     Sec1(Zeroizing<Vec<u8>>),
     Pkcs8(Zeroizing<Vec<u8>>),
+    /// An RSA key in its own form (RFC 8017).
+    Pkcs1(Zeroizing<Vec<u8>>),
     EncryptedPkcs8(Zeroizing<Vec<u8>>),
     Public(Vec<u8>),
 }
 
 pub(super) const PRIME256V1: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.3.1.7");
 const EC_PUBLIC_KEY: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.2.1");
-const RSA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.1");
+pub(super) const RSA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.1");
 const ED25519: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.101.112");
 
 const CURVES: &[(&str, &str)] = &[
@@ -211,7 +216,8 @@ impl Block<'_> {
             "PRIVATE KEY" => Ok(Content::Pkcs8(self.der()?)),
             "ENCRYPTED PRIVATE KEY" => Ok(Content::EncryptedPkcs8(self.der()?)),
             "PUBLIC KEY" => Ok(Content::Public(self.der()?.to_vec())),
-            "RSA PRIVATE KEY" | "RSA PUBLIC KEY" => Err(KeyError::Rsa),
+            "RSA PRIVATE KEY" => Ok(Content::Pkcs1(self.der()?)),
+            "RSA PUBLIC KEY" => Err(KeyError::PublicKey),
             "CERTIFICATE"
             | "TRUSTED CERTIFICATE"
             | "X509 CERTIFICATE"

@@ -3,15 +3,15 @@
 use base64ct::{Base64, Encoding};
 use zeroize::Zeroizing;
 
-use super::pem::read_private_key;
-use super::{KeyError, KeyPair};
+use super::pem::read_any_private_key;
+use super::{KeyError, PrivateKey};
 
 /// Reads a private key, mending what can be mended; with it comes the outermost wound, if it had one.
 ///
 /// # Errors
 /// What is wrong with it as it stands, where mending does not help.
-pub fn read_mending(text: &str) -> Result<(KeyPair, Option<KeyError>), KeyError> {
-    let first = match read_private_key(text.as_bytes(), None) {
+pub fn read_mending(text: &str) -> Result<(PrivateKey, Option<KeyError>), KeyError> {
+    let first = match read_any_private_key(text.as_bytes(), None) {
         Ok(pair) => return Ok((pair, None)),
         Err(error) => error,
     };
@@ -32,7 +32,7 @@ pub fn read_mending(text: &str) -> Result<(KeyPair, Option<KeyError>), KeyError>
             },
             _ => return Err(if is_verdict(&wound) { wound } else { first }),
         };
-        match read_private_key(text.as_bytes(), None) {
+        match read_any_private_key(text.as_bytes(), None) {
             Ok(pair) => return Ok((pair, Some(first))),
             Err(error) => wound = error,
         }
@@ -46,8 +46,7 @@ fn is_verdict(error: &KeyError) -> bool {
         error,
         KeyError::PublicKey
             | KeyError::Certificate
-            | KeyError::Rsa
-            | KeyError::Ed25519
+            | KeyError::UnusableRsa
             | KeyError::OtherCurve { .. }
             | KeyError::PassphraseNeeded
             | KeyError::EncryptedSec1
@@ -92,6 +91,7 @@ fn with_line_breaks(text: &str) -> Option<Zeroizing<String>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::keys::KeyPair;
     use crate::keys::pem::PrivateKeyFormat;
 
     #[test]
@@ -118,7 +118,7 @@ mod tests {
             ];
             for (text, wound) in cases {
                 let (read, found) = read_mending(&text).ok().unwrap_or_else(|| panic!("{wound:?}"));
-                assert_eq!(read.public_key(), pair.public_key());
+                assert_eq!(read.public_key(), pair.public_key().to_text());
                 assert_eq!(found, wound);
             }
         }

@@ -1,9 +1,10 @@
-//! P-256 key pairs: making them, signing with them, and their written forms.
+//! P-256 key pairs: making them, signing with them, and their written forms; and RSA and Ed25519 keys that are taken in.
 //!
 //! The curve is NIST P-256, alias `secp256r1` and `prime256v1` (SEC 2; FIPS 186-5); signatures are ECDSA with
 //! SHA-256 and deterministic nonces (RFC 6979), encoded as ASN.1 DER.
 
 mod diagnosis;
+mod foreign;
 pub mod mend;
 pub mod pem;
 
@@ -19,9 +20,11 @@ use spki::EncodePublicKey;
 use thiserror::Error;
 
 use crate::model::credential::PublicKeyText;
+use crate::model::secret::PrivateKeyPem;
 use crate::model::user_action::Signer;
 
 pub use diagnosis::KeyError;
+pub use foreign::{Algorithm, ForeignKey};
 
 /// The operating system gave no randomness.
 #[derive(Debug, Error)]
@@ -74,6 +77,57 @@ impl Signer for KeyPair {
     }
 }
 
+/// A private key that signs for a credential: on P-256, or taken in from elsewhere.
+pub enum PrivateKey {
+    /// On P-256, which is what we make.
+    P256(KeyPair),
+    /// RSA or Ed25519.
+    Foreign(ForeignKey),
+}
+
+impl PrivateKey {
+    /// The public half, as metadata keeps it.
+    #[must_use]
+    pub fn public_key(&self) -> PublicKeyText {
+        match self {
+            Self::P256(pair) => pair.public_key().to_text(),
+            Self::Foreign(key) => key.public_key().clone(),
+        }
+    }
+
+    /// The private key as the vault keeps it: PKCS#8 PEM.
+    #[must_use]
+    pub fn to_sealable(&self) -> PrivateKeyPem {
+        match self {
+            Self::P256(pair) => pair.to_sealable(),
+            Self::Foreign(key) => key.to_sealable(),
+        }
+    }
+
+    /// What kind of key it is.
+    #[must_use]
+    pub fn algorithm(&self) -> Algorithm {
+        match self {
+            Self::P256(_) => Algorithm::P256,
+            Self::Foreign(key) => key.algorithm(),
+        }
+    }
+}
+
+impl Signer for PrivateKey {
+    fn sign(&self, message: &[u8]) -> Vec<u8> {
+        match self {
+            Self::P256(pair) => pair.sign(message),
+            Self::Foreign(key) => key.sign(message),
+        }
+    }
+}
+
+/// `SHA256:` and the unpadded base64 of the SHA-256 of an SPKI DER.
+fn fingerprint_of(der: &[u8]) -> String {
+    format!("SHA256:{}", Base64Unpadded::encode_string(&Sha256::digest(der)))
+}
+
 /// A P-256 public key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PublicKey(p256::PublicKey);
@@ -93,10 +147,7 @@ impl PublicKey {
     #[must_use]
     pub fn fingerprint(&self) -> String {
         let der = self.0.to_public_key_der().expect("a point of P-256 has an SPKI form");
-        format!(
-            "SHA256:{}",
-            Base64Unpadded::encode_string(&Sha256::digest(der.as_bytes()))
-        )
+        fingerprint_of(der.as_bytes())
     }
 
     /// PEM and fingerprint together, as metadata keeps them.

@@ -11,7 +11,7 @@ use spki::DecodePublicKey;
 use zeroize::Zeroizing;
 
 use super::diagnosis::{self, Content, KeyError};
-use super::{KeyPair, PublicKey};
+use super::{Algorithm, ForeignKey, KeyPair, PrivateKey, PublicKey, fingerprint_of};
 use crate::model::secret::{Passphrase, PrivateKeyPem};
 
 /// How a private key is written.
@@ -62,13 +62,46 @@ impl KeyPair {
 /// [`KeyError::PassphraseNeeded`] for an encrypted key when `passphrase` is `None`; otherwise the reason why the
 /// contents are no usable P-256 private key.
 pub fn read_private_key(contents: &[u8], passphrase: Option<&Passphrase>) -> Result<KeyPair, KeyError> {
+    match decrypted(contents, passphrase)? {
+        Decrypted::Sec1(der) => from_sec1(&der),
+        Decrypted::Pkcs8(der) => from_pkcs8(der.as_bytes()),
+        Decrypted::Pkcs1(_) => Err(KeyError::Rsa),
+    }
+}
+
+/// Reads a private key that may also be RSA (PKCS#1 or PKCS#8) or Ed25519 (PKCS#8).
+///
+/// # Errors
+/// As [`read_private_key`].
+pub fn read_any_private_key(contents: &[u8], passphrase: Option<&Passphrase>) -> Result<PrivateKey, KeyError> {
+    match decrypted(contents, passphrase)? {
+        Decrypted::Sec1(der) => from_sec1(&der).map(PrivateKey::P256),
+        Decrypted::Pkcs8(der) => match from_pkcs8(der.as_bytes()) {
+            Err(KeyError::Rsa) => ForeignKey::rsa(der.as_bytes()).map(PrivateKey::Foreign),
+            Err(KeyError::Ed25519) => ForeignKey::ed25519(der.as_bytes()).map(PrivateKey::Foreign),
+            pair => pair.map(PrivateKey::P256),
+        },
+        Decrypted::Pkcs1(der) => ForeignKey::rsa_from_pkcs1(&der).map(PrivateKey::Foreign),
+    }
+}
+
+/// The DER of a private key, out of its encryption if it had one.
+enum Decrypted {
+    Sec1(Zeroizing<Vec<u8>>),
+    Pkcs8(SecretDocument),
+    Pkcs1(Zeroizing<Vec<u8>>),
+}
+
+fn decrypted(contents: &[u8], passphrase: Option<&Passphrase>) -> Result<Decrypted, KeyError> {
     match diagnosis::examine(contents)? {
-        Content::Sec1(der) => from_sec1(&der),
-        Content::Pkcs8(der) => from_pkcs8(&der),
+        Content::Sec1(der) => Ok(Decrypted::Sec1(der)),
+        Content::Pkcs8(der) => SecretDocument::try_from(der.as_slice())
+            .map(Decrypted::Pkcs8)
+            .map_err(|_| KeyError::Damaged),
+        Content::Pkcs1(der) => Ok(Decrypted::Pkcs1(der)),
         Content::EncryptedPkcs8(der) => {
             let passphrase = passphrase.ok_or(KeyError::PassphraseNeeded)?;
-            let decrypted = decrypt(&der, passphrase)?;
-            from_pkcs8(decrypted.as_bytes())
+            decrypt(&der, passphrase).map(Decrypted::Pkcs8)
         }
         Content::Public(_) => Err(KeyError::PublicKey),
     }
@@ -86,8 +119,43 @@ pub fn read_public_key(contents: &[u8]) -> Result<PublicKey, KeyError> {
                 .map(PublicKey)
                 .map_err(|_| KeyError::Damaged)
         }
-        Content::Sec1(_) | Content::Pkcs8(_) | Content::EncryptedPkcs8(_) => Err(KeyError::PrivateKeyForPublic),
+        Content::Sec1(_) | Content::Pkcs8(_) | Content::Pkcs1(_) | Content::EncryptedPkcs8(_) => {
+            Err(KeyError::PrivateKeyForPublic)
+        }
     }
+}
+
+/// The fingerprint of a public key of any kind that signs here: SPKI PEM.
+///
+/// # Errors
+/// The reason why the contents are no such public key.
+pub fn public_fingerprint(contents: &[u8]) -> Result<String, KeyError> {
+    match read_public_key(contents) {
+        Ok(key) => Ok(key.fingerprint()),
+        Err(KeyError::Rsa | KeyError::Ed25519) => match diagnosis::examine(contents)? {
+            Content::Public(der) => Ok(fingerprint_of(&der)),
+            _ => Err(KeyError::PrivateKeyForPublic),
+        },
+        Err(error) => Err(error),
+    }
+}
+
+/// What kind of key a public key is: SPKI PEM, as metadata keeps it.
+#[must_use]
+pub fn algorithm_of(public_pem: &str) -> Option<Algorithm> {
+    match read_public_key(public_pem.as_bytes()) {
+        Ok(_) => Some(Algorithm::P256),
+        Err(KeyError::Rsa) => Some(Algorithm::Rsa),
+        Err(KeyError::Ed25519) => Some(Algorithm::Ed25519),
+        Err(_) => None,
+    }
+}
+
+/// Whether two texts are the same public key, however they are broken into lines.
+#[must_use]
+pub fn same_public_key(one: &str, other: &str) -> bool {
+    let one = public_fingerprint(one.as_bytes());
+    one.is_ok() && one == public_fingerprint(other.as_bytes())
 }
 
 /// Whether the contents are a PKCS#8 key that a passphrase must open.
@@ -99,9 +167,9 @@ pub fn is_encrypted(contents: &[u8]) -> bool {
 /// Takes a private key out of its sealed form.
 ///
 /// # Errors
-/// When it is not the PKCS#8 PEM that [`KeyPair::to_sealable`] writes.
-pub fn unseal(sealed: &PrivateKeyPem) -> Result<KeyPair, KeyError> {
-    read_private_key(sealed.expose_secret().as_bytes(), None)
+/// When it is not the PKCS#8 PEM that [`PrivateKey::to_sealable`] writes.
+pub fn unseal(sealed: &PrivateKeyPem) -> Result<PrivateKey, KeyError> {
+    read_any_private_key(sealed.expose_secret().as_bytes(), None)
 }
 
 fn from_sec1(der: &[u8]) -> Result<KeyPair, KeyError> {

@@ -4,7 +4,7 @@ use aws_lc_rs::digest::{SHA256, digest};
 use aws_lc_rs::error::Unspecified;
 use aws_lc_rs::hmac;
 use aws_lc_rs::rand::{SecureRandom, SystemRandom};
-use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1, ParsedPublicKey};
+use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1, ED25519, ParsedPublicKey, RSA_PKCS1_2048_8192_SHA256};
 use base64ct::{Base64, Base64UrlUnpadded, Encoding};
 
 /// A registered public key.
@@ -27,11 +27,13 @@ impl JudgedKey {
         let compact: String = body.chars().filter(|c| !matches!(c, '\n' | '\r')).collect();
         let der = Base64::decode_vec(&compact).map_err(|_| "publicKey is not base64")?;
         let key = ParsedPublicKey::new(&ECDSA_P256_SHA256_ASN1, &der)
-            .map_err(|_| "publicKey is no key on the curve prime256v1")?;
+            .or_else(|_| ParsedPublicKey::new(&ED25519, &der))
+            .or_else(|_| ParsedPublicKey::new(&RSA_PKCS1_2048_8192_SHA256, &der))
+            .map_err(|_| "publicKey is no key on the curve prime256v1, nor Ed25519 or RSA")?;
         Ok(Self { key })
     }
 
-    /// Whether this signature, ASN.1 DER, is by this key.
+    /// Whether this signature is by this key: ASN.1 DER for P-256, raw for Ed25519, PKCS#1 v1.5 for RSA.
     pub(super) fn accepts(&self, message: &[u8], signature: &[u8]) -> bool {
         self.key.verify_sig(message, signature).is_ok()
     }

@@ -8,7 +8,7 @@ use secrecy::SecretString;
 use thiserror::Error;
 
 use crate::api::{ApiError, CallError, Client, UserSession};
-use crate::keys::{KeyError, KeyPair, RandomnessError, pem};
+use crate::keys::{KeyError, KeyPair, PrivateKey, RandomnessError, pem};
 use crate::model::credential::{
     AnyCredential, Credential, Enrolling, Environment, Kind, PendingGeneration, PublicRecord, Stage, UserGeneration,
 };
@@ -77,7 +77,7 @@ pub struct Administrator {
     environment: Environment,
     organisation_id: OrganisationId,
     username: Username,
-    key: KeyPair,
+    key: PrivateKey,
     credential_id: CredentialId,
 }
 

@@ -1,9 +1,11 @@
 //! The jobs that users come for, each built of `api`, `keys` and `vault`. No printing, no prompting.
 
 pub mod administrator;
+pub mod import;
 pub mod onboard;
 pub mod provision;
 pub mod refusal;
 pub mod remove;
 pub mod rotate;
+pub mod sources;
 pub mod verify;

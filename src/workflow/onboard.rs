@@ -237,36 +237,8 @@ pub async fn complete(
     prove(vault, client, credential, token, &Expected::Version(version)).await
 }
 
-/// Takes in a key and token that exist: proves them by the signed test call and seals them as active.
-///
-/// # Errors
-/// When they do not go together or could not be tried, or the name is taken; then the vault is as it was.
-pub async fn prove_and_seal(
-    vault: &Vault,
-    client: &Client,
-    name: &CredentialName,
-    kind: Kind,
-    environment: Environment,
-    key: &KeyPair,
-    token: AuthToken,
-) -> Result<Onboarded, OnboardError> {
-    let credential = Credential {
-        name: name.clone(),
-        kind,
-        environment,
-        created_at: vault.clock().now(),
-        rotated_at: None,
-        generation: 1,
-        current: PendingGeneration {
-            private_key: key.to_sealable(),
-            public_key: key.public_key().to_text(),
-            stage: Stage::AwaitingToken,
-        },
-    };
-    prove(vault, client, credential, token, &Expected::Absent).await
-}
-
-async fn prove(
+/// Proves token and key by the signed test call and seals them as active.
+pub(super) async fn prove(
     vault: &Vault,
     client: &Client,
     mut credential: Credential<PendingGeneration>,

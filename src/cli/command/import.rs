@@ -1,55 +1,74 @@
 use std::path::{Path, PathBuf};
 
-use clap::{Args, ValueEnum};
+use clap::{ArgGroup, Args, ValueEnum};
 
 use super::onboard::document;
 use crate::cli::context::Context;
 use crate::cli::error::{Exit, Failure};
-use crate::keys::pem::{is_encrypted, read_private_key};
-use crate::model::credential::{Credential, Environment, Kind, PublicRecord, UserGeneration};
+use crate::keys::pem::{is_encrypted, read_any_private_key};
+use crate::keys::{Algorithm, PrivateKey};
+use crate::model::credential::{Credential, Kind, PublicRecord, State, UserGeneration};
 use crate::model::ids::{ApplicationId, CredentialId, CredentialName, OrganisationId, Username};
 use crate::model::url::{ApiUrl, Origin};
+use crate::sys::files;
 use crate::vault::{Expected, Vault, VaultError};
-use crate::workflow::{administrator, onboard};
+use crate::workflow::administrator;
+use crate::workflow::import::{Found, ImportError, Wishes, seal_key};
+use crate::workflow::sources::{self, Subject};
 
 /// Take a key and token that exist into the vault
 ///
-/// The pair is proven before it is sealed: a token by the signed test call, a user's key by logging in.
+/// The pair is proven before it is sealed: a token by the signed test call, a user's key by logging in. A key without its
+/// token is kept as pending. RSA and Ed25519 keys are taken in too; `rotate` replaces them by P-256.
 #[derive(Args)]
 #[command(
+    group = ArgGroup::new("source").required(true).args(["private_key", "postman", "dotenv"]),
     after_help = "Examples:\n  dfns-keys import payments-api --private-key prime256v1.pem --token-file token.txt\n  \
+                  dfns-keys import payments-api --postman staging.postman_environment.json --delete-source\n  \
                   dfns-keys import ops-admin --kind user --username ops@example.com --org-id or-… --private-key key.pem"
 )]
 pub(in crate::cli) struct ImportArgs {
     /// The name to keep it under
     name: CredentialName,
-    /// The private key: SEC1 or PKCS#8, encrypted or not
+    /// The private key: SEC1, PKCS#8 or PKCS#1, encrypted or not
     #[arg(long, value_name = "FILE|-")]
-    private_key: PathBuf,
+    private_key: Option<PathBuf>,
     /// The token
-    #[arg(long, value_name = "FILE|-", required_unless_present = "username")]
+    #[arg(long, value_name = "FILE|-", requires = "private_key", conflicts_with = "username")]
     token_file: Option<PathBuf>,
+    /// A Postman environment, as Postman exports it
+    #[arg(long, value_name = "FILE")]
+    postman: Option<PathBuf>,
+    /// A .env file with the variables of the vendor's SDK examples
+    #[arg(long, value_name = "FILE")]
+    dotenv: Option<PathBuf>,
     /// What it is
     #[arg(long, default_value = "service-account")]
     kind: ImportKind,
     /// Who logs in, for a user
-    #[arg(long, value_name = "NAME", requires = "org_id")]
+    #[arg(long, value_name = "NAME", requires_all = ["org_id", "private_key"])]
     username: Option<String>,
-    /// The credential's id, where the user has several keys
-    #[arg(long, value_name = "ID", requires = "username")]
+    /// The credential's id, where it is not in the source, or the user has several keys
+    #[arg(long, value_name = "ID")]
     credential_id: Option<String>,
     /// The organisation
     #[arg(long, value_name = "ID")]
     org_id: Option<String>,
-    /// Where the API is
-    #[arg(long, value_name = "URL", default_value = ApiUrl::PRODUCTION)]
-    api_url: ApiUrl,
-    /// The application's origin
-    #[arg(long, value_name = "URL", default_value = Origin::DASHBOARD)]
-    origin: Origin,
+    /// Where the API is, if not where the source says [default: https://api.dfns.io]
+    #[arg(long, value_name = "URL")]
+    api_url: Option<ApiUrl>,
+    /// The application's origin, if not what the source says [default: https://app.dfns.io]
+    #[arg(long, value_name = "URL")]
+    origin: Option<Origin>,
     /// The application's id, where one is configured
     #[arg(long, value_name = "ID")]
     app_id: Option<String>,
+    /// Ask nobody: the pair is not proven
+    #[arg(long, conflicts_with = "username")]
+    offline: bool,
+    /// Delete the files in clear once all is sealed
+    #[arg(long)]
+    delete_source: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -62,7 +81,7 @@ enum ImportKind {
 impl ImportArgs {
     pub(super) fn stdin_readers(&self) -> Vec<&'static str> {
         let mut readers = Vec::new();
-        if self.private_key == Path::new("-") {
+        if self.private_key.as_deref() == Some(Path::new("-")) {
             readers.push("--private-key");
         }
         if self.token_file.as_deref() == Some(Path::new("-")) {
@@ -72,85 +91,211 @@ impl ImportArgs {
     }
 
     pub(super) fn run(&self, context: &Context) -> Result<Exit, Failure> {
+        if (self.kind == ImportKind::User) != self.username.is_some() {
+            return Err(Failure::usage(
+                "a user is imported with --kind user, --username, --org-id and --private-key",
+            ));
+        }
         let vault = context.vault()?;
         let _lock = vault.lock(&self.name, &format!("import {}", self.name))?;
         if vault.names()?.contains(&self.name) {
             return Err(VaultError::CredentialExists(self.name.clone()).into());
         }
-        let record = match (&self.token_file, &self.username) {
-            (Some(path), _) if self.kind != ImportKind::User => self.with_token(context, &vault, path)?,
-            (None, Some(username)) if self.kind == ImportKind::User => self.user(context, &vault, username)?,
-            _ => {
-                return Err(Failure::usage(
-                    "a user is imported with --username and --org-id, everything else with --token-file",
-                ));
-            }
+        let source = self.source()?;
+        // A file that holds more than the credential is not ours to delete; that is said before anything is done.
+        if let Some(subject) = source
+            .as_ref()
+            .filter(|subject| self.delete_source && !subject.others.is_empty())
+        {
+            return Err(Failure::new(
+                Exit::Other,
+                "source_shared",
+                format!(
+                    "{} holds other variables too: {}",
+                    subject.label,
+                    subject.others.join(", ")
+                ),
+            )
+            .hint("leave --delete-source out, and take the lines with the key and the token out of it yourself"));
+        }
+        let record = match (&source, &self.username) {
+            (Some(subject), _) => self.pair(context, &vault, Found::in_source(subject, &self.wishes())?)?,
+            (None, Some(username)) => self.user(context, &vault, username)?,
+            (None, None) => self.files(context, &vault)?,
         };
         context.log(&vault, "imported", Some(&self.name), Some(&record.fingerprint), None);
-        if context.ui.json() {
-            context.ui.document(&document(&record))?;
-            return Ok(Exit::Done);
-        }
-        context.ui.say(&format!("{} is active.", self.name));
-        for path in [Some(&self.private_key), self.token_file.as_ref()]
-            .into_iter()
-            .flatten()
-        {
-            if path != Path::new("-") {
-                context.ui.say(&format!(
-                    "  no longer needed in clear, safe to delete:  {}",
-                    path.display()
-                ));
-            }
-        }
+        self.tell(context, &record)?;
+        self.leave_nothing_behind(context, source.as_ref())?;
         Ok(Exit::Done)
     }
 
-    fn environment(&self) -> Environment {
-        Environment {
+    fn tell(&self, context: &Context, record: &PublicRecord) -> Result<(), Failure> {
+        if context.ui.json() {
+            return context.ui.document(&document(record));
+        }
+        if record.state == State::Pending {
+            context.ui.say(&format!("{} waits for its token.", self.name));
+            context.ui.say(&format!(
+                "  bring it with:  dfns-keys onboard {} --token-file FILE",
+                self.name
+            ));
+        } else if self.offline {
+            context.ui.say(&format!("{} is active, and unproven.", self.name));
+            context
+                .ui
+                .say(&format!("  prove it with:  dfns-keys verify {}", self.name));
+        } else {
+            context.ui.say(&format!("{} is active.", self.name));
+        }
+        Ok(())
+    }
+
+    /// The files in clear that the vault has now taken over: deleted, or named.
+    fn leave_nothing_behind(&self, context: &Context, source: Option<&Subject>) -> Result<(), Failure> {
+        let files = [&self.private_key, &self.token_file, &self.postman, &self.dotenv];
+        let files: Vec<&PathBuf> = files
+            .into_iter()
+            .flatten()
+            .filter(|path| *path != Path::new("-"))
+            .collect();
+        for path in &files {
+            let shown = path.display();
+            if self.delete_source {
+                files::remove(path)?;
+                context.ui.say(&format!("  deleted  {shown}"));
+            } else if source.is_some_and(|subject| !subject.others.is_empty()) {
+                context.ui.say(&format!(
+                    "  no longer needed in clear, safe to take out of {shown}: the key and the token"
+                ));
+            } else {
+                context
+                    .ui
+                    .say(&format!("  no longer needed in clear, safe to delete:  {shown}"));
+            }
+        }
+        if !files.is_empty() && self.kind != ImportKind::User {
+            context.ui.say(&format!(
+                "  It lay in clear until now, perhaps in backups too; a new key never does:  dfns-keys rotate {}",
+                self.name
+            ));
+        }
+        Ok(())
+    }
+
+    fn source(&self) -> Result<Option<Subject>, Failure> {
+        let found = match (&self.postman, &self.dotenv) {
+            (Some(path), _) => sources::postman(path),
+            (None, Some(path)) => sources::dotenv(path),
+            (None, None) => return Ok(None),
+        };
+        Ok(Some(found.map_err(ImportError::Unreadable)?))
+    }
+
+    fn wishes(&self) -> Wishes {
+        Wishes {
             api_url: self.api_url.clone(),
             origin: self.origin.clone(),
             application_id: self.app_id.as_ref().map(ApplicationId::new),
             organisation_id: self.org_id.as_ref().map(OrganisationId::new),
+            credential_id: self.credential_id.as_ref().map(CredentialId::new),
         }
     }
 
-    fn key(&self, context: &Context) -> Result<crate::keys::KeyPair, Failure> {
-        let shown = self.private_key.display().to_string();
-        let contents = context.input(&self.private_key)?;
+    fn key(&self, context: &Context, path: &Path) -> Result<PrivateKey, Failure> {
+        let shown = path.display().to_string();
+        let contents = context.input(path)?;
         let passphrase = if is_encrypted(&contents) {
             let question = format!("Passphrase of {shown}");
             Some(context.supplier.existing(shown.clone(), &question)?)
         } else {
             None
         };
-        read_private_key(&contents, passphrase.as_ref()).map_err(|error| Failure::key(&shown, &error))
+        let key = read_any_private_key(&contents, passphrase.as_ref()).map_err(|error| Failure::key(&shown, &error))?;
+        self.tell_of(context, &key);
+        Ok(key)
     }
 
-    fn with_token(&self, context: &Context, vault: &Vault, path: &Path) -> Result<PublicRecord, Failure> {
-        let key = self.key(context)?;
-        let token = super::onboard::read_token(context, path)?;
-        let kind = match self.kind {
-            ImportKind::Pat => Kind::Pat,
-            ImportKind::ServiceAccount | ImportKind::User => Kind::ServiceAccount,
+    fn tell_of(&self, context: &Context, key: &PrivateKey) {
+        let algorithm = key.algorithm();
+        if algorithm != Algorithm::P256 {
+            context.ui.say(&format!(
+                "  the key is {algorithm}, which Dfns takes; `rotate {}` replaces it by one on P-256",
+                self.name
+            ));
+        }
+    }
+
+    fn files(&self, context: &Context, vault: &Vault) -> Result<PublicRecord, Failure> {
+        let path = self
+            .private_key
+            .as_ref()
+            .expect("clap wants one source, and it is not the others");
+        let key = self.key(context, path)?;
+        let wishes = self.wishes();
+        let Some(token_file) = &self.token_file else {
+            return Ok(seal_key(
+                vault,
+                &self.name,
+                self.credential_kind(),
+                wishes.environment()?,
+                &key,
+            )?);
         };
+        let found = Found {
+            environment: wishes.environment()?,
+            key,
+            wound: None,
+            token: super::onboard::read_token(context, token_file)?,
+            credential_id: wishes.credential_id,
+        };
+        self.pair(context, vault, found)
+    }
+
+    fn pair(&self, context: &Context, vault: &Vault, found: Found) -> Result<PublicRecord, Failure> {
+        if let Some(wound) = &found.wound {
+            context.ui.say(&format!("  the private key {wound}; it was mended"));
+        }
+        if self.private_key.is_none() {
+            self.tell_of(context, &found.key);
+        }
+        if self.offline {
+            return Ok(found.seal_unproven(vault, &self.name, self.credential_kind())?);
+        }
         let client = context.client();
-        let proven = onboard::prove_and_seal(vault, &client, &self.name, kind, self.environment(), &key, token);
-        Ok(context.block_on(proven)??.record)
+        let stated = found.credential_id.clone();
+        let proven = found.prove_and_seal(vault, &client, &self.name, self.credential_kind());
+        let record = context.block_on(proven)??.record;
+        if let (Some(stated), Some(proven)) = (stated, &record.credential_id)
+            && stated != *proven
+        {
+            context.ui.warn(&format!(
+                "the source calls the credential {stated}; for Dfns this key is {proven}"
+            ));
+        }
+        Ok(record)
+    }
+
+    fn credential_kind(&self) -> Kind {
+        match self.kind {
+            ImportKind::Pat => Kind::Pat,
+            ImportKind::ServiceAccount => Kind::ServiceAccount,
+            ImportKind::User => Kind::User,
+        }
     }
 
     fn user(&self, context: &Context, vault: &Vault, username: &str) -> Result<PublicRecord, Failure> {
-        let key = self.key(context)?;
+        let path = self.private_key.as_ref().expect("clap wants it beside --username");
+        let key = self.key(context, path)?;
         let user = Credential {
             name: self.name.clone(),
             kind: Kind::User,
-            environment: self.environment(),
+            environment: self.wishes().environment()?,
             created_at: vault.clock().now(),
             rotated_at: None,
             generation: 1,
             current: UserGeneration {
                 private_key: key.to_sealable(),
-                public_key: key.public_key().to_text(),
+                public_key: key.public_key(),
                 username: Username::new(username),
                 // Empty: whichever key the log-in offers, if it is the only one.
                 credential_id: CredentialId::new(self.credential_id.clone().unwrap_or_default()),

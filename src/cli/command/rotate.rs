@@ -13,6 +13,7 @@ use crate::api::{Client, UserSession};
 use crate::cli::context::Context;
 use crate::cli::error::{Exit, Failure};
 use crate::cli::ui::{Tone, fields};
+use crate::keys::pem::algorithm_of;
 use crate::model::credential::{Kind, State};
 use crate::model::duration::{DurationError, Span};
 use crate::model::ids::CredentialName;
@@ -214,6 +215,15 @@ impl RotateArgs {
             }
         })?;
         let after = &standing.record;
+        let (old, new) = (algorithm_of(&before.public_key), algorithm_of(&after.public_key));
+        if let (Some(old), Some(new)) = (old, new)
+            && old != new
+        {
+            scene
+                .context
+                .ui
+                .say(&format!("  {name}'s key was {old}; it is {new} now"));
+        }
         let action = match (before.state, after.state) {
             _ if self.rollback => Some("rolled-back"),
             (State::Active | State::Rotating, State::Retiring) => Some("promoted"),

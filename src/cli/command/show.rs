@@ -4,6 +4,7 @@ use serde_json::json;
 use super::list::row;
 use crate::cli::context::Context;
 use crate::cli::error::{Exit, Failure};
+use crate::keys::pem::algorithm_of;
 use crate::model::ids::CredentialName;
 
 /// Show what is public of a credential, without unlocking
@@ -22,12 +23,14 @@ pub(in crate::cli) struct ShowArgs {
 impl ShowArgs {
     pub(super) fn run(&self, context: &Context) -> Result<Exit, Failure> {
         let record = context.vault()?.record(&self.name)?;
+        let algorithm = algorithm_of(&record.public_key).map(|algorithm| algorithm.to_string());
         if context.ui.json() {
             let mut credential = row(&record);
             credential["origin"] = json!(record.origin);
             credential["app_id"] = json!(record.app_id);
             credential["token_id"] = json!(record.token_id);
             credential["public_key"] = json!(record.public_key);
+            credential["algorithm"] = json!(algorithm);
             context.ui.document(&json!({ "credential": credential }))?;
         } else if self.public_key {
             context.ui.data(record.public_key.as_bytes())?;
@@ -63,6 +66,7 @@ impl ShowArgs {
                     ),
                 ),
                 ("fingerprint", record.fingerprint.clone()),
+                ("algorithm", optional(algorithm.as_deref())),
                 ("generation", record.generation.to_string()),
                 ("created", record.created_at.to_string()),
                 (

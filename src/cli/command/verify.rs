@@ -13,8 +13,9 @@ use crate::model::ids::{CredentialName, OrganisationId};
 use crate::model::url::ApiUrl;
 use crate::sys::clock::{Clock, SystemClock};
 use crate::sys::files::{self, IfExists, Readable};
+use crate::workflow::sources::{self, Subject, Unreadable};
 use crate::workflow::verify::report::Verdict;
-use crate::workflow::verify::{Check, Expectations, Report, Status, Subject, Unreadable, sources, verify_all};
+use crate::workflow::verify::{Check, Expectations, Report, Status, verify_all};
 
 /// Verify an environment before use: vault, Postman, .env or process environment
 ///

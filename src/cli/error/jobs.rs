@@ -2,6 +2,7 @@
 
 use super::{Exit, Failure};
 use crate::workflow::administrator::AdministratorError;
+use crate::workflow::import::ImportError;
 use crate::workflow::onboard::OnboardError;
 use crate::workflow::provision::{ProvisionError, ResolveError};
 use crate::workflow::remove::RemoveError;
@@ -34,6 +35,27 @@ impl From<OnboardError> for Failure {
                 &fingerprint,
                 organisation_id.as_ref().map(crate::model::ids::OrganisationId::as_str),
             ),
+        }
+    }
+}
+
+impl From<ImportError> for Failure {
+    fn from(error: ImportError) -> Self {
+        let message = error.to_string();
+        match error {
+            ImportError::Unreadable(unreadable) => {
+                Self::new(Exit::Other, "source_unreadable", message).hint(unreadable.hint)
+            }
+            ImportError::Missing { .. } => Self::new(Exit::Refused, "source_incomplete", message)
+                .hint("copy the environment again, whole; a disabled Postman variable counts as missing"),
+            ImportError::Key { label, variable, error } => Self::key(&format!("{variable} in {label}"), &error),
+            ImportError::Token { .. } => Self::new(Exit::Refused, "token_shape", message)
+                .hint("copy it again, whole; it has three parts between dots and starts with `eyJ`"),
+            ImportError::Address { .. } => Self::usage(message).hint("say the right one with --api-url or --origin"),
+            ImportError::CredentialIdUnknown => {
+                Self::usage(message).hint("give it with --credential-id, or leave --offline out")
+            }
+            ImportError::Onboard(error) => error.into(),
         }
     }
 }

@@ -154,6 +154,7 @@ pub(super) fn key_hint(error: &KeyError) -> Option<&'static str> {
         KeyError::NewLinesEscaped => "turn each \\n into a real line break: printf '%b' \"$KEY\"",
         KeyError::Quoted => "take the quotes away",
         KeyError::Base64OfPem => "decode it first: base64 -d FILE",
+        KeyError::UnusableRsa => "ask for a new credential: dfns-keys makes its key on prime256v1",
         KeyError::Rsa | KeyError::Ed25519 | KeyError::OtherCurve { .. } | KeyError::OtherAlgorithm { .. } => {
             "dfns-keys works with prime256v1; make such a key with `dfns-keys generate`"
         }

@@ -4,7 +4,7 @@ use super::{Job, Plan, RotateError, Work, access, is_not_offered, new_key, new_r
 use crate::api::accounts::{AccountVerb, CreatedAccount, NewAccount, RemoteAccount};
 use crate::api::credentials::{NewKey, RemoteKey};
 use crate::api::{Action, ApiError, CallError};
-use crate::keys::pem::read_public_key;
+use crate::keys::pem::same_public_key;
 use crate::model::credential::ActiveGeneration;
 use crate::model::ids::{CredentialId, PermissionId};
 use crate::model::rotation::{Next, NextStep, Outgoing, Registered, RotationStage, Strategy};
@@ -94,7 +94,7 @@ impl Job<'_> {
             error,
         })?;
         let wanted = &next(work)?.public_key.pem;
-        Ok(keys.into_iter().find(|key| same_key(&key.public_key, wanted)))
+        Ok(keys.into_iter().find(|key| same_public_key(&key.public_key, wanted)))
     }
 
     /// Goes on to the next way that may be offered.
@@ -212,7 +212,7 @@ impl Job<'_> {
             })?;
         Ok(accounts
             .into_iter()
-            .find(|account| account.public_keys.iter().any(|key| same_key(key, public_key))))
+            .find(|account| account.public_keys.iter().any(|key| same_public_key(key, public_key))))
     }
 
     /// The dashboard's way: a person brings a token, which is proven before it is kept.
@@ -385,13 +385,6 @@ pub(super) fn next(work: &Work) -> Result<&Next, RotateError> {
     match &work.credential.current.stage {
         RotationStage::Preparing(next) => Ok(next),
         RotationStage::Retiring(_) => Err(RotateError::NotRotating(work.credential.name.clone())),
-    }
-}
-
-pub(super) fn same_key(one: &str, other: &str) -> bool {
-    match (read_public_key(one.as_bytes()), read_public_key(other.as_bytes())) {
-        (Ok(one), Ok(other)) => one == other,
-        _ => false,
     }
 }
 

@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use thiserror::Error;
 
 use crate::api::{Access, ApiError, CallError, Client, UserSession};
-use crate::keys::{KeyError, KeyPair, RandomnessError, pem};
+use crate::keys::{KeyError, KeyPair, PrivateKey, RandomnessError, pem};
 use crate::model::credential::{ActiveGeneration, AnyCredential, Credential, PublicRecord};
 use crate::model::ids::{CredentialId, CredentialName, ExternalId};
 use crate::model::rotation::{Grace, Journal, Next, NextStep, Outgoing, Rotating, RotationStage, Strategy};
@@ -306,7 +306,7 @@ impl Job<'_> {
         Ok(idle(PublicRecord::from(&credential)))
     }
 
-    fn key(&self, sealed: &PrivateKeyPem) -> Result<KeyPair, RotateError> {
+    fn key(&self, sealed: &PrivateKeyPem) -> Result<PrivateKey, RotateError> {
         pem::unseal(sealed).map_err(|error| RotateError::Key {
             name: self.name.clone(),
             error,
@@ -322,7 +322,7 @@ impl Job<'_> {
 fn access<'a>(
     credential: &'a Credential<Rotating>,
     token: &'a AuthToken,
-    key: &'a KeyPair,
+    key: &'a PrivateKey,
     credential_id: Option<&'a CredentialId>,
 ) -> Access<'a> {
     Access {

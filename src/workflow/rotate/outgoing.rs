@@ -1,9 +1,10 @@
 //! The way out: the old key retired, or on a rollback the new one.
 
-use super::incoming::{next, same_key};
+use super::incoming::next;
 use super::{Job, RotateError, Standing, Work, access, is_not_offered};
 use crate::api::accounts::AccountVerb;
 use crate::api::{Action, ApiError, CallError, SigningError};
+use crate::keys::pem::same_public_key;
 use crate::model::credential::ActiveGeneration;
 use crate::model::rotation::{Next, NextStep, Registered, RotationStage, Strategy};
 use crate::workflow::refusal::diagnose;
@@ -179,7 +180,7 @@ impl Job<'_> {
         };
         let found = keys
             .iter()
-            .find(|key| same_key(&key.public_key, &generation.public_key.pem))
+            .find(|key| same_public_key(&key.public_key, &generation.public_key.pem))
             .filter(|key| key.active != active);
         let Some(key) = found else { return Ok(()) };
         match self.client.switch_key(access, &key.credential_uuid, active).await {

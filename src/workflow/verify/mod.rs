@@ -5,8 +5,6 @@
 mod offline;
 mod online;
 pub mod report;
-pub mod sources;
-pub mod subject;
 
 use futures_util::StreamExt;
 use futures_util::stream;
@@ -15,10 +13,9 @@ use jiff::Timestamp;
 use crate::api::Client;
 use crate::model::ids::OrganisationId;
 use crate::model::url::ApiUrl;
+use crate::workflow::sources::{Subject, Unreadable};
 
 pub use report::{Check, CheckId, Report, Status, SubjectReport};
-pub use sources::Unreadable;
-pub use subject::Subject;
 
 /// How many subjects are asked about at once; the client's rate limit stands above it.
 const AT_ONCE: usize = 16;

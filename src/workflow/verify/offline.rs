@@ -4,13 +4,13 @@ use jiff::Timestamp;
 
 use super::Expectations;
 use super::report::{Check, CheckId, SubjectReport};
-use super::subject::{Source, Subject, Variable};
 use crate::keys::mend::read_mending;
-use crate::keys::pem::read_public_key;
-use crate::keys::{KeyError, KeyPair};
+use crate::keys::pem::public_fingerprint;
+use crate::keys::{Algorithm, KeyError, PrivateKey};
 use crate::model::ids::{ApplicationId, CredentialId, OrganisationId, Username};
 use crate::model::token::{AuthToken, TokenShapeError};
 use crate::model::url::{ApiUrl, Origin, UrlError};
+use crate::workflow::sources::{Source, Subject, Variable};
 
 /// The vendor's deprecated staging environment.
 const STAGING_HOST: &str = "api.dfns.ninja";
@@ -29,7 +29,7 @@ pub(super) struct Ground {
 
 /// A key to sign with.
 pub(super) struct UsableKey {
-    pub(super) pair: KeyPair,
+    pub(super) key: PrivateKey,
     /// Whether it had to be mended, so that whoever reads this source as it stands could not have signed.
     pub(super) mended: bool,
 }
@@ -122,14 +122,14 @@ fn key(subject: &Subject, report: &mut SubjectReport) -> Option<UsableKey> {
         return None;
     };
     let name = subject.private_key.name;
-    let (pair, wound) = match read_mending(text) {
+    let (key, wound) = match read_mending(text) {
         Ok(read) => read,
         Err(error) => {
             unusable_key(name, &error, report);
             return None;
         }
     };
-    let fingerprint = pair.public_key().fingerprint();
+    let fingerprint = key.public_key().fingerprint;
     let mended = match wound {
         None => {
             report.push(Check::pass(CheckId::KeyParses, fingerprint));
@@ -149,9 +149,25 @@ fn key(subject: &Subject, report: &mut SubjectReport) -> Option<UsableKey> {
             true
         }
     };
-    report.push(Check::pass(CheckId::KeyCurve, "prime256v1"));
-    report.push(matches_public(subject, &pair));
-    Some(UsableKey { pair, mended })
+    report.push(curve(subject, key.algorithm()));
+    report.push(matches_public(subject, &key));
+    Some(UsableKey { key, mended })
+}
+
+fn curve(subject: &Subject, algorithm: Algorithm) -> Check {
+    if algorithm == Algorithm::P256 {
+        return Check::pass(CheckId::KeyCurve, "prime256v1");
+    }
+    Check::warn(
+        CheckId::KeyCurve,
+        format!("{algorithm}: Dfns takes it, but every new key is made on prime256v1"),
+    )
+    .hint(match subject.source {
+        Source::Vault => format!("replace it: dfns-keys rotate {}", subject.label),
+        Source::Postman | Source::Dotenv | Source::ProcessEnvironment => {
+            "replace it: import it into the vault, then rotate it".to_owned()
+        }
+    })
 }
 
 /// Applications that take a key from a variable often decode `\n` or base64 themselves, because a variable cannot hold
@@ -174,7 +190,7 @@ fn mending(wound: &KeyError) -> &'static str {
 fn unusable_key(name: &str, error: &KeyError, report: &mut SubjectReport) {
     let other_key = matches!(
         error,
-        KeyError::OtherCurve { .. } | KeyError::Rsa | KeyError::Ed25519 | KeyError::OtherAlgorithm { .. }
+        KeyError::OtherCurve { .. } | KeyError::UnusableRsa | KeyError::OtherAlgorithm { .. }
     );
     let message = format!("{name} {error}");
     if other_key {
@@ -195,17 +211,14 @@ fn unusable_key(name: &str, error: &KeyError, report: &mut SubjectReport) {
     report.push(Check::skip(CheckId::KeyMatchesPublic, "there is no usable private key"));
 }
 
-fn matches_public(subject: &Subject, pair: &KeyPair) -> Check {
+fn matches_public(subject: &Subject, key: &PrivateKey) -> Check {
     let id = CheckId::KeyMatchesPublic;
     let Some(text) = subject.public_key.value() else {
         return Check::skip(id, "the source keeps no public key");
     };
-    match read_public_key(text.as_bytes()) {
-        Ok(public) if public == *pair.public_key() => Check::pass(id, "the public key is this private key's"),
-        Ok(public) => Check::fail(
-            id,
-            format!("the public key ({}) is another key's", public.fingerprint()),
-        ),
+    match public_fingerprint(text.as_bytes()) {
+        Ok(public) if public == key.public_key().fingerprint => Check::pass(id, "the public key is this private key's"),
+        Ok(public) => Check::fail(id, format!("the public key ({public}) is another key's")),
         Err(error) => Check::fail(id, format!("the public key {error}")),
     }
 }
@@ -325,7 +338,10 @@ fn api_url(subject: &Subject, report: &mut SubjectReport) -> Option<ApiUrl> {
                 .push(Check::fail(id, format!("{name} {wound}")).hint("it is a host name alone, such as api.dfns.io"));
             return None;
         }
-        (format!("https://{text}"), "it is a host name, such as api.dfns.io")
+        (
+            format!("{}://{text}", subject.scheme),
+            "it is a host name, such as api.dfns.io",
+        )
     } else {
         (text.to_owned(), "it looks like https://api.dfns.io")
     };

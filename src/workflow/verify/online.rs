@@ -8,7 +8,7 @@ use super::Expectations;
 use super::offline::{Ground, UsableKey};
 use super::report::{Check, CheckId, SubjectReport};
 use crate::api::{Access, Action, ApiError, CallError, Client, Registration, SignedAction, SigningError, UserSession};
-use crate::keys::pem::read_public_key;
+use crate::keys::pem::public_fingerprint;
 use crate::model::credential::Environment;
 use crate::model::ids::{CredentialId, Username};
 use crate::workflow::refusal::{Refusal, diagnose};
@@ -69,7 +69,7 @@ pub(super) async fn check(
     let access = Access {
         environment: &environment,
         token,
-        signer: &key.pair,
+        signer: &key.key,
         credential_id: credential_id.as_ref(),
     };
     let began = Instant::now();
@@ -108,14 +108,7 @@ async fn log_in(ground: &Ground, username: &Username, client: &Client, report: &
     };
     let unknown = CredentialId::new("");
     let credential_id = ground.credential_id.as_ref().unwrap_or(&unknown);
-    let session = UserSession::new(
-        client,
-        &environment,
-        organisation_id,
-        username,
-        &key.pair,
-        credential_id,
-    );
+    let session = UserSession::new(client, &environment, organisation_id, username, &key.key, credential_id);
     let began = Instant::now();
     let outcome = session.log_in().await;
     let took = began.elapsed();
@@ -354,12 +347,9 @@ async fn registered_instead(access: Access<'_>, client: &Client) -> Check {
         return Check::skip(id, "without a credential id there is no telling which key to look up");
     };
     let check = match client.registration(access, credential_id).await {
-        Ok(Some(Registration { public_key, .. })) => match read_public_key(public_key.as_bytes()) {
-            Ok(registered) => Check::fail(
-                id,
-                format!("the key registered for {credential_id} is {}", registered.fingerprint()),
-            )
-            .hint("find the private key with this fingerprint, or register this one"),
+        Ok(Some(Registration { public_key, .. })) => match public_fingerprint(public_key.as_bytes()) {
+            Ok(registered) => Check::fail(id, format!("the key registered for {credential_id} is {registered}"))
+                .hint("find the private key with this fingerprint, or register this one"),
             Err(error) => Check::skip(id, format!("the registered key {error}")),
         },
         Ok(None) => Check::skip(id, "the token is not among those it may list"),

@@ -123,8 +123,8 @@ impl CheckId {
             ),
             Self::KeyCurve => (
                 "Is it on the curve prime256v1?",
-                "It is an RSA or Ed25519 key, or on another curve.",
-                "`dfns-keys generate`, and register its public half.",
+                "RSA and Ed25519 keys sign and are warned of; a key on another curve does not.",
+                "`dfns-keys import` and `dfns-keys rotate` replace such a key; else `dfns-keys generate` and register its public half.",
             ),
             Self::KeyMatchesPublic => (
                 "Does it belong to the public key kept beside it?",

@@ -3,8 +3,19 @@
 use secrecy::SecretString;
 use serde_json::Value;
 
-use super::Unreadable;
-use crate::workflow::verify::subject::{Source, Subject, Variable};
+use super::{Source, Subject, Unreadable, Variable};
+
+/// The variables of the vendor's environment, and those that our own adds.
+const OURS: &[&str] = &[
+    "dfnsApiDomain",
+    "authToken",
+    "credentialPrivateKey",
+    "applicationId",
+    "applicationOrigin",
+    "useAuthV2",
+    "credentialId",
+    "dfnsApiScheme",
+];
 
 pub(super) fn parse(label: &str, text: &str) -> Result<Subject, Unreadable> {
     let unreadable = |message: String| Unreadable {
@@ -21,25 +32,30 @@ pub(super) fn parse(label: &str, text: &str) -> Result<Subject, Unreadable> {
         .get("values")
         .and_then(Value::as_array)
         .ok_or_else(|| unreadable("it is JSON, but no Postman environment: there is no list `values`".to_owned()))?;
-    let variable = |name: &'static str| {
+    let lookup = |name: &str| {
         let found = values
             .iter()
             .rev()
             .find(|value| value["key"] == name && value["enabled"] != Value::Bool(false));
-        let text = found.and_then(|value| value["value"].as_str());
-        Variable::new(name, text.map(|text| SecretString::from(text.to_owned())))
+        found.and_then(|value| value["value"].as_str())
     };
+    let variable =
+        |name: &'static str| Variable::new(name, lookup(name).map(|text| SecretString::from(text.to_owned())));
+    let keys = values.iter().filter_map(|value| value["key"].as_str());
     let mut names = vec![label.to_owned()];
     names.extend(document.get("name").and_then(Value::as_str).map(str::to_owned));
     Ok(Subject {
         label: label.to_owned(),
         source: Source::Postman,
+        others: keys.filter(|key| !OURS.contains(key)).map(str::to_owned).collect(),
+        // The vendor's collection knows https alone; ours takes another scheme for a sandbox.
+        scheme: lookup("dfnsApiScheme").unwrap_or("https").to_owned(),
         mode: None,
         names,
         api_url: variable("dfnsApiDomain"),
         token: variable("authToken"),
         private_key: variable("credentialPrivateKey"),
-        credential_id: Variable::new("credential id", None),
+        credential_id: variable("credentialId"),
         application_id: variable("applicationId"),
         origin: variable("applicationOrigin"),
         organisation_id: Variable::new("organisation", None),

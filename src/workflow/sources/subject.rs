@@ -1,4 +1,4 @@
-//! What is verified: the values of one environment, as another program would find them.
+//! The values of one environment, as another program would find them.
 
 use secrecy::{ExposeSecret, SecretString};
 
@@ -49,12 +49,16 @@ pub enum Source {
     ProcessEnvironment,
 }
 
-/// An environment to verify.
+/// An environment as it was found.
 pub struct Subject {
     /// What reports call it.
     pub label: String,
     /// Where it was found.
     pub source: Source,
+    /// The names of variables in it that are none of ours.
+    pub others: Vec<String>,
+    /// How the API is spoken to, where the address does not say: `https`.
+    pub scheme: String,
     /// The permission bits of its file, where it has some.
     pub mode: Option<u32>,
     /// What people call it: its file's name, and its own.
@@ -121,6 +125,8 @@ impl Subject {
         Self {
             label: name.to_string(),
             source: Source::Vault,
+            others: Vec::new(),
+            scheme: "https".to_owned(),
             mode: None,
             names: vec![name.to_string()],
             api_url: Variable::new("api_url", text(&environment.api_url.to_string())),

@@ -1,15 +1,17 @@
-//! The places where people keep an environment today.
+//! The places where people keep an environment today, and what is found there.
 
 mod dotenv;
 mod postman;
+mod subject;
 
 use std::path::Path;
 
 use secrecy::SecretString;
 use zeroize::Zeroizing;
 
-use super::subject::{Source, Subject, Variable};
 use crate::sys::files;
+
+pub use subject::{Source, Subject, Variable};
 
 /// Environments are far smaller.
 const LIMIT: u64 = 4 * 1024 * 1024;
@@ -51,7 +53,15 @@ pub fn dotenv(path: &Path) -> Result<Subject, Unreadable> {
         found.map(|(_, value)| SecretString::from(value.as_str().to_owned()))
     };
     let subject = from_sdk_variables(&label, Source::Dotenv, lookup);
-    Ok(Subject { mode, ..subject })
+    let others = variables
+        .iter()
+        .map(|(name, _)| name)
+        .filter(|name| !name.starts_with("DFNS_"));
+    Ok(Subject {
+        mode,
+        others: others.cloned().collect(),
+        ..subject
+    })
 }
 
 /// The variables of a process, looked up by whoever may read the environment.
@@ -64,6 +74,8 @@ fn from_sdk_variables(label: &str, source: Source, lookup: impl Fn(&str) -> Opti
     Subject {
         label: label.to_owned(),
         source,
+        others: Vec::new(),
+        scheme: "https".to_owned(),
         mode: None,
         names: vec![label.to_owned()],
         api_url: variable("DFNS_API_URL"),

@@ -1,0 +1,273 @@
+//! Taking in what people have today: a key in a file, a Postman environment, a `.env` file.
+
+use thiserror::Error;
+
+use super::onboard::{self, OnboardError, Onboarded};
+use super::refusal::check_claims;
+use super::sources::{Source, Subject, Unreadable, Variable};
+use crate::api::Client;
+use crate::keys::mend::read_mending;
+use crate::keys::{KeyError, PrivateKey};
+use crate::model::credential::{
+    ActiveGeneration, Credential, Environment, Kind, PendingGeneration, PublicRecord, Stage,
+};
+use crate::model::ids::{ApplicationId, CredentialId, CredentialName, OrganisationId};
+use crate::model::token::{AuthToken, TokenShapeError};
+use crate::model::url::{ApiUrl, Origin, UrlError};
+use crate::vault::{Expected, Vault};
+
+/// What a source does not give.
+#[derive(Debug, Error)]
+pub enum ImportError {
+    /// The source cannot be read.
+    #[error("{}: {}", .0.label, .0.message)]
+    Unreadable(Unreadable),
+    /// A variable is not there, or empty.
+    #[error("{label} has no {variable}")]
+    Missing {
+        /// The source.
+        label: String,
+        /// What the source would call it.
+        variable: &'static str,
+    },
+    /// The key is unusable.
+    #[error("{variable} in {label} {error}")]
+    Key {
+        /// The source.
+        label: String,
+        /// What the source calls it.
+        variable: &'static str,
+        /// In which way.
+        error: KeyError,
+    },
+    /// The token is none.
+    #[error("{variable} in {label}: {error}")]
+    Token {
+        /// The source.
+        label: String,
+        /// What the source calls it.
+        variable: &'static str,
+        /// In which way.
+        error: TokenShapeError,
+    },
+    /// An address is none.
+    #[error("{variable} in {label}: {error}")]
+    Address {
+        /// The source.
+        label: String,
+        /// What the source calls it.
+        variable: &'static str,
+        /// In which way.
+        error: UrlError,
+    },
+    /// Without asking Dfns there is no telling which key of the identity it is.
+    #[error("the credential id is not known, and without a call to Dfns it cannot be learnt")]
+    CredentialIdUnknown,
+    /// Its name is taken, the pair is refused, or the vault refuses.
+    #[error(transparent)]
+    Onboard(#[from] OnboardError),
+}
+
+/// Where the credential is used, as far as the user says; the source says the rest.
+#[derive(Debug, Clone, Default)]
+pub struct Wishes {
+    /// Where the API is; production by default.
+    pub api_url: Option<ApiUrl>,
+    /// The origin in client data; the dashboard's by default.
+    pub origin: Option<Origin>,
+    /// The application.
+    pub application_id: Option<ApplicationId>,
+    /// The organisation the token must belong to.
+    pub organisation_id: Option<OrganisationId>,
+    /// The credential's id.
+    pub credential_id: Option<CredentialId>,
+}
+
+impl Wishes {
+    /// The environment, with defaults for what nobody says.
+    ///
+    /// # Errors
+    /// When a default address is wrong, which cannot be.
+    pub fn environment(&self) -> Result<Environment, ImportError> {
+        Ok(Environment {
+            api_url: match &self.api_url {
+                Some(url) => url.clone(),
+                None => ApiUrl::PRODUCTION.parse().map_err(OnboardError::Url)?,
+            },
+            origin: match &self.origin {
+                Some(origin) => origin.clone(),
+                None => Origin::DASHBOARD.parse().map_err(OnboardError::Url)?,
+            },
+            application_id: self.application_id.clone(),
+            organisation_id: self.organisation_id.clone(),
+        })
+    }
+}
+
+/// What is taken in.
+pub struct Found {
+    /// Where it is used.
+    pub environment: Environment,
+    /// The private key, mended where its source had wounded it.
+    pub key: PrivateKey,
+    /// The wound, if there was one.
+    pub wound: Option<KeyError>,
+    /// The token.
+    pub token: AuthToken,
+    /// The credential's id, where it is known.
+    pub credential_id: Option<CredentialId>,
+}
+
+impl Found {
+    /// Takes key, token and the rest out of a source. What the user says goes before what the source says.
+    ///
+    /// # Errors
+    /// What the source lacks, or what in it is no key, token or address.
+    pub fn in_source(subject: &Subject, wishes: &Wishes) -> Result<Self, ImportError> {
+        let label = || subject.label.clone();
+        let needed = |variable: &Variable| {
+            let value = variable.value().map(|value| zeroize::Zeroizing::new(value.to_owned()));
+            value.ok_or(ImportError::Missing {
+                label: label(),
+                variable: variable.name,
+            })
+        };
+        let (key, wound) = read_mending(&needed(&subject.private_key)?).map_err(|error| ImportError::Key {
+            label: label(),
+            variable: subject.private_key.name,
+            error,
+        })?;
+        let token = AuthToken::parse(&needed(&subject.token)?).map_err(|error| ImportError::Token {
+            label: label(),
+            variable: subject.token.name,
+            error,
+        })?;
+        let address = |variable: &Variable, error| ImportError::Address {
+            label: label(),
+            variable: variable.name,
+            error,
+        };
+        let from_source = Wishes {
+            api_url: match (&wishes.api_url, subject.api_url.value()) {
+                (Some(_), _) | (_, None) => None,
+                (None, Some(text)) => Some(api_url(subject, text).map_err(|error| address(&subject.api_url, error))?),
+            },
+            origin: match (&wishes.origin, subject.origin.value()) {
+                (Some(_), _) | (_, None) => None,
+                (None, Some(text)) => Some(text.parse().map_err(|error| address(&subject.origin, error))?),
+            },
+            application_id: subject.application_id.value().map(ApplicationId::new),
+            organisation_id: subject.organisation_id.value().map(OrganisationId::new),
+            credential_id: subject.credential_id.value().map(CredentialId::new),
+        };
+        let wishes = wishes.clone();
+        let all = Wishes {
+            api_url: wishes.api_url.or(from_source.api_url),
+            origin: wishes.origin.or(from_source.origin),
+            application_id: wishes.application_id.or(from_source.application_id),
+            organisation_id: wishes.organisation_id.or(from_source.organisation_id),
+            credential_id: wishes.credential_id.or(from_source.credential_id),
+        };
+        Ok(Self {
+            environment: all.environment()?,
+            key,
+            wound,
+            token,
+            credential_id: all.credential_id,
+        })
+    }
+
+    /// Proves key and token by the signed test call and seals them as active.
+    ///
+    /// # Errors
+    /// When they do not go together or could not be tried, or the name is taken; then the vault is as it was.
+    pub async fn prove_and_seal(
+        self,
+        vault: &Vault,
+        client: &Client,
+        name: &CredentialName,
+        kind: Kind,
+    ) -> Result<Onboarded, ImportError> {
+        let credential = pending(vault, name, kind, self.environment, &self.key);
+        Ok(onboard::prove(vault, client, credential, self.token, &Expected::Absent).await?)
+    }
+
+    /// Seals key and token as active, with no more proof than what the token says of itself.
+    ///
+    /// # Errors
+    /// When the token has ended or is another organisation's, the credential's id is not known, or the name is taken.
+    pub fn seal_unproven(self, vault: &Vault, name: &CredentialName, kind: Kind) -> Result<PublicRecord, ImportError> {
+        let credential_id = self.credential_id.ok_or(ImportError::CredentialIdUnknown)?;
+        let claims = self.token.claims().clone();
+        let mut credential = pending(vault, name, kind, self.environment, &self.key);
+        check_claims(&claims, &credential.environment, vault.clock().now()).map_err(|refusal| {
+            OnboardError::Refused {
+                refusal,
+                fingerprint: credential.current.public_key.fingerprint.clone(),
+                organisation_id: claims.organisation_id.clone(),
+            }
+        })?;
+        credential.environment.organisation_id = credential.environment.organisation_id.or(claims.organisation_id);
+        let credential = credential.with_generation(|pending| ActiveGeneration {
+            private_key: pending.private_key,
+            public_key: pending.public_key,
+            token: self.token,
+            credential_id,
+            identity_id: None,
+            token_id: None,
+        });
+        vault
+            .put_active(&credential, &Expected::Absent)
+            .map_err(OnboardError::Vault)?;
+        Ok(PublicRecord::from(&credential))
+    }
+}
+
+/// Seals a key that has no token yet; `onboard NAME --token-file` brings it.
+///
+/// # Errors
+/// When the name is taken or the vault refuses.
+pub fn seal_key(
+    vault: &Vault,
+    name: &CredentialName,
+    kind: Kind,
+    environment: Environment,
+    key: &PrivateKey,
+) -> Result<PublicRecord, ImportError> {
+    let credential = pending(vault, name, kind, environment, key);
+    vault
+        .put_pending(&credential, &Expected::Absent)
+        .map_err(OnboardError::Vault)?;
+    Ok(PublicRecord::from(&credential))
+}
+
+fn pending(
+    vault: &Vault,
+    name: &CredentialName,
+    kind: Kind,
+    environment: Environment,
+    key: &PrivateKey,
+) -> Credential<PendingGeneration> {
+    Credential {
+        name: name.clone(),
+        kind,
+        environment,
+        created_at: vault.clock().now(),
+        rotated_at: None,
+        generation: 1,
+        current: PendingGeneration {
+            private_key: key.to_sealable(),
+            public_key: key.public_key(),
+            stage: Stage::AwaitingToken,
+        },
+    }
+}
+
+/// Postman keeps a host name alone. Where somebody wrote the scheme too, what was meant is clear.
+fn api_url(subject: &Subject, text: &str) -> Result<ApiUrl, UrlError> {
+    if subject.source == Source::Postman && !text.contains("://") {
+        format!("{}://{text}", subject.scheme).parse()
+    } else {
+        text.parse()
+    }
+}
