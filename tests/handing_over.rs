@@ -7,8 +7,10 @@
 
 mod support;
 
+use std::io::{Read, Write};
+use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use serde_json::Value;
 use support::{PROGRAM, Run, Sandbox, TestEnv, peer, peer_ok, skipped};
@@ -501,4 +503,82 @@ fn a_calls_exit_code_is_its_status() {
     let before = scene.sandbox.calls().len();
     call(&["POST", "/wallets", "--data", r#"{"network":"Bitcoin"}"#]).fails(6, &["the connection broke"]);
     assert_eq!(scene.sandbox.calls().len() - before, 3);
+}
+
+#[test]
+fn a_slip_in_a_path_is_told_and_the_call_made_all_the_same() {
+    let scene = Scene::new();
+    let call = |arguments: &[&str]| {
+        let mut all = vec!["call", "a"];
+        all.extend_from_slice(arguments);
+        scene.env.run(&all)
+    };
+    for (method, path, meant) in [
+        ("GET", "/walets", "did you mean  GET /wallets"),
+        ("PATCH", "/wallets", "did you mean  GET /wallets, POST /wallets"),
+        (
+            "GET",
+            "/wallet/wa-1/transfer",
+            "did you mean  GET /wallets/{walletId}/transfers",
+        ),
+    ] {
+        let run = call(&[method, path, "--dry-run"]);
+        assert!(run.code == 0 && run.stderr.contains(meant), "{run:?}");
+    }
+    let run = call(&["GET", "/walets"]);
+    assert_eq!(
+        (run.code, scene.sandbox.calls().last().unwrap().as_str()),
+        (1, "GET /walets 404")
+    );
+    let run = call(&["GET", "/wallets"]);
+    assert!(!run.stderr.contains("warning"), "{run:?}");
+    let run = call(&["GET", "/something/quite/new", "--dry-run"]);
+    assert!(run.stderr.contains("no operation that this version knows") && !run.stderr.contains("did you mean"));
+    // What the table knows to need a token alone is not signed, though it is a POST.
+    let before = scene.sandbox.calls().len();
+    call(&["POST", "/swaps/quotes", "--data", "{}"]);
+    assert_eq!(scene.sandbox.calls()[before..], ["POST /swaps/quotes 404"]);
+}
+
+/// The answer is handed on while it comes: the second part is sent only after the first was read.
+#[test]
+fn an_answer_is_streamed_however_long_it_is() {
+    let scene = Scene::new();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    scene
+        .env
+        .ok(&["export", "a", "--format", "dotenv", "--output", "a.env"]);
+    scene
+        .env
+        .ok(&["import", "b", "--dotenv", "a.env", "--offline", "--api-url", &url]);
+    let mut command = scene.env.command(&["call", "b", "GET", "/wallets"]);
+    let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+    let (mut stream, _) = listener.accept().unwrap();
+    let mut head = [0; 4096];
+    assert!(stream.read(&mut head).unwrap() > 0);
+    let rest = vec![b'x'; 8 * 1024 * 1024];
+    let length = rest.len() + 6;
+    write!(stream, "HTTP/1.1 200 OK\r\ncontent-length: {length}\r\n\r\nfirst ").unwrap();
+    let mut out = child.stdout.take().unwrap();
+    let mut first = [0; 6];
+    out.read_exact(&mut first).unwrap();
+    assert_eq!(&first, b"first ");
+    let mut read = Vec::new();
+    std::thread::scope(|scope| {
+        scope.spawn(|| stream.write_all(&rest).unwrap());
+        out.read_to_end(&mut read).unwrap();
+    });
+    assert!(read == rest, "{} bytes", read.len());
+    assert!(child.wait().unwrap().success());
+
+    // An answer that breaks off is told of.
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let (mut stream, _) = listener.accept().unwrap();
+    assert!(stream.read(&mut head).unwrap() > 0);
+    write!(stream, "HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nhalf").unwrap();
+    drop(stream);
+    let run = Run::from(child.wait_with_output().unwrap());
+    assert_eq!(run.stdout, "half");
+    run.fails(6, &["the connection broke"]);
 }

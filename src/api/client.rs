@@ -23,6 +23,8 @@ use crate::sys::instants;
 
 /// No answer of the auth API comes near this size.
 const BODY_LIMIT: usize = 4 * 1024 * 1024;
+/// A body that comes in parts is cut off after this long all the same.
+const LONGEST_STREAM: Duration = Duration::from_secs(60 * 60);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const ATTEMPTS: usize = 4;
 /// Asked to wait longer than this, we say so and stop instead.
@@ -82,6 +84,23 @@ impl MayPass for ApiError {
     }
 }
 
+/// An answer whose body is still coming.
+pub(super) struct Streamed {
+    pub(super) response: Response,
+    host: String,
+    patience: Duration,
+}
+
+impl Streamed {
+    /// The next part of the body; none at its end.
+    pub(super) async fn chunk(&mut self) -> Result<Option<impl AsRef<[u8]> + use<>>, ApiError> {
+        match tokio::time::timeout(self.patience, self.response.chunk()).await {
+            Ok(chunk) => chunk.map_err(|error| ApiError::from_transport(&self.host, &error)),
+            Err(_) => Err(ApiError::timed_out(&self.host)),
+        }
+    }
+}
+
 /// What came back with a status of success.
 pub(super) struct Answer {
     pub(super) body: Vec<u8>,
@@ -118,8 +137,7 @@ impl Client {
         let builder = reqwest::Client::builder()
             .user_agent(concat!("dfns-keys/", env!("CARGO_PKG_VERSION")))
             .redirect(Policy::none())
-            .connect_timeout(CONNECT_TIMEOUT.min(self.config.timeout))
-            .timeout(self.config.timeout);
+            .connect_timeout(CONNECT_TIMEOUT.min(self.config.timeout));
         let builder = if plain {
             builder.no_proxy().tls_certs_only([])
         } else {
@@ -144,12 +162,47 @@ impl Client {
     }
 
     /// Sends one request, once, and reads its answer whatever the status.
-    pub(super) async fn exchange(&self, call: &Call<'_>) -> Result<(StatusCode, HeaderMap, Vec<u8>), ApiError> {
+    async fn exchange(&self, call: &Call<'_>) -> Result<(StatusCode, HeaderMap, Vec<u8>), ApiError> {
+        self.limiter.wait().await;
+        let began = Instant::now();
+        let response = self.open(call, self.config.timeout).await?;
+        let status = response.status();
+        let headers = response.headers().clone();
+        let body = read_limited(response, call.api_url.host()).await?;
+        instants::pass();
+        self.answered(call, status, began);
+        Ok((status, headers, body))
+    }
+
+    /// Sends one request, once, and hands its answer over as soon as its head is there. Each part of the body may take as
+    /// long as a whole answer elsewhere.
+    pub(super) async fn stream(&self, call: &Call<'_>) -> Result<Streamed, ApiError> {
+        self.limiter.wait().await;
+        let began = Instant::now();
         let host = call.api_url.host();
-        let transport = |error: reqwest::Error| ApiError::from_transport(host, &error);
+        let patience = self.config.timeout;
+        let response = tokio::time::timeout(patience, self.open(call, LONGEST_STREAM))
+            .await
+            .map_err(|_| ApiError::timed_out(host))??;
+        self.answered(call, response.status(), began);
+        Ok(Streamed {
+            response,
+            host: host.to_owned(),
+            patience,
+        })
+    }
+
+    fn answered(&self, call: &Call<'_>, status: StatusCode, began: Instant) {
+        self.config
+            .progress
+            .answered(call.method.as_str(), call.target, status.as_u16(), began.elapsed());
+    }
+
+    async fn open(&self, call: &Call<'_>, timeout: Duration) -> Result<Response, ApiError> {
         let mut request = self
             .http(call.api_url)?
-            .request(call.method.clone(), call.api_url.join(call.target));
+            .request(call.method.clone(), call.api_url.join(call.target))
+            .timeout(timeout);
         if let Some(token) = call.token {
             request = request.bearer_auth(token.expose_secret());
         }
@@ -157,19 +210,10 @@ impl Client {
         if let Some(body) = &call.body {
             request = request.header(CONTENT_TYPE, "application/json").body(body.clone());
         }
-        self.limiter.wait().await;
         self.requests.fetch_add(1, Ordering::Relaxed);
         instants::pass();
-        let began = Instant::now();
-        let response = request.send().await.map_err(transport)?;
-        let status = response.status();
-        let headers = response.headers().clone();
-        let body = read_limited(response, host).await?;
-        instants::pass();
-        self.config
-            .progress
-            .answered(call.method.as_str(), call.target, status.as_u16(), began.elapsed());
-        Ok((status, headers, body))
+        let sent = request.send().await;
+        sent.map_err(|error| ApiError::from_transport(call.api_url.host(), &error))
     }
 
     fn headers(&self, call: &Call<'_>) -> Result<HeaderMap, ApiError> {

@@ -135,6 +135,14 @@ impl ApiError {
         }
     }
 
+    pub(super) fn timed_out(host: &str) -> Self {
+        Self::Unreachable {
+            host: host.to_owned(),
+            stage: Stage::Timeout,
+            reason: String::new(),
+        }
+    }
+
     pub(super) fn from_transport(host: &str, error: &reqwest::Error) -> Self {
         let mut last = None;
         let mut tls = false;

@@ -1,13 +1,16 @@
 //! Any call of the API, as a user asks for it: signed where it changes state, its body sent to the byte, its answer handed
 //! back whatever its status.
 
+use std::borrow::Cow;
+
 use reqwest::Method;
 use secrecy::ExposeSecret;
 
-use super::client::{Call, Client};
+use super::client::{Call, Client, Streamed};
 use super::error::ApiError;
 use super::login::CallError;
 use super::user_action::{Access, Action};
+use crate::model::operations;
 
 /// A call to be made.
 #[derive(Debug, Clone, Copy)]
@@ -23,29 +26,47 @@ pub struct RawCall<'a> {
 }
 
 impl RawCall<'_> {
-    /// Whether it changes state, so that it has to be signed.
+    /// Whether it has to be signed: as the table of operations says, and where it does not know the call, whether its
+    /// method changes state.
     #[must_use]
     pub fn is_signed(&self) -> bool {
-        !matches!(self.method, "GET" | "HEAD" | "OPTIONS")
+        match operations::find(self.method, self.path) {
+            Some(operation) => operation.signed,
+            None => !matches!(self.method, "GET" | "HEAD" | "OPTIONS"),
+        }
     }
 }
 
-/// An answer, of any status.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RawAnswer {
-    /// The status.
-    pub status: u16,
+/// An answer, of any status, whose body is still coming.
+pub struct RawAnswer(Streamed);
+
+impl RawAnswer {
+    /// Its status.
+    #[must_use]
+    pub fn status(&self) -> u16 {
+        self.0.response.status().as_u16()
+    }
+
     /// Its headers, in their order.
-    pub headers: Vec<(String, String)>,
-    /// Its body.
-    pub body: Vec<u8>,
+    pub fn headers(&self) -> impl Iterator<Item = (&str, Cow<'_, str>)> {
+        let headers = self.0.response.headers().iter();
+        headers.map(|(name, value)| (name.as_str(), String::from_utf8_lossy(value.as_bytes())))
+    }
+
+    /// The next part of its body; none at its end.
+    ///
+    /// # Errors
+    /// When the connection breaks, or nothing comes for as long as a request may take.
+    pub async fn chunk(&mut self) -> Result<Option<impl AsRef<[u8]> + use<>>, ApiError> {
+        self.0.chunk().await
+    }
 }
 
 impl Client {
     /// Makes a call once: a second time may do a second thing.
     ///
     /// # Errors
-    /// When it is not signed, or no whole answer comes. A status that is no success is an answer, not an error.
+    /// When it cannot be signed, or no answer comes. A status that is no success is an answer, not an error.
     pub async fn raw(&self, access: Access<'_>, call: RawCall<'_>) -> Result<RawAnswer, CallError> {
         let signed = if call.is_signed() {
             let action = Action {
@@ -74,14 +95,6 @@ impl Client {
             user_action: signed.as_ref().map(|signed| signed.user_action.expose_secret()),
             body: call.body.map(|body| body.as_bytes().to_vec()),
         };
-        let (status, headers, body) = self.exchange(&prepared).await?;
-        Ok(RawAnswer {
-            status: status.as_u16(),
-            headers: headers
-                .iter()
-                .map(|(name, value)| (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into_owned()))
-                .collect(),
-            body,
-        })
+        Ok(RawAnswer(self.stream(&prepared).await?))
     }
 }

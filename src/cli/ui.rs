@@ -87,6 +87,15 @@ impl Ui {
         written(stdout.write_all(bytes).and_then(|()| stdout.flush()))
     }
 
+    /// A way to stdout for what comes from elsewhere in parts: byte for byte, but to a terminal without what could move it.
+    pub(super) fn foreign_data(&self) -> ForeignData<'_> {
+        ForeignData {
+            ui: self,
+            to_terminal: io::stdout().is_terminal(),
+            unfinished: Vec::new(),
+        }
+    }
+
     /// Writes text for people to stdout, because it is what they asked for (a table, a record).
     pub(super) fn answer(&self, text: &str) -> Result<(), Failure> {
         let mut stdout = AutoStream::new(io::stdout(), self.choice(io::stdout().is_terminal())).lock();
@@ -209,6 +218,38 @@ pub(super) fn wrapped(text: &str, indent: &str) -> String {
     lines.join("\n")
 }
 
+/// See [`Ui::foreign_data`].
+pub(super) struct ForeignData<'a> {
+    ui: &'a Ui,
+    to_terminal: bool,
+    /// The beginning of a character whose end is in the next part.
+    unfinished: Vec<u8>,
+}
+
+impl ForeignData<'_> {
+    pub(super) fn write(&mut self, bytes: &[u8]) -> Result<(), Failure> {
+        if !self.to_terminal {
+            return self.ui.data(bytes);
+        }
+        self.unfinished.extend_from_slice(bytes);
+        let text = shown_so_far(&mut self.unfinished);
+        self.ui.data(text.as_bytes())
+    }
+}
+
+/// Takes all whole characters out of the bytes, as a terminal may have them.
+fn shown_so_far(bytes: &mut Vec<u8>) -> String {
+    let is_beginning = |start: &usize| {
+        std::str::from_utf8(&bytes[*start..])
+            .is_err_and(|error| error.valid_up_to() == 0 && error.error_len().is_none())
+    };
+    let end = bytes.len();
+    let whole = (end.saturating_sub(3)..end).find(is_beginning).unwrap_or(end);
+    let text = harmless(&String::from_utf8_lossy(&bytes[..whole]));
+    bytes.drain(..whole);
+    text
+}
+
 /// Text that a terminal shows and nothing more, whoever it came from: an id or a name of Dfns's may hold anything. Of
 /// escape sequences only those for colour pass, which are our own.
 fn harmless(text: &str) -> String {
@@ -314,5 +355,19 @@ mod tests {
         }
         let ours = Tone::Bad.paint("Zoë — 日本\n\tFAIL");
         assert_eq!(harmless(&ours), ours);
+    }
+
+    #[test]
+    fn an_answer_in_parts_is_shown_whole_and_harmless() {
+        let text = "Zoë — 日本 \u{9b}2J\u{1b}[2J end";
+        for length in 1..8 {
+            let (mut unfinished, mut shown) = (Vec::new(), String::new());
+            for part in text.as_bytes().chunks(length) {
+                unfinished.extend_from_slice(part);
+                shown.push_str(&shown_so_far(&mut unfinished));
+            }
+            assert_eq!(shown, harmless(text), "in parts of {length}");
+        }
+        assert_eq!(shown_so_far(&mut b"a\xffb".to_vec()), "a\u{fffd}b");
     }
 }

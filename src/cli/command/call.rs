@@ -4,16 +4,18 @@ use clap::Args;
 use serde_json::json;
 use zeroize::Zeroizing;
 
-use crate::api::Access;
 use crate::api::raw::{RawAnswer, RawCall};
+use crate::api::{Access, CallError};
 use crate::cli::context::Context;
 use crate::cli::error::{Exit, Failure};
+use crate::cli::ui::ForeignData;
 use crate::keys::pem::unseal;
 use crate::model::ids::CredentialName;
+use crate::model::operations;
 
 /// Make one API call, signed when it changes state
 ///
-/// The body is signed and sent byte for byte, once; the answer goes to stdout, its status to stderr. Exit code 5 for 401 to
+/// The body is signed and sent byte for byte, once; the answer goes to stdout as it comes, its status to stderr. Exit code 5 for 401 to
 /// 403, 6 for 429 and 5xx, 7 for 202, 1 for other refusals.
 #[derive(Args)]
 #[command(
@@ -67,6 +69,7 @@ impl CallArgs {
         };
         let vault = context.vault()?;
         let record = vault.record(&self.name)?;
+        self.check_path(context, &method);
         if self.dry_run {
             return self.show(context, &call, &record.api_url.to_string());
         }
@@ -81,8 +84,34 @@ impl CallArgs {
             credential_id: Some(&generation.credential_id),
         };
         let client = context.client();
-        let answer = context.block_on(client.raw(access, call))??;
-        self.print(context, &answer)
+        context.block_on(async {
+            let mut answer = client.raw(access, call).await?;
+            let mut out = context.ui.foreign_data();
+            self.head(context, &answer, &mut out)?;
+            while let Some(part) = answer.chunk().await.map_err(CallError::from)? {
+                out.write(part.as_ref())?;
+            }
+            Ok(exit(answer.status()))
+        })?
+    }
+
+    /// A word on a path that is no known operation: most likely a slip, and if not, the API has grown.
+    fn check_path(&self, context: &Context, method: &str) {
+        if operations::find(method, &self.path).is_some() {
+            return;
+        }
+        let nearest = operations::nearest(method, &self.path);
+        let meant: Vec<String> = nearest
+            .iter()
+            .map(|operation| format!("{} {}", operation.method, operation.path))
+            .collect();
+        context.ui.warn(&format!(
+            "{method} {} is no operation that this version knows",
+            self.path
+        ));
+        if !meant.is_empty() {
+            context.ui.say(&format!("  did you mean  {}", meant.join(", ")));
+        }
     }
 
     fn path(&self) -> Result<&str, Failure> {
@@ -144,24 +173,27 @@ impl CallArgs {
         Ok(Exit::Done)
     }
 
-    fn print(&self, context: &Context, answer: &RawAnswer) -> Result<Exit, Failure> {
-        context.ui.say(&format!("status {}", answer.status));
-        if self.include {
-            let mut head = String::new();
-            for (name, value) in &answer.headers {
-                for part in [name.as_str(), ": ", value, "\n"] {
-                    head.push_str(part);
-                }
-            }
-            context.ui.data(format!("{head}\n").as_bytes())?;
+    fn head(&self, context: &Context, answer: &RawAnswer, out: &mut ForeignData<'_>) -> Result<(), Failure> {
+        context.ui.say(&format!("status {}", answer.status()));
+        if !self.include {
+            return Ok(());
         }
-        context.ui.data(&answer.body)?;
-        Ok(match answer.status {
-            202 => Exit::Waiting,
-            200..=299 => Exit::Done,
-            401..=403 => Exit::Refused,
-            429 | 500..=599 => Exit::Unreachable,
-            _ => Exit::Other,
-        })
+        let mut head = String::new();
+        for (name, value) in answer.headers() {
+            for part in [name, ": ", &value, "\n"] {
+                head.push_str(part);
+            }
+        }
+        out.write(format!("{head}\n").as_bytes())
+    }
+}
+
+fn exit(status: u16) -> Exit {
+    match status {
+        202 => Exit::Waiting,
+        200..=299 => Exit::Done,
+        401..=403 => Exit::Refused,
+        429 | 500..=599 => Exit::Unreachable,
+        _ => Exit::Other,
     }
 }
