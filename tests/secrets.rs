@@ -79,11 +79,10 @@ fn no_command_shows_a_secret() {
     std::fs::write(&passphrase, PASSPHRASE).unwrap();
     let token_file = secrets.path().join("token");
     let run = |arguments: &[&str]| {
-        let mut command = env.command(arguments);
+        let mut command = env.command(&["-v", "--passphrase-file"]);
         command
-            .arg("-v")
-            .arg("--passphrase-file")
             .arg(&passphrase)
+            .args(arguments)
             .env("TMPDIR", temporary.path())
             .env("RUST_BACKTRACE", "full");
         Run::of(&mut command)
@@ -183,6 +182,28 @@ fn no_command_shows_a_secret() {
     note(&["rekey", "--new-passphrase-file", passphrase.to_str().unwrap()], 0);
     note(&["generate", "--private-key", "made.age"], 0);
     note(&["public-key", "made.age"], 0);
+    for arguments in [
+        &["call", "a", "GET", "/wallets", "-i"][..],
+        &["call", "a", "POST", "/wallets", "--data", r#"{"network":"Bitcoin"}"#],
+        &["call", "a", "POST", "/wallets", "--data", "{}", "--dry-run"],
+        &["call", "a", "POST", "/wallets", "--data", "{}", "--dry-run", "--json"],
+        &["exec", "a", "--", "true"],
+        &["export", "a", "--format", "postman-collection"],
+        &[
+            "export",
+            "a",
+            "--format",
+            "postman-environment",
+            "--via-proxy",
+            "http://127.0.0.1:8080",
+        ],
+        &["export", "a", "--format", "pem-public"],
+        &["completions", "bash"],
+        &["man"],
+        &["demo"],
+    ] {
+        note(arguments, 0);
+    }
 
     // What is sealed is what must not be seen: open it and look for every piece of it.
     let opened = open_with_passphrase(&env, "a");
@@ -194,8 +215,59 @@ fn no_command_shows_a_secret() {
     }
     let opened = open_with_passphrase(&env, "ops");
     canaries.add_private_key(opened["user"]["private_key"].as_str().unwrap());
+    // Handed over with `export`, and taken in again: the files lie outside what is searched.
+    let formats = [
+        "postman-environment",
+        "dotenv",
+        "github",
+        "kubernetes",
+        "docker-env",
+        "json",
+        "pem-private",
+    ];
+    for format in formats {
+        let exported = run(&["export", "a", "--format", format]);
+        assert_eq!(exported.code, 0, "{format}: {}", exported.stderr);
+        canaries.check(format, exported.stderr.as_bytes());
+        std::fs::write(secrets.path().join(format), exported.stdout).unwrap();
+    }
+    let file = |name: &str| secrets.path().join(name).to_str().unwrap().to_owned();
+    let (dotenv, postman, pem) = (file("dotenv"), file("postman-environment"), file("pem-private"));
+    let mut imports: Vec<(String, Run)> = Vec::new();
+    let url = sandbox.url.as_str();
+    for (name, arguments, code) in [
+        ("i1", &["--dotenv", dotenv.as_str()][..], 0),
+        ("i2", &["--postman", &postman, "--json"], 0),
+        ("i3", &["--dotenv", &dotenv, "--offline"], 0),
+        (
+            "i4",
+            &["--private-key", &pem, "--token-file", &token_path, "--api-url", url],
+            0,
+        ),
+        ("i5", &["--private-key", &token_path], 1),
+        ("i6", &["--private-key", &pem, "--token-file", &pem], 5),
+        ("i7", &["--dotenv", &postman], 1),
+        ("i8", &["--postman", &dotenv], 1),
+    ] {
+        let mut all = vec!["import", name];
+        all.extend_from_slice(arguments);
+        let imported = run(&all);
+        assert_eq!(imported.code, code, "{name}: {imported:?}");
+        imports.push((all.join(" "), imported));
+    }
+    runs.extend(imports);
     for (arguments, run) in &runs {
         canaries.check_run(arguments, run);
+    }
+    // Nothing was left out: every command there is, but for what takes the place of this process or serves for ever.
+    for command in commands(&env) {
+        let seen = runs
+            .iter()
+            .any(|(arguments, _)| arguments.split(' ').next() == Some(&command));
+        assert!(
+            seen || ["help", "sandbox"].contains(&command.as_str()),
+            "{command} was not watched"
+        );
     }
     canaries.check_tree(env.home.path());
     canaries.check_tree(temporary.path());
@@ -203,6 +275,19 @@ fn no_command_shows_a_secret() {
     // The check itself can fail.
     let seen = std::panic::catch_unwind(|| canaries.check("a test", format!("x {token} y").as_bytes()));
     assert!(seen.is_err());
+}
+
+/// The commands that `--help` lists.
+fn commands(env: &TestEnv) -> Vec<String> {
+    let help = env.ok(&["--help"]);
+    let lines = help.lines().skip_while(|line| *line != "Commands:").skip(1);
+    let names = lines.take_while(|line| !line.is_empty()).filter_map(|line| {
+        let name = line.strip_prefix("  ")?.split(' ').next()?;
+        (!name.is_empty()).then(|| name.to_owned())
+    });
+    let names: Vec<String> = names.collect();
+    assert!(names.len() > 20, "{help}");
+    names
 }
 
 /// Opens a sealed part by the age crate, with no code of ours.
