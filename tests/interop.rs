@@ -369,3 +369,54 @@ fn gh_seals_the_very_values_for_github() {
     assert_eq!(received["DFNS_AUTH_TOKEN"], scene.token.as_str());
     assert_eq!(received.as_object().unwrap().len(), 6);
 }
+
+/// The lines of the README's table as they stand there, with programs of ours under the names it uses.
+#[test]
+fn each_line_of_the_readme_works() {
+    let Some(scene) = Scene::new() else { return };
+    scene.env.onboard(&scene.sandbox, "payments-api");
+    let copy = |from: &str, to: &str| {
+        std::fs::copy(from, scene.env.path(to)).unwrap();
+    };
+    copy(&source("typescript.cjs"), "app.js");
+    copy(&source("python_sdk.py"), "app.py");
+    copy(&source("curl_openssl.sh"), "signed-call.sh");
+    copy(&scene.tools.path("rust_sdk"), "app");
+    // Stand-ins for what needs a cluster or a repository; what the real ones read is tested above.
+    scene.env.write(
+        "kubectl",
+        "#!/bin/sh\ntest \"$*\" = 'apply -f -' && grep -q '\"Secret\"' && echo applied\n",
+    );
+    scene.env.write(
+        "gh",
+        "#!/bin/sh\ntest \"$*\" = 'secret set -f gh.env' && test -s gh.env && echo set\n",
+    );
+    peer_ok(scene.env.bare("chmod").args(["+x", "kubectl", "gh"]));
+    let program = Path::new(support::PROGRAM).parent().unwrap().to_str().unwrap();
+    let python = scene.tools.path("python/bin");
+    let home = scene.env.home.path().to_str().unwrap();
+    let path = format!("{home}:{program}:{python}:{}", std::env::var("PATH").unwrap());
+    let readme = include_str!("../README.md").replace("\\|", "|");
+    let table = readme.split("| to | line |").nth(1).unwrap();
+    let rows: Vec<&str> = table.lines().skip(2).take_while(|line| line.starts_with('|')).collect();
+    assert!(rows.len() >= 10, "{rows:?}");
+    for row in rows {
+        let line = row.split('`').find(|part| part.starts_with("dfns-keys ")).unwrap();
+        let mut command = scene.env.command(&[]);
+        let mut shell = scene.env.bare("bash");
+        for (name, value) in command
+            .env("PATH", &path)
+            .env("NODE_PATH", scene.tools.node_modules())
+            .get_envs()
+        {
+            shell.env(name, value.unwrap());
+        }
+        let run = Run::of(shell.args(["-o", "pipefail", "-c", line]));
+        assert_eq!(run.code, 0, "{line}: {run:?}");
+        if line.contains("kubectl") || line.contains("gh secret") {
+            assert!(["applied\n", "set\n"].contains(&run.stdout.as_str()), "{line}: {run:?}");
+        } else if line.contains(" exec ") {
+            assert!(run.stdout.starts_with("wa-"), "{line}: {run:?}");
+        }
+    }
+}
