@@ -12,6 +12,7 @@ pub mod cli;
 pub mod export;
 pub mod keys;
 pub mod model;
+pub mod proxy;
 #[cfg(feature = "sandbox")]
 pub mod sandbox;
 #[cfg(feature = "dfns-sdk")]

@@ -17,11 +17,12 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("export", &["export", "model"]),
     ("workflow", &["workflow", "api", "keys", "vault", "model", "sys"]),
     ("sandbox", &["sandbox", "model"]),
+    ("proxy", &["proxy", "api", "keys", "vault", "model", "sys"]),
     ("sdk", &["sdk", "keys", "vault", "model", "sys"]),
     (
         "cli",
         &[
-            "cli", "workflow", "api", "keys", "vault", "export", "model", "sys", "sandbox",
+            "cli", "workflow", "api", "keys", "vault", "export", "model", "sys", "sandbox", "proxy",
         ],
     ),
 ];
@@ -119,6 +120,8 @@ fn types_that_hold_secrets_cannot_be_printed_or_serialised() {
         "Subject",
         "Exportable",
         "KeySigner",
+        "LocalToken",
+        "Live",
         "ServiceCredential",
     ];
     let mut seen = 0;

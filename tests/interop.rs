@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use serde_json::{Value, json};
+use support::proxy::Proxy;
 use support::{Run, Sandbox, TestEnv, peer_ok, skipped};
 
 /// Where `make interop` has put the programs.
@@ -281,6 +282,34 @@ fn newman_signs_with_our_collection_and_sends_nothing_unsigned() {
             "{sent:?}"
         );
     }
+}
+
+/// No key and no token of Dfns's is in Postman's hands: the proxy signs.
+#[test]
+fn newman_signs_through_the_proxy() {
+    let Some(scene) = Scene::new() else { return };
+    let proxy = Proxy::start(&scene.env, &[]);
+    let arguments = ["postman-environment", "--via-proxy", &proxy.url, "--output", "env.json"];
+    export(&scene, &arguments);
+    let text = std::fs::read_to_string(scene.env.path("env.json")).unwrap();
+    assert!(!text.contains("PRIVATE KEY") && !text.contains(&scene.token));
+    let mut environment: Value = serde_json::from_str(&text).unwrap();
+    let values = environment["values"].as_array_mut().unwrap();
+    values.iter_mut().find(|one| one["key"] == "authToken").unwrap()["value"] = json!(proxy.token);
+    scene.env.write("env.json", environment.to_string());
+    let whole: Value = serde_json::from_str(&scene.env.ok(&["export", "a", "--format", "postman-collection"])).unwrap();
+    let run = chosen(&whole, &[("List Wallets", &[], None), ("Create Wallet", &[], None)]);
+    let before = scene.sandbox.calls().len();
+    let (code, report) = newman(&scene, &run, "env.json");
+    assert_eq!(code, 0, "{:#}", report["run"]["failures"]);
+    let calls = scene.sandbox.calls()[before..].to_vec();
+    let expected = [
+        "GET /wallets 200",
+        "POST /auth/action/init 200",
+        "POST /auth/action 200",
+        "POST /wallets 200",
+    ];
+    assert_eq!(calls, expected);
 }
 
 #[test]

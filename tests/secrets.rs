@@ -150,6 +150,7 @@ fn no_command_shows_a_secret() {
         );
         note(&with(&["verify", "--all"]), 0);
         note(&with(&["verify", "b"]), 3);
+        note(&with(&["proxy", "b"]), 3);
         note(&with(&["list"]), 0);
         note(&with(&["show", "a"]), 0);
         note(&with(&["log"]), 0);

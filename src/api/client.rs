@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use backon::{BackoffBuilder, ExponentialBuilder};
+use bytes::Bytes;
 use jiff::Timestamp;
 use jiff::fmt::rfc2822;
 use reqwest::header::{CONTENT_TYPE, DATE, HeaderMap, HeaderName, HeaderValue, LOCATION, RETRY_AFTER};
@@ -93,7 +94,7 @@ pub(super) struct Streamed {
 
 impl Streamed {
     /// The next part of the body; none at its end.
-    pub(super) async fn chunk(&mut self) -> Result<Option<impl AsRef<[u8]> + use<>>, ApiError> {
+    pub(super) async fn chunk(&mut self) -> Result<Option<Bytes>, ApiError> {
         match tokio::time::timeout(self.patience, self.response.chunk()).await {
             Ok(chunk) => chunk.map_err(|error| ApiError::from_transport(&self.host, &error)),
             Err(_) => Err(ApiError::timed_out(&self.host)),
@@ -165,7 +166,7 @@ impl Client {
     async fn exchange(&self, call: &Call<'_>) -> Result<(StatusCode, HeaderMap, Vec<u8>), ApiError> {
         self.limiter.wait().await;
         let began = Instant::now();
-        let response = self.open(call, self.config.timeout).await?;
+        let response = self.open(call, HeaderMap::new(), self.config.timeout).await?;
         let status = response.status();
         let headers = response.headers().clone();
         let body = read_limited(response, call.api_url.host()).await?;
@@ -176,12 +177,12 @@ impl Client {
 
     /// Sends one request, once, and hands its answer over as soon as its head is there. Each part of the body may take as
     /// long as a whole answer elsewhere.
-    pub(super) async fn stream(&self, call: &Call<'_>) -> Result<Streamed, ApiError> {
+    pub(super) async fn stream(&self, call: &Call<'_>, headers: HeaderMap) -> Result<Streamed, ApiError> {
         self.limiter.wait().await;
         let began = Instant::now();
         let host = call.api_url.host();
         let patience = self.config.timeout;
-        let response = tokio::time::timeout(patience, self.open(call, LONGEST_STREAM))
+        let response = tokio::time::timeout(patience, self.open(call, headers, LONGEST_STREAM))
             .await
             .map_err(|_| ApiError::timed_out(host))??;
         self.answered(call, response.status(), began);
@@ -198,17 +199,22 @@ impl Client {
             .answered(call.method.as_str(), call.target, status.as_u16(), began.elapsed());
     }
 
-    async fn open(&self, call: &Call<'_>, timeout: Duration) -> Result<Response, ApiError> {
+    /// Sends one request, with these headers beside those that every call has.
+    async fn open(&self, call: &Call<'_>, extra: HeaderMap, timeout: Duration) -> Result<Response, ApiError> {
+        let has_type = extra.contains_key(CONTENT_TYPE);
         let mut request = self
             .http(call.api_url)?
             .request(call.method.clone(), call.api_url.join(call.target))
             .timeout(timeout);
+        request = request.headers(extra).headers(self.headers(call)?);
         if let Some(token) = call.token {
             request = request.bearer_auth(token.expose_secret());
         }
-        request = request.headers(self.headers(call)?);
         if let Some(body) = &call.body {
-            request = request.header(CONTENT_TYPE, "application/json").body(body.clone());
+            if !has_type {
+                request = request.header(CONTENT_TYPE, "application/json");
+            }
+            request = request.body(body.clone());
         }
         self.requests.fetch_add(1, Ordering::Relaxed);
         instants::pass();

@@ -1,9 +1,9 @@
 //! Any call of the API, as a user asks for it: signed where it changes state, its body sent to the byte, its answer handed
 //! back whatever its status.
 
-use std::borrow::Cow;
-
+use bytes::Bytes;
 use reqwest::Method;
+use reqwest::header::HeaderMap;
 use secrecy::ExposeSecret;
 
 use super::client::{Call, Client, Streamed};
@@ -48,16 +48,16 @@ impl RawAnswer {
     }
 
     /// Its headers, in their order.
-    pub fn headers(&self) -> impl Iterator<Item = (&str, Cow<'_, str>)> {
-        let headers = self.0.response.headers().iter();
-        headers.map(|(name, value)| (name.as_str(), String::from_utf8_lossy(value.as_bytes())))
+    #[must_use]
+    pub fn headers(&self) -> &HeaderMap {
+        self.0.response.headers()
     }
 
     /// The next part of its body; none at its end.
     ///
     /// # Errors
     /// When the connection breaks, or nothing comes for as long as a request may take.
-    pub async fn chunk(&mut self) -> Result<Option<impl AsRef<[u8]> + use<>>, ApiError> {
+    pub async fn chunk(&mut self) -> Result<Option<Bytes>, ApiError> {
         self.0.chunk().await
     }
 }
@@ -68,6 +68,19 @@ impl Client {
     /// # Errors
     /// When it cannot be signed, or no answer comes. A status that is no success is an answer, not an error.
     pub async fn raw(&self, access: Access<'_>, call: RawCall<'_>) -> Result<RawAnswer, CallError> {
+        self.forward(access, call, HeaderMap::new()).await
+    }
+
+    /// As [`Client::raw`], with headers of the caller's; those that every call has go before them.
+    ///
+    /// # Errors
+    /// As [`Client::raw`].
+    pub async fn forward(
+        &self,
+        access: Access<'_>,
+        call: RawCall<'_>,
+        headers: HeaderMap,
+    ) -> Result<RawAnswer, CallError> {
         let signed = if call.is_signed() {
             let action = Action {
                 method: call.method,
@@ -95,6 +108,6 @@ impl Client {
             user_action: signed.as_ref().map(|signed| signed.user_action.expose_secret()),
             body: call.body.map(|body| body.as_bytes().to_vec()),
         };
-        Ok(RawAnswer(self.stream(&prepared).await?))
+        Ok(RawAnswer(self.stream(&prepared, headers).await?))
     }
 }

@@ -6,6 +6,7 @@ mod context;
 mod error;
 mod junit;
 mod passphrase;
+mod signals;
 mod terminal;
 mod ui;
 

@@ -48,25 +48,28 @@ pub struct Record {
     pub detail: Option<String>,
 }
 
-pub(super) fn append(directory: &Path, at: Timestamp, event: &Event) -> Result<(), VaultError> {
-    let Event {
-        actor,
-        action,
-        name,
-        fingerprint,
-        detail,
-    } = event.clone();
-    let record = Record {
-        at,
-        actor,
-        action: action.to_owned(),
-        name,
-        fingerprint,
-        detail,
-    };
-    let mut line = serde_json::to_vec(&record).expect("a record of texts serialises");
-    line.push(b'\n');
-    files::append(&directory.join(FILE), &line)?;
+pub(super) fn append(directory: &Path, at: Timestamp, events: &[Event]) -> Result<(), VaultError> {
+    let mut lines = Vec::new();
+    for event in events {
+        let Event {
+            actor,
+            action,
+            name,
+            fingerprint,
+            detail,
+        } = event.clone();
+        let record = Record {
+            at,
+            actor,
+            action: action.to_owned(),
+            name,
+            fingerprint,
+            detail,
+        };
+        serde_json::to_writer(&mut lines, &record).expect("a record of texts serialises");
+        lines.push(b'\n');
+    }
+    files::append(&directory.join(FILE), &lines)?;
     Ok(())
 }
 

@@ -365,7 +365,15 @@ impl Vault {
     /// # Errors
     /// When the disk refuses.
     pub fn record_event(&self, event: &log::Event) -> Result<(), VaultError> {
-        log::append(&self.directory, self.clock.now(), event)
+        self.record_events(std::slice::from_ref(event))
+    }
+
+    /// Appends several lines to the audit log at once.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn record_events(&self, events: &[log::Event]) -> Result<(), VaultError> {
+        log::append(&self.directory, self.clock.now(), events)
     }
 
     /// The audit log, oldest first, of one credential or of all.

@@ -6,6 +6,8 @@
     reason = "each test program uses its own part of this"
 )]
 
+pub mod proxy;
+
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};

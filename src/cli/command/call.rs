@@ -89,7 +89,7 @@ impl CallArgs {
             let mut out = context.ui.foreign_data();
             self.head(context, &answer, &mut out)?;
             while let Some(part) = answer.chunk().await.map_err(CallError::from)? {
-                out.write(part.as_ref())?;
+                out.write(&part)?;
             }
             Ok(exit(answer.status()))
         })?
@@ -180,7 +180,8 @@ impl CallArgs {
         }
         let mut head = String::new();
         for (name, value) in answer.headers() {
-            for part in [name, ": ", &value, "\n"] {
+            let value = String::from_utf8_lossy(value.as_bytes());
+            for part in [name.as_str(), ": ", &value, "\n"] {
                 head.push_str(part);
             }
         }

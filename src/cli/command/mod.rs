@@ -17,6 +17,7 @@ mod man;
 mod manifest;
 mod onboard;
 mod provision;
+mod proxy;
 mod public_key;
 mod recipients;
 mod rekey;
@@ -43,6 +44,7 @@ pub(super) enum Command {
     Export(export::ExportArgs),
     Exec(exec::ExecArgs),
     Call(call::CallArgs),
+    Proxy(proxy::ProxyArgs),
     Enroll(enroll::EnrollArgs),
     Import(import::ImportArgs),
     Account(account::AccountArgs),
@@ -85,6 +87,7 @@ impl Command {
             Self::Export(args) => args.run(context),
             Self::Exec(args) => args.run(context),
             Self::Call(args) => args.run(context),
+            Self::Proxy(args) => args.run(context),
             Self::Enroll(args) => args.run(context),
             Self::Import(args) => args.run(context),
             Self::Account(args) => args.run(context),

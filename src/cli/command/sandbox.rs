@@ -7,6 +7,7 @@ use serde_json::json;
 
 use crate::cli::context::Context;
 use crate::cli::error::{Exit, Failure};
+use crate::cli::signals::StopSignals;
 use crate::sandbox::{Doctrine, Sandbox, SandboxConfig, SandboxError};
 
 /// Play the vendor's auth API on loopback, in memory
@@ -49,7 +50,7 @@ impl SandboxArgs {
         };
         context.block_on(async {
             // Whoever reads the address may stop it at once.
-            let signals = StopSignals::listen()?;
+            let mut signals = StopSignals::listen()?;
             let sandbox = Sandbox::bind(self.listen, config).await?;
             context
                 .ui
@@ -60,46 +61,6 @@ impl SandboxArgs {
             sandbox.serve(signals.received()).await;
             Ok(Exit::Done)
         })?
-    }
-}
-
-/// The signals that end the sandbox in order. They are listened for from the moment this exists.
-struct StopSignals {
-    #[cfg(unix)]
-    terminate: tokio::signal::unix::Signal,
-    #[cfg(unix)]
-    interrupt: tokio::signal::unix::Signal,
-}
-
-impl StopSignals {
-    fn listen() -> Result<Self, Failure> {
-        #[cfg(unix)]
-        {
-            use tokio::signal::unix::{SignalKind, signal};
-            let fail = |error| Failure::new(Exit::Other, "signals", format!("cannot listen for signals: {error}"));
-            Ok(Self {
-                terminate: signal(SignalKind::terminate()).map_err(fail)?,
-                interrupt: signal(SignalKind::interrupt()).map_err(fail)?,
-            })
-        }
-        #[cfg(not(unix))]
-        Ok(Self {})
-    }
-
-    #[cfg(unix)]
-    async fn received(mut self) {
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
-        }
-    }
-
-    #[cfg(not(unix))]
-    async fn received(self) {
-        // Without a handler there is no signal to wait for, and the default action ends the process.
-        if tokio::signal::ctrl_c().await.is_err() {
-            std::future::pending::<()>().await;
-        }
     }
 }
 
