@@ -42,8 +42,8 @@ docs:
 deny:
 	cargo deny --log-level error check --hide-inclusion-graph bans licenses sources
 
-bench:
-	cargo bench --bench peers
+bench: $(INTEROP)/installed
+	DFNS_KEYS_TEST_INTEROP=$(INTEROP) cargo bench --bench peers
 
 install:
 	cargo install --locked --path .
