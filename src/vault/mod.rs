@@ -18,10 +18,9 @@ use std::time::Duration;
 
 use thiserror::Error;
 
-use crate::model::credential::{
-    ActiveGeneration, AnyCredential, Credential, PendingGeneration, PublicRecord, UserGeneration,
-};
+use crate::model::credential::{ActiveGeneration, AnyCredential, Credential, PendingGeneration, UserGeneration};
 use crate::model::ids::CredentialName;
+use crate::model::record::PublicRecord;
 use crate::model::rotation::Rotating;
 use crate::model::secret::Passphrase;
 use crate::sys::clock::Clock;

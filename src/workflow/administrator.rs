@@ -10,9 +10,10 @@ use thiserror::Error;
 use crate::api::{ApiError, CallError, Client, UserSession};
 use crate::keys::{KeyError, KeyPair, PrivateKey, RandomnessError, pem};
 use crate::model::credential::{
-    AnyCredential, Credential, Enrolling, Environment, Kind, PendingGeneration, PublicRecord, Stage, UserGeneration,
+    AnyCredential, Credential, Enrolling, Environment, Kind, PendingGeneration, Stage, UserGeneration,
 };
 use crate::model::ids::{CredentialId, CredentialName, OrganisationId, Username};
+use crate::model::record::PublicRecord;
 use crate::model::url::UrlError;
 use crate::vault::{Expected, Unlocked, Vault, VaultError, Version};
 

@@ -8,10 +8,9 @@ use super::sources::{Source, Subject, Unreadable, Variable};
 use crate::api::Client;
 use crate::keys::mend::read_mending;
 use crate::keys::{KeyError, PrivateKey};
-use crate::model::credential::{
-    ActiveGeneration, Credential, Environment, Kind, PendingGeneration, PublicRecord, Stage,
-};
+use crate::model::credential::{ActiveGeneration, Credential, Environment, Kind, PendingGeneration, Stage};
 use crate::model::ids::{ApplicationId, CredentialId, CredentialName, OrganisationId};
+use crate::model::record::PublicRecord;
 use crate::model::token::{AuthToken, TokenShapeError};
 use crate::model::url::{ApiUrl, Origin, UrlError};
 use crate::vault::{Expected, Vault};

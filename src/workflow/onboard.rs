@@ -11,9 +11,10 @@ use super::refusal::{Refusal, check_claims, diagnose};
 use crate::api::{Access, Action, Client};
 use crate::keys::{KeyError, KeyPair, RandomnessError, pem};
 use crate::model::credential::{
-    ActiveGeneration, AnyCredential, Credential, Environment, Kind, PendingGeneration, PublicRecord, Stage, State,
+    ActiveGeneration, AnyCredential, Credential, Environment, Kind, PendingGeneration, Stage, State,
 };
 use crate::model::ids::{ApplicationId, CredentialName, OrganisationId};
+use crate::model::record::PublicRecord;
 use crate::model::token::AuthToken;
 use crate::model::url::{ApiUrl, Origin, UrlError};
 use crate::vault::{Expected, Unlocked, Vault, VaultError, Version};

@@ -5,8 +5,9 @@ use crate::api::UserSession;
 use crate::api::accounts::{AccountVerb, RemoteAccount};
 use crate::cli::context::Context;
 use crate::cli::error::{Exit, Failure};
-use crate::model::credential::{Kind, PublicRecord};
+use crate::model::credential::Kind;
 use crate::model::ids::CredentialName;
+use crate::model::record::PublicRecord;
 use crate::vault::Vault;
 use crate::workflow::administrator::Administrator;
 

@@ -5,8 +5,9 @@ use serde_json::{Value, json};
 use crate::cli::context::Context;
 use crate::cli::error::{Exit, Failure};
 use crate::cli::ui::{Tone, fields};
-use crate::model::credential::{PublicRecord, State};
+use crate::model::credential::State;
 use crate::model::duration::Span;
+use crate::model::record::PublicRecord;
 
 /// List the credentials, without unlocking
 #[derive(Args)]

@@ -5,10 +5,11 @@ use super::forms::{
     ActiveForm, CreatedForm, NextStepForm, PendingForm, RegisteredForm, RotationForm, SealedText, StageForm, UserForm,
 };
 use crate::model::credential::{
-    ActiveGeneration, AnyCredential, Created, Credential, Environment, PendingGeneration, PublicKeyText, PublicRecord,
-    Stage, State, UserGeneration,
+    ActiveGeneration, AnyCredential, Created, Credential, Environment, PendingGeneration, PublicKeyText, Stage, State,
+    UserGeneration,
 };
 use crate::model::ids::CredentialName;
+use crate::model::record::PublicRecord;
 use crate::model::rotation::{Next, NextStep, Outgoing, Registered, Rotating, RotationStage};
 use crate::model::secret::PrivateKeyPem;
 use crate::model::token::AuthToken;

@@ -12,9 +12,10 @@ use zeroize::Zeroizing;
 use super::recipients::{self, RecipientError, RecipientText};
 use super::{VaultError, sealed};
 use crate::model::credential::{
-    ActiveGeneration, AnyCredential, Created, Credential, PendingGeneration, PublicRecord, Stage, UserGeneration,
+    ActiveGeneration, AnyCredential, Created, Credential, PendingGeneration, Stage, UserGeneration,
 };
 use crate::model::ids::CredentialName;
+use crate::model::record::PublicRecord;
 use crate::model::rotation::{Rotating, RotationStage};
 use assemble::assemble;
 use forms::{

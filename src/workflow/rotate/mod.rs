@@ -12,8 +12,9 @@ use thiserror::Error;
 
 use crate::api::{Access, ApiError, CallError, Client, UserSession};
 use crate::keys::{KeyError, KeyPair, PrivateKey, RandomnessError, pem};
-use crate::model::credential::{ActiveGeneration, AnyCredential, Credential, PublicRecord};
+use crate::model::credential::{ActiveGeneration, AnyCredential, Credential};
 use crate::model::ids::{CredentialId, CredentialName, ExternalId};
+use crate::model::record::PublicRecord;
 use crate::model::rotation::{Grace, Journal, Next, NextStep, Outgoing, Rotating, RotationStage, Strategy};
 use crate::model::secret::PrivateKeyPem;
 use crate::model::token::AuthToken;

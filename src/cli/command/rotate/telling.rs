@@ -1,0 +1,119 @@
+//! What a person is told of a rotation: where it stands, what a run would do, who still has the old key.
+
+use jiff::Timestamp;
+
+use super::{RotateArgs, Scene, StrategyArg};
+use crate::cli::error::Failure;
+use crate::model::credential::State;
+use crate::model::ids::CredentialName;
+use crate::model::rotation::{Grace, Strategy};
+use crate::workflow::rotate::Standing;
+
+impl RotateArgs {
+    pub(super) fn tell(&self, scene: &Scene<'_>, name: &CredentialName, standing: &Standing) -> Result<(), Failure> {
+        let ui = &scene.context.ui;
+        if self.dry_run {
+            for line in self.planned(scene.session.is_some(), name, standing) {
+                ui.answer(&line)?;
+            }
+            return Ok(());
+        }
+        let line = format!(
+            "{name}  {}  generation {}  {}",
+            standing.record.state, standing.record.generation, standing.step
+        );
+        if self.status || self.all {
+            ui.answer(&line)?;
+            if self.status {
+                ui.answer(&format!(
+                    "  next run: {}",
+                    next_run(standing, scene.vault.clock().now())
+                ))?;
+            }
+            return Ok(());
+        }
+        match standing.record.state {
+            State::Retiring => {
+                ui.say(&format!(
+                    "{name} now signs with the new key ({}); the old one works too, until you say otherwise.",
+                    standing.record.fingerprint
+                ));
+                self.tell_users_of_the_old_key(scene, name)?;
+                match standing.retires_at {
+                    Some(at) => ui.say(&format!("  a run after {at} retires the old key")),
+                    None => ui.say(&format!("  then retire the old key:  dfns-keys rotate {name} --finish")),
+                }
+            }
+            State::Active if self.rollback => {
+                ui.say(&format!("{name} signs with the old key again; the new one is refused."));
+            }
+            State::Pending | State::Active | State::Rotating => {
+                ui.say(&format!(
+                    "{name} signs with {}; the old key is refused, and its secret is gone.",
+                    standing.record.fingerprint
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// What the log knows to use the old key still.
+    fn tell_users_of_the_old_key(&self, scene: &Scene<'_>, name: &CredentialName) -> Result<(), Failure> {
+        for event in scene.vault.events(Some(name))? {
+            if event.action == "exported" {
+                let detail = event.detail.unwrap_or_default();
+                scene.context.ui.say(&format!(
+                    "  still has the old key:  {} ({})",
+                    detail.escape_debug(),
+                    event.at
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// The calls that a run would make, in their order.
+    fn planned(&self, administrator: bool, name: &CredentialName, standing: &Standing) -> Vec<String> {
+        let mut lines = vec![format!("{name}  would:")];
+        let mut add = |line: &str| lines.push(format!("  {line}"));
+        if standing.record.state != State::Retiring {
+            let strategy = standing.strategy.map_or(self.strategy, |strategy| match strategy {
+                Strategy::Credential => StrategyArg::Credential,
+                Strategy::Replace => StrategyArg::Replace,
+                Strategy::Dashboard => StrategyArg::Dashboard,
+            });
+            if matches!(strategy, StrategyArg::Auto | StrategyArg::Credential) {
+                add("seal a new key");
+                add("POST /auth/credentials/init, POST /auth/credentials (signed with the old key)");
+            }
+            if strategy == StrategyArg::Auto {
+                add("where that is answered with 401 or 403:");
+            }
+            if matches!(strategy, StrategyArg::Auto | StrategyArg::Replace) && administrator {
+                add("GET the accounts, POST a new one (signed as the administrator), POST its permissions");
+            } else if matches!(strategy, StrategyArg::Auto | StrategyArg::Dashboard) {
+                add("show the public key, and wait for the token of a new account (exit code 7)");
+            }
+            add("POST /auth/action/init, POST /auth/action (signed test call with the new key)");
+            add("make the new key active; the old one works too");
+        }
+        match self.grace.map(|grace| grace.0) {
+            Some(Grace::Seconds(0)) => add("deactivate the old key, and see that it is refused"),
+            Some(Grace::Seconds(seconds)) => add(&format!("after {seconds} s, in a later run: deactivate the old key")),
+            Some(Grace::Manual) | None => add("on --finish: deactivate the old key, and see that it is refused"),
+        }
+        lines
+    }
+}
+
+fn next_run(standing: &Standing, now: Timestamp) -> String {
+    match (standing.step, standing.retires_at) {
+        ("retired", _) => "begins a rotation".to_owned(),
+        ("rolling_back", _) => "goes on undoing".to_owned(),
+        ("promoted", Some(at)) if at <= now => "retires the old key".to_owned(),
+        ("promoted", Some(at)) => format!("waits until {at}, then retires the old key"),
+        ("promoted", None) => "waits for --finish".to_owned(),
+        ("retiring", _) => "sees that the old key is refused, and drops its secret".to_owned(),
+        _ => "goes on bringing the new key in".to_owned(),
+    }
+}

@@ -1,0 +1,179 @@
+//! What is public of a credential.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::credential::{
+    ActiveGeneration, AnyCredential, Credential, Environment, Kind, PendingGeneration, PublicKeyText, Stage, State,
+    UserGeneration,
+};
+use super::ids::{ApplicationId, CredentialId, CredentialName, IdentityId, OrganisationId, TokenId, Username};
+use super::rotation::{Rotating, RotationStage};
+use super::url::{ApiUrl, Origin};
+
+/// What may be known of a credential without unlocking the vault: the `public` part of its file, and the words of
+/// `list` and `show`. It is for display: only what was unsealed is believed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PublicRecord {
+    /// Its local name.
+    pub name: CredentialName,
+    /// The kind of identity.
+    pub kind: Kind,
+    /// Where it stands.
+    pub state: State,
+    /// Where the API is.
+    pub api_url: ApiUrl,
+    /// The origin named in client data.
+    pub origin: Origin,
+    /// The application, where one is configured.
+    pub app_id: Option<ApplicationId>,
+    /// The organisation, where known.
+    pub org_id: Option<OrganisationId>,
+    /// The identity, where known.
+    pub identity_id: Option<IdentityId>,
+    /// The token's id, where known.
+    pub token_id: Option<TokenId>,
+    /// Who logs in, for a user.
+    pub username: Option<Username>,
+    /// What signatures name the key by.
+    pub credential_id: Option<CredentialId>,
+    /// Of the public key: `SHA256:` and unpadded base64.
+    pub fingerprint: String,
+    /// SPKI PEM.
+    pub public_key: String,
+    /// When its first key was made.
+    pub created_at: Timestamp,
+    /// When its key was last replaced.
+    pub rotated_at: Option<Timestamp>,
+    /// When the token ends, from its claims.
+    pub token_expires_at: Option<Timestamp>,
+    /// Counts the keys, from 1.
+    pub generation: u32,
+}
+
+impl From<&AnyCredential> for PublicRecord {
+    fn from(credential: &AnyCredential) -> Self {
+        match credential {
+            AnyCredential::Pending(pending) => Self::from(pending),
+            AnyCredential::Active(active) => Self::from(active),
+            AnyCredential::Rotating(rotating) => Self::from(rotating),
+            AnyCredential::User(user) => Self::from(user),
+        }
+    }
+}
+
+impl From<&Credential<Rotating>> for PublicRecord {
+    fn from(credential: &Credential<Rotating>) -> Self {
+        let state = match credential.current.stage {
+            RotationStage::Preparing(_) => State::Rotating,
+            RotationStage::Retiring(_) => State::Retiring,
+        };
+        Self::of_active(credential, state, &credential.current.active)
+    }
+}
+
+impl From<&Credential<UserGeneration>> for PublicRecord {
+    fn from(credential: &Credential<UserGeneration>) -> Self {
+        let UserGeneration {
+            private_key: _,
+            public_key,
+            username,
+            credential_id,
+        } = &credential.current;
+        Self {
+            username: Some(username.clone()),
+            credential_id: Some(credential_id.clone()),
+            ..Self::of(credential, State::Active, public_key)
+        }
+    }
+}
+
+impl From<&Credential<PendingGeneration>> for PublicRecord {
+    fn from(credential: &Credential<PendingGeneration>) -> Self {
+        let PendingGeneration {
+            private_key: _,
+            public_key,
+            stage,
+        } = &credential.current;
+        let record = Self::of(credential, State::Pending, public_key);
+        match stage {
+            Stage::AwaitingToken | Stage::Registering(_) => record,
+            Stage::Created(created) => Self {
+                identity_id: Some(created.identity_id.clone()),
+                token_id: Some(created.token_id.clone()),
+                credential_id: created.credential_id.clone(),
+                token_expires_at: created.token.claims().expires_at,
+                ..record
+            },
+            Stage::Enrolling(enrolling) => Self {
+                username: Some(enrolling.username.clone()),
+                credential_id: Some(enrolling.credential_id.clone()),
+                ..record
+            },
+        }
+    }
+}
+
+impl From<&Credential<ActiveGeneration>> for PublicRecord {
+    fn from(credential: &Credential<ActiveGeneration>) -> Self {
+        Self::of_active(credential, State::Active, &credential.current)
+    }
+}
+
+impl PublicRecord {
+    fn of_active<G>(credential: &Credential<G>, state: State, generation: &ActiveGeneration) -> Self {
+        let ActiveGeneration {
+            private_key: _,
+            public_key,
+            token,
+            credential_id,
+            identity_id,
+            token_id,
+        } = generation;
+        Self {
+            identity_id: identity_id.clone(),
+            token_id: token_id.clone(),
+            credential_id: Some(credential_id.clone()),
+            token_expires_at: token.claims().expires_at,
+            ..Self::of(credential, state, public_key)
+        }
+    }
+
+    fn of<G>(credential: &Credential<G>, state: State, public_key: &PublicKeyText) -> Self {
+        let Credential {
+            name,
+            kind,
+            environment:
+                Environment {
+                    api_url,
+                    origin,
+                    application_id,
+                    organisation_id,
+                },
+            created_at,
+            rotated_at,
+            generation,
+            current: _,
+        } = credential;
+        Self {
+            name: name.clone(),
+            kind: *kind,
+            state,
+            api_url: api_url.clone(),
+            origin: origin.clone(),
+            app_id: application_id.clone(),
+            org_id: organisation_id.clone(),
+            identity_id: None,
+            token_id: None,
+            username: None,
+            credential_id: None,
+            fingerprint: public_key.fingerprint.clone(),
+            public_key: public_key.pem.clone(),
+            created_at: *created_at,
+            rotated_at: *rotated_at,
+            token_expires_at: None,
+            generation: *generation,
+        }
+    }
+}

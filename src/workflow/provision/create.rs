@@ -1,0 +1,262 @@
+//! Making the account: sealed before it is asked for, looked for after a lost answer, never made twice.
+
+use base64ct::{Base64UrlUnpadded, Encoding};
+
+use super::{Job, Order, ProvisionError, Provisioned, Sealed};
+use crate::api::accounts::{AccountVerb, CreatedAccount, NewAccount, RemoteAccount};
+use crate::api::{ApiError, CallError};
+use crate::keys::pem::same_public_key;
+use crate::keys::{KeyPair, RandomnessError};
+use crate::model::credential::{Created, Credential, PendingGeneration, Registering, Stage};
+use crate::model::ids::{CredentialName, ExternalId};
+use crate::vault::Expected;
+
+/// How often an account is made anew after an orphan, within one run.
+const MOST_ORPHANS: usize = 4;
+
+impl Job<'_> {
+    /// Seals a new key with what is about to be asked of Dfns.
+    pub(super) fn seal_new(&self, expected: &Expected, attempt: usize) -> Result<Sealed, ProvisionError> {
+        let Order {
+            name,
+            kind,
+            environment,
+            days_valid: _,
+            permissions,
+            external_id,
+        } = self.order;
+        let pair = KeyPair::generate()?;
+        // An orphan keeps its name and external id, which are unique at Dfns.
+        let account_name = match attempt {
+            1 => name.to_string(),
+            number => format!("{name}-{number}"),
+        };
+        let external_id = match external_id {
+            Some(chosen) if attempt == 1 => chosen.clone(),
+            Some(chosen) => ExternalId::new(format!("{chosen}-{attempt}")),
+            None => new_external_id()?,
+        };
+        let credential = Credential {
+            name: name.clone(),
+            kind: *kind,
+            environment: environment.clone(),
+            created_at: self.vault.clock().now(),
+            rotated_at: None,
+            generation: 1,
+            current: PendingGeneration {
+                private_key: pair.to_sealable(),
+                public_key: pair.public_key().to_text(),
+                stage: Stage::Registering(Registering {
+                    external_id,
+                    account_name,
+                    permissions: permissions.clone(),
+                    awaiting_approval: false,
+                }),
+            },
+        };
+        let version = self.vault.put_pending(&credential, expected)?;
+        Ok(Sealed { credential, version })
+    }
+
+    /// Finds out whether a creation had happened, and goes on from there.
+    pub(super) async fn look(&self, sealed: Sealed, registering: &Registering) -> Result<Provisioned, ProvisionError> {
+        match self.find(&sealed).await? {
+            Some(orphan) => self.replace(sealed, orphan, registering).await,
+            None if registering.awaiting_approval => Err(ProvisionError::AwaitingApproval {
+                what: "the new account",
+            }),
+            None => self.create(sealed, false).await,
+        }
+    }
+
+    async fn find(&self, sealed: &Sealed) -> Result<Option<RemoteAccount>, ProvisionError> {
+        let accounts = self
+            .session
+            .accounts(self.order.kind)
+            .await
+            .map_err(|error| ProvisionError::Call {
+                doing: "looking for an account made before",
+                error,
+            })?;
+        let own = &sealed.credential.current.public_key.pem;
+        Ok(accounts
+            .into_iter()
+            .find(|account| account.public_keys.iter().any(|key| same_public_key(key, own))))
+    }
+
+    /// An account whose token nobody has: it is deactivated, and another one made.
+    async fn replace(
+        &self,
+        mut sealed: Sealed,
+        mut orphan: RemoteAccount,
+        registering: &Registering,
+    ) -> Result<Provisioned, ProvisionError> {
+        let first = attempt_of(&self.order.name, &registering.account_name) + 1;
+        for attempt in first..first + MOST_ORPHANS {
+            if orphan.active {
+                self.session
+                    .change(self.order.kind, &orphan.identity_id, AccountVerb::Deactivate)
+                    .await
+                    .map_err(|error| ProvisionError::Call {
+                        doing: "deactivating an account whose token was lost",
+                        error,
+                    })?;
+            }
+            sealed = self.seal_new(&Expected::Version(sealed.version), attempt)?;
+            match self.try_create(&mut sealed).await? {
+                Some(created) => return self.finish(sealed, created, true).await,
+                None => match self.find(&sealed).await? {
+                    Some(another) => orphan = another,
+                    None => return Err(self.lost()),
+                },
+            }
+        }
+        Err(ProvisionError::TooManyOrphans(MOST_ORPHANS))
+    }
+
+    fn lost(&self) -> ProvisionError {
+        ProvisionError::Call {
+            doing: "creating the account",
+            error: CallError::Call(ApiError::Unreachable {
+                host: self.session.environment().api_url.host().to_owned(),
+                stage: crate::api::Stage::Broken,
+                reason: "the answer was lost, and the account was not made".to_owned(),
+            }),
+        }
+    }
+
+    pub(super) async fn create(&self, mut sealed: Sealed, fresh: bool) -> Result<Provisioned, ProvisionError> {
+        let registering = match &sealed.credential.current.stage {
+            Stage::Registering(registering) => registering.clone(),
+            _ => return Err(ProvisionError::BegunForDashboard(self.order.name.clone())),
+        };
+        match self.try_create(&mut sealed).await {
+            Ok(Some(created)) => self.finish(sealed, created, true).await,
+            // The answer was lost: what is there decides.
+            Ok(None) => match self.find(&sealed).await? {
+                Some(orphan) => self.replace(sealed, orphan, &registering).await,
+                None => match self.try_create(&mut sealed).await? {
+                    Some(created) => self.finish(sealed, created, true).await,
+                    None => Err(self.lost()),
+                },
+            },
+            Err(error) => {
+                // A clear refusal leaves the vault as it was.
+                if fresh
+                    && !matches!(
+                        error,
+                        ProvisionError::AwaitingApproval { .. } | ProvisionError::Vault(_)
+                    )
+                {
+                    self.vault.delete(&self.order.name)?;
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// Asks for the account. `None` when it may have been made and its answer is lost.
+    async fn try_create(&self, sealed: &mut Sealed) -> Result<Option<Created>, ProvisionError> {
+        let Stage::Registering(registering) = sealed.credential.current.stage.clone() else {
+            return Err(ProvisionError::BegunForDashboard(self.order.name.clone()));
+        };
+        let answer = self
+            .session
+            .create(NewAccount {
+                kind: self.order.kind,
+                name: &registering.account_name,
+                public_key: &sealed.credential.current.public_key.pem,
+                days_valid: self.order.days_valid,
+                external_id: &registering.external_id,
+            })
+            .await;
+        let CreatedAccount {
+            token,
+            identity_id,
+            token_id,
+            credential_id,
+        } = match answer {
+            Ok(created) => created,
+            Err(error) if error.may_have_happened() => return Ok(None),
+            Err(error) => return Err(self.not_created(sealed, registering, error)?),
+        };
+        let created = Created {
+            token,
+            identity_id,
+            token_id,
+            credential_id,
+            missing_permissions: registering.permissions,
+        };
+        // The token exists nowhere else: before anything else is done with it, it is sealed.
+        self.seal_created(sealed, created.clone())?;
+        Ok(Some(created))
+    }
+
+    fn not_created(
+        &self,
+        sealed: &mut Sealed,
+        registering: Registering,
+        error: CallError,
+    ) -> Result<ProvisionError, ProvisionError> {
+        match error {
+            CallError::Call(ApiError::AwaitingApproval) => {
+                sealed.credential.current.stage = Stage::Registering(Registering {
+                    awaiting_approval: true,
+                    ..registering
+                });
+                sealed.version = self
+                    .vault
+                    .put_pending(&sealed.credential, &Expected::Version(sealed.version.clone()))?;
+                Ok(ProvisionError::AwaitingApproval {
+                    what: "the new account",
+                })
+            }
+            CallError::Call(ApiError::Refused {
+                status: 400 | 409,
+                message,
+                ..
+            }) if is_taken(message.as_deref()) => Ok(ProvisionError::NameTaken {
+                account_name: registering.account_name,
+                message,
+            }),
+            error => Ok(ProvisionError::Call {
+                doing: "creating the account",
+                error,
+            }),
+        }
+    }
+
+    pub(super) fn seal_created(&self, sealed: &mut Sealed, created: Created) -> Result<(), ProvisionError> {
+        sealed.credential.current.stage = Stage::Created(created);
+        sealed.version = self
+            .vault
+            .put_pending(&sealed.credential, &Expected::Version(sealed.version.clone()))?;
+        Ok(())
+    }
+}
+
+fn is_taken(message: Option<&str>) -> bool {
+    message.is_none_or(|message| {
+        let message = message.to_ascii_lowercase();
+        ["taken", "unique", "exist", "duplicate", "conflict", "already"]
+            .iter()
+            .any(|word| message.contains(word))
+    })
+}
+
+fn attempt_of(name: &CredentialName, account_name: &str) -> usize {
+    account_name
+        .strip_prefix(name.as_str())
+        .and_then(|rest| rest.strip_prefix('-'))
+        .and_then(|number| number.parse().ok())
+        .unwrap_or(1)
+}
+
+fn new_external_id() -> Result<ExternalId, RandomnessError> {
+    let mut bytes = [0_u8; 18];
+    getrandom::fill(&mut bytes).map_err(|_| RandomnessError)?;
+    Ok(ExternalId::new(format!(
+        "dfns-keys-{}",
+        Base64UrlUnpadded::encode_string(&bytes)
+    )))
+}

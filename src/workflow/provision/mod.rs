@@ -1,0 +1,162 @@
+//! Provisioning through the API: an account is made, its token sealed the moment it arrives, its permissions assigned,
+//! the pair proven, and only then is it active.
+//!
+//! Each stage is sealed before the call that leads out of it. After a lost answer or a kill the account is looked for by
+//! our public key: one whose token nobody has is deactivated, and another is made. Never two.
+
+mod create;
+mod finish;
+mod permissions;
+
+use thiserror::Error;
+
+use super::refusal::Refusal;
+use crate::api::{CallError, UserSession};
+use crate::keys::{KeyError, RandomnessError};
+use crate::model::credential::{AnyCredential, Credential, Environment, Kind, PendingGeneration, Stage};
+use crate::model::ids::{CredentialName, ExternalId, PermissionId};
+use crate::model::record::PublicRecord;
+use crate::vault::{Expected, Unlocked, Vault, VaultError, Version};
+
+pub use permissions::{ResolveError, resolve_permissions};
+
+/// What one name is to become.
+#[derive(Debug, Clone)]
+pub struct Order {
+    /// The name here, and at Dfns.
+    pub name: CredentialName,
+    /// Service account or personal access token.
+    pub kind: Kind,
+    /// Where it is used.
+    pub environment: Environment,
+    /// How long its token lives.
+    pub days_valid: Option<u32>,
+    /// The permissions it is to have.
+    pub permissions: Vec<PermissionId>,
+    /// The external id it is to have, where the user chose one.
+    pub external_id: Option<ExternalId>,
+}
+
+/// How one name ended well.
+#[derive(Debug)]
+pub enum Provisioned {
+    /// It is active now.
+    Now(PublicRecord),
+    /// It was active before.
+    Before(PublicRecord),
+}
+
+/// One name could not be provisioned.
+#[derive(Debug, Error)]
+pub enum ProvisionError {
+    /// It was begun by way of the dashboard.
+    #[error("{0} was begun for the dashboard and waits for its token")]
+    BegunForDashboard(CredentialName),
+    /// Another kind of credential has the name.
+    #[error("{name} is a {found} already, not a {wished}")]
+    OtherKind {
+        /// The credential.
+        name: CredentialName,
+        /// What it is.
+        found: &'static str,
+        /// What it should become.
+        wished: &'static str,
+    },
+    /// The name or external id is taken at Dfns.
+    #[error("the name {account_name} is taken at Dfns{}", .message.as_ref().map(|text| format!(" (it says: \"{text}\")")).unwrap_or_default())]
+    NameTaken {
+        /// The name.
+        account_name: String,
+        /// What Dfns said.
+        message: Option<String>,
+    },
+    /// Somebody has to approve it.
+    #[error("{what} waits for a policy approval at Dfns")]
+    AwaitingApproval {
+        /// What waits.
+        what: &'static str,
+    },
+    /// A call as the administrator failed.
+    #[error("{doing}: {error}")]
+    Call {
+        /// What was being done.
+        doing: &'static str,
+        /// Why it failed.
+        error: CallError,
+    },
+    /// New accounts keep becoming orphans.
+    #[error("the answers to {0} creations were lost one after the other")]
+    TooManyOrphans(usize),
+    /// Token and key were not accepted together.
+    #[error("the new account: {0}")]
+    Refused(Refusal),
+    /// The sealed key is unusable.
+    #[error("the sealed key of {name} {error}")]
+    Key {
+        /// The credential.
+        name: CredentialName,
+        /// In which way.
+        error: KeyError,
+    },
+    /// The operating system gave no randomness.
+    #[error(transparent)]
+    Randomness(#[from] RandomnessError),
+    /// The vault.
+    #[error(transparent)]
+    Vault(#[from] VaultError),
+}
+
+/// A pending credential and its version in the vault.
+struct Sealed {
+    credential: Credential<PendingGeneration>,
+    version: Version,
+}
+
+/// What is being worked on.
+struct Job<'a> {
+    vault: &'a Vault,
+    session: &'a UserSession<'a>,
+    order: &'a Order,
+}
+
+/// Provisions one name, from wherever an earlier run left it.
+///
+/// # Errors
+/// Why it did not become active. Run again, it goes on.
+pub async fn provision(
+    vault: &Vault,
+    unlocked: &Unlocked<'_>,
+    session: &UserSession<'_>,
+    order: &Order,
+) -> Result<Provisioned, ProvisionError> {
+    let job = Job { vault, session, order };
+    let found = match unlocked.get(&order.name) {
+        Ok(opened) => Some(opened),
+        Err(VaultError::NoSuchCredential(_)) => None,
+        Err(error) => return Err(error.into()),
+    };
+    let Some(opened) = found else {
+        let sealed = job.seal_new(&Expected::Absent, 1)?;
+        return job.create(sealed, true).await;
+    };
+    let record = PublicRecord::from(&opened.credential);
+    if record.kind != order.kind {
+        return Err(ProvisionError::OtherKind {
+            name: order.name.clone(),
+            found: record.kind.in_words(),
+            wished: order.kind.in_words(),
+        });
+    }
+    let AnyCredential::Pending(credential) = opened.credential else {
+        return Ok(Provisioned::Before(record));
+    };
+    let sealed = Sealed {
+        credential,
+        version: opened.version,
+    };
+    match sealed.credential.current.stage.clone() {
+        Stage::AwaitingToken | Stage::Enrolling(_) => Err(ProvisionError::BegunForDashboard(order.name.clone())),
+        Stage::Registering(registering) => job.look(sealed, &registering).await,
+        Stage::Created(created) => job.finish(sealed, created, false).await,
+    }
+}

@@ -1,0 +1,41 @@
+//! Permissions as users name them.
+
+use thiserror::Error;
+
+use crate::api::{CallError, UserSession};
+use crate::model::ids::PermissionId;
+
+/// Turns permissions as the user named them into ids: an id stands for itself, a name is looked up once for all.
+///
+/// # Errors
+/// When there is none of that name, or the list cannot be had.
+pub async fn resolve_permissions(
+    session: &UserSession<'_>,
+    wanted: &[String],
+) -> Result<Vec<PermissionId>, ResolveError> {
+    if wanted.iter().all(|name| name.starts_with("pm-")) {
+        return Ok(wanted.iter().map(PermissionId::new).collect());
+    }
+    let known = session.permissions().await.map_err(ResolveError::Call)?;
+    wanted
+        .iter()
+        .map(|wanted| {
+            known
+                .iter()
+                .find(|(id, name)| id.as_str() == wanted || name == wanted)
+                .map(|(id, _)| id.clone())
+                .ok_or_else(|| ResolveError::Unknown(wanted.clone()))
+        })
+        .collect()
+}
+
+/// A permission could not be found.
+#[derive(Debug, Error)]
+pub enum ResolveError {
+    /// There is none of that name or id.
+    #[error("there is no permission `{}`", .0.escape_debug())]
+    Unknown(String),
+    /// The list cannot be had.
+    #[error("listing permissions: {0}")]
+    Call(CallError),
+}
