@@ -16,7 +16,7 @@ use std::process::Stdio;
 
 use serde_json::{Value, json};
 use support::proxy::Proxy;
-use support::{Run, Sandbox, TestEnv, peer_ok, skipped};
+use support::{Run, Sandbox, TestEnv, peer, peer_ok, skipped};
 
 /// Where `make interop` has put the programs.
 struct Tools(PathBuf);
@@ -355,6 +355,9 @@ fn kubectl_reads_the_secret() {
 #[test]
 fn gh_seals_the_very_values_for_github() {
     let Some(scene) = Scene::new() else { return };
+    if !peer("gh") {
+        return;
+    }
     export(&scene, &["github", "--output", "a.env"]);
     let mut command = scene.env.bare("openssl");
     command.args([

@@ -173,7 +173,7 @@ impl Ui {
             bar.set_style(style);
         }
         bar.set_message(text.to_owned());
-        bar.enable_steady_tick(Duration::from_millis(120));
+        tick(&bar);
         bar
     }
 
@@ -187,7 +187,7 @@ impl Ui {
             bar.set_style(style);
         }
         bar.set_message(text.to_owned());
-        bar.enable_steady_tick(Duration::from_millis(120));
+        tick(&bar);
         bar
     }
 
@@ -197,6 +197,13 @@ impl Ui {
         } else {
             ProgressDrawTarget::stderr()
         }
+    }
+}
+
+/// Keeps a bar moving. It takes a thread, which a bar that nobody sees can do without.
+fn tick(bar: &ProgressBar) {
+    if !bar.is_hidden() {
+        bar.enable_steady_tick(Duration::from_millis(120));
     }
 }
 

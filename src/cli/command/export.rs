@@ -100,10 +100,15 @@ impl ExportArgs {
             let fingerprint = &generation.public_key.fingerprint;
             context.log(&vault, "exported", Some(&self.name), Some(fingerprint), Some(place));
         }
-        if matches!(format, Format::PostmanEnvironment(_)) {
-            context.ui.say(
+        match format {
+            Format::PostmanEnvironment(_) => context.ui.say(
                 "  Postman may sync what you import to its cloud, secrets too; `secret` only hides them on the screen.",
-            );
+            ),
+            Format::PostmanThroughProxy(..) => context.ui.say(&format!(
+                "  It holds no secret: put the token that `dfns-keys proxy {}` prints into authToken.",
+                self.name
+            )),
+            _ => {}
         }
         Ok(Exit::Done)
     }
