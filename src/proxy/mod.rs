@@ -36,6 +36,7 @@ pub use listener::{Address, AddressError, Listener};
 
 /// More connections than this wait for one to end.
 const MOST_CONNECTIONS: usize = 256;
+const ACCEPT_PAUSE: Duration = Duration::from_millis(20);
 /// A client that has opened a connection must have sent a request's head within this.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -142,9 +143,11 @@ impl<'v> Proxy<'v> {
                 () = &mut stop => break,
                 Some(()) = connections.next() => {}
                 accepted = listener.accept(), if room => {
-                    // A connection that failed before it began concerns nobody.
-                    if let Ok(stream) = accepted {
-                        connections.push(connection(stream, &shared, stopped.clone()));
+                    match accepted {
+                        Ok(stream) => connections.push(connection(stream, &shared, stopped.clone())),
+                        // A connection that failed before it began concerns nobody; but where no more can be had
+                        // at all, asking again at once would only keep the machine busy.
+                        Err(_) => tokio::time::sleep(ACCEPT_PAUSE).await,
                     }
                 }
             }

@@ -1,7 +1,7 @@
 //! An identity's own keys: a second one registered, listed, activated and deactivated. The doctrine decides whether
 //! service accounts and personal access tokens may.
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::Doctrine;
 use super::answer::Answer;
@@ -30,7 +30,7 @@ fn own<'a>(world: &'a mut World, token_id: &str) -> Result<&'a mut Identity, Ans
         .ok_or_else(|| Answer::error(401, "the token is revoked"))
 }
 
-fn shown(key: &RegisteredKey) -> Value {
+pub(super) fn shown(key: &RegisteredKey) -> Value {
     json!({
         "kind": "Key",
         "credentialId": key.id,
@@ -69,48 +69,50 @@ pub(super) fn init(world: &mut World, request: &Request) -> Result<Answer, Answe
 }
 
 pub(super) fn register(world: &mut World, request: &Request) -> Result<Answer, Answer> {
-    let fields = request.json(
-        &[
-            "challengeIdentifier",
-            "credentialName",
-            "credentialKind",
-            "credentialInfo",
-        ],
-        &[],
-    )?;
+    let fields = request.json(REGISTRATION, &[])?;
     let token_id = caller(world, request)?;
     signed(world, request)?;
-    if text(&fields, "credentialKind")? != "Key" {
-        return Err(Answer::error(400, "credentialKind must be Key"));
-    }
-    let opened = answered(world, &fields)?;
-    let info = object(&fields, "credentialInfo")?;
-    check_fields(info, &["credId", "clientData", "attestationData"], &[])?;
-    let (pem, key) = check_attestation(info, &opened.challenge)?;
-    let id = text(info, "credId")?.to_owned();
-    let taken = world
-        .identities
-        .iter()
-        .any(|identity| identity.keys.iter().any(|key| key.id == id));
-    if id.is_empty() || taken {
-        return Err(Answer::error(400, "credId must be unique"));
-    }
-    let uuid = world.id("cr");
+    let (key, user_id) = new_key(world, &fields)?;
     let identity = own(world, &token_id)?;
-    if identity.user_id != opened.user_id {
+    if identity.user_id != user_id {
         return Err(Answer::error(401, "the challenge is another identity's"));
     }
-    let key = RegisteredKey {
-        id,
-        pem,
-        uuid,
-        key,
-        active: true,
-    };
     let answer = shown(&key);
     // In front, so that a client which takes the first one blindly is found out.
     identity.keys.insert(0, key);
     Ok(Answer::json(&answer))
+}
+
+/// The fields of a registration.
+pub(super) const REGISTRATION: &[&str] = &[
+    "challengeIdentifier",
+    "credentialName",
+    "credentialKind",
+    "credentialInfo",
+];
+
+/// The key that a registration brings, checked, and the user whose challenge it answers.
+pub(super) fn new_key(world: &mut World, fields: &Map<String, Value>) -> Result<(RegisteredKey, String), Answer> {
+    if text(fields, "credentialKind")? != "Key" {
+        return Err(Answer::error(400, "credentialKind must be Key"));
+    }
+    let opened = answered(world, fields)?;
+    let info = object(fields, "credentialInfo")?;
+    check_fields(info, &["credId", "clientData", "attestationData"], &[])?;
+    let (pem, key) = check_attestation(info, &opened.challenge)?;
+    let id = text(info, "credId")?.to_owned();
+    let mut keys = world.identities.iter().flat_map(|identity| &identity.keys);
+    if id.is_empty() || keys.any(|key| key.id == id) {
+        return Err(Answer::error(400, "credId must be unique"));
+    }
+    let key = RegisteredKey {
+        id,
+        pem,
+        uuid: world.id("cr"),
+        key,
+        active: true,
+    };
+    Ok((key, opened.user_id))
 }
 
 pub(super) fn switch(world: &mut World, request: &Request, active: bool) -> Result<Answer, Answer> {

@@ -6,8 +6,9 @@ use serde_json::{Map, Value, json};
 use super::answer::Answer;
 use super::auth::{ORIGINS, check_assertion, object};
 use super::judge::{JudgedKey, sha256};
+use super::keys::{REGISTRATION, new_key, shown};
 use super::request::{Request, check_fields, text};
-use super::world::{Identity, Kind, RegisteredKey, SHORT_LIFE, UserChallenge, World};
+use super::world::{Identity, Kind, SHORT_LIFE, UserChallenge, World};
 
 pub(super) fn challenge(world: &mut World, user_id: &str) -> (String, String) {
     let challenge = world.mint.random_text(48);
@@ -68,55 +69,18 @@ pub(super) fn open_code(world: &mut World, request: &Request) -> Result<Answer, 
 }
 
 pub(super) fn register_by_code(world: &mut World, request: &Request) -> Result<Answer, Answer> {
-    let fields = request.json(
-        &[
-            "challengeIdentifier",
-            "credentialName",
-            "credentialKind",
-            "credentialInfo",
-        ],
-        &[],
-    )?;
-    if text(&fields, "credentialKind")? != "Key" {
-        return Err(Answer::error(400, "credentialKind must be Key"));
-    }
-    let opened = answered(world, &fields)?;
-    let info = object(&fields, "credentialInfo")?;
-    check_fields(info, &["credId", "clientData", "attestationData"], &[])?;
-    let (pem, key) = check_attestation(info, &opened.challenge)?;
-    let id = text(info, "credId")?.to_owned();
-    if id.is_empty()
-        || world
-            .identities
-            .iter()
-            .any(|identity| identity.keys.iter().any(|key| key.id == id))
-    {
-        return Err(Answer::error(400, "credId must be unique"));
-    }
-    world.codes.retain(|_, code| code.user_id != opened.user_id);
-    let uuid = world.id("cr");
+    let fields = request.json(REGISTRATION, &[])?;
+    let (key, user_id) = new_key(world, &fields)?;
+    world.codes.retain(|_, code| code.user_id != user_id);
     let identity = world
         .identities
         .iter_mut()
-        .find(|identity| identity.user_id == opened.user_id)
+        .find(|identity| identity.user_id == user_id)
         .ok_or_else(|| Answer::error(401, "the user is unknown"))?;
-    identity.keys.push(RegisteredKey {
-        id: id.clone(),
-        uuid: uuid.clone(),
-        pem: pem.clone(),
-        key,
-        active: true,
-    });
-    Ok(Answer::json(&json!({
-        "kind": "Key",
-        "credentialId": id,
-        "credentialUuid": uuid,
-        "isActive": true,
-        "name": text(&fields, "credentialName")?,
-        "publicKey": pem,
-        "relyingPartyId": "",
-        "origin": ORIGINS[0],
-    })))
+    let mut answer = shown(&key);
+    answer["name"] = text(&fields, "credentialName")?.into();
+    identity.keys.push(key);
+    Ok(Answer::json(&answer))
 }
 
 /// The new key must have signed the client data's hash together with itself.
