@@ -36,7 +36,7 @@ pub(crate) fn signed_test_call() {
         ours.wall,
         theirs.wall,
         "bash + curl + openssl",
-        "(see below)",
+        "-",
     );
     row(
         "verify NAME (signed test call), CPU",
