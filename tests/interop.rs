@@ -258,7 +258,11 @@ fn newman_signs_with_our_collection_and_sends_nothing_unsigned() {
     let wrong = std::fs::read_to_string(scene.env.path("wrong.pem")).unwrap();
     let create = chosen(&whole, &[("Create Wallet", &[], None)]);
     let delete = chosen(&whole, &[("Delete Personal Access Token", &[], None)]);
+    let mut form = create.clone();
+    let fields = json!([{"key": "network", "value": "EthereumSepolia"}]);
+    form["item"][0]["request"]["body"] = json!({"mode": "urlencoded", "urlencoded": fields});
     for (key, value, collection, words) in [
+        ("useAuthV2", "true", &form, "only a raw body can be signed"),
         (
             "credentialPrivateKey",
             wrong.as_str(),

@@ -1,6 +1,13 @@
 // Signs each request that changes state, here and offline: nothing is downloaded and nothing is evaluated.
 // https://docs.dfns.co (User Action Signing): a challenge for this very method, path and body is signed, and the answer goes
 // along as X-DFNS-USERACTION. A request that cannot be signed is not sent. Reads pass in silence.
+
+// A failed test makes a run fail and is shown beside the request; a thrown error alone would not stop the sending.
+function refuse(why) {
+  pm.test('Not sent, for it cannot be signed: ' + why, () => pm.expect.fail(why));
+  pm.execution.skipRequest();
+}
+
 function signRequest() {
   const CryptoJS = require('crypto-js');
   const { request } = pm;
@@ -10,11 +17,6 @@ function signRequest() {
   const sha256 = (hex) => CryptoJS.SHA256(words(hex)).toString();
   const hmac = (key, hex) => CryptoJS.HmacSHA256(words(hex), words(key)).toString();
 
-  // A failed test makes a run fail and is shown beside the request; a thrown error alone would not stop the sending.
-  const refuse = (why) => {
-    pm.test('Not sent, for it cannot be signed: ' + why, () => pm.expect.fail(why));
-    pm.execution.skipRequest();
-  };
   // What every call of ours carries. The deprecated set-up (useAuthV2 false) also wants a nonce.
   const headers = () => {
     const all = { Authorization: 'Bearer ' + variable('authToken') };
@@ -29,26 +31,22 @@ function signRequest() {
     if (key !== 'Authorization') request.headers.upsert({ key, value });
   }
 
-  const template = '/' + request.url.path.join('/');
+  const template = '/' + (request.url.path || []).join('/');
   const unsigned = ['GET', 'HEAD', 'OPTIONS'].includes(request.method) || UNSIGNED.includes(request.method + ' ' + template);
   // A signing proxy (dfns-keys proxy) holds the key itself.
   if (unsigned || variable('signedByProxy') === 'true') return;
 
   const path = pm.variables.replaceIn(request.url.getPath());
-  if (/[:{]/.test(path)) return refuse('a path variable is not filled in: ' + path);
+  if (/[:{]/.test(path)) throw new Error('a path variable is not filled in: ' + path);
   // Resolved once, and sent as it was signed: {{$guid}} is another one each time.
   let payload = '';
-  if (request.body && request.body.mode === 'raw' && request.body.raw) {
+  if (request.body && !request.body.isEmpty()) {
+    if (request.body.mode !== 'raw') throw new Error('only a raw body can be signed');
     payload = pm.variables.replaceIn(request.body.raw);
     request.body.update({ mode: 'raw', raw: payload, options: { raw: { language: 'json' } } });
   }
   const api = pm.variables.replaceIn('{{dfnsApiScheme}}://{{dfnsApiDomain}}');
-  let privateKey;
-  try {
-    privateKey = readP256(variable('credentialPrivateKey'));
-  } catch (error) {
-    return refuse(error.message);
-  }
+  const privateKey = readP256(variable('credentialPrivateKey'));
   const post = (endpoint, body, then) => {
     const header = { ...headers(), 'Content-Type': 'application/json' };
     const call = { url: api + endpoint, method: 'POST', header, body: { mode: 'raw', raw: JSON.stringify(body) } };
@@ -86,4 +84,9 @@ function signRequest() {
     });
   });
 }
-signRequest();
+
+try {
+  signRequest();
+} catch (error) {
+  refuse(error.message);
+}
