@@ -347,6 +347,50 @@ fn rekey_changes_identity_and_passphrase() {
         .fails(2, &["cannot both read from stdin"]);
 }
 
+/// Whoever forgot the passphrase, or fears that others know it, comes in by another identity: what is sealed from then on
+/// is for neither the old identity nor the old passphrase.
+#[test]
+fn rekey_by_another_identity_shuts_the_old_one_out() {
+    use age::secrecy::ExposeSecret;
+    let env = passphrase_vault();
+    let other = age::x25519::Identity::generate();
+    env.write("other.txt", other.to_string().expose_secret());
+    env.write("new", "another passphrase\n");
+    let old = env.ok(&["recipients", "list"]);
+    let opened_by_old = ["--passphrase-file", "passphrase"];
+    let add = ["recipients", "add", &other.to_public().to_string()];
+    env.ok(&[&add[..], &opened_by_old].concat());
+    env.ok(&["rekey", "--identity", "other.txt", "--new-passphrase-file", "new"]);
+    let now = env.ok(&["recipients", "list"]);
+    assert!(
+        !now.contains(old.trim()) && now.contains(&other.to_public().to_string()),
+        "{now}"
+    );
+    assert_eq!(
+        now.lines().count(),
+        2,
+        "a new one of the vault's own, and the other: {now}"
+    );
+    // Again, and after a change of the others: the mark stays with the vault's own.
+    env.ok(&[
+        "recipients",
+        "remove",
+        &other.to_public().to_string(),
+        "--passphrase-file",
+        "new",
+    ]);
+    env.ok(&[&add[..], &["--passphrase-file", "new"]].concat());
+    env.ok(&[
+        "rekey",
+        "--identity",
+        "other.txt",
+        "--new-passphrase-file",
+        "passphrase",
+    ]);
+    let third = env.ok(&["recipients", "list"]);
+    assert!(third.lines().count() == 2 && third != now, "{third}");
+}
+
 #[test]
 fn a_seal_only_vault_onboards_and_never_opens() {
     let env = TestEnv::with_vault();

@@ -163,11 +163,11 @@ impl Vault {
         recipients::check(&recipients)?;
         files::create_private_directory(directory)?;
         files::create_private_directory(&directory.join(store::CREDENTIALS))?;
+        let mut own = None;
         if let Opening::Passphrase(passphrase) = opening {
-            let own = identity::create(directory, passphrase)?;
-            recipients.insert(0, own);
+            recipients.insert(0, own.insert(identity::create(directory, passphrase)?).clone());
         }
-        recipients::write(directory, &recipients)?;
+        recipients::write(directory, &recipients, own.as_ref())?;
         // Last: a vault without this file does not exist, so a kill in between leaves nothing half-made.
         settings::write(directory, clock.now())?;
         Ok(Self::at(directory, clock, Duration::ZERO))

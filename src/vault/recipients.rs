@@ -150,36 +150,62 @@ pub(super) fn check(recipients: &[RecipientText]) -> Result<(), RecipientError> 
         })
 }
 
+/// Stands before the recipient of the vault's own identity, so that a rekey by somebody who cannot open that identity still
+/// knows which one to leave out.
+const OWN: &str = "# The next one is the vault's own, in identity.age.";
+
 pub(super) fn read(directory: &Path) -> Result<Vec<RecipientText>, VaultError> {
+    Ok(read_with_own(directory)?.0)
+}
+
+/// The recipient of the vault's own identity, where the file marks one.
+pub(super) fn own(directory: &Path) -> Result<Option<RecipientText>, VaultError> {
+    Ok(read_with_own(directory)?.1)
+}
+
+fn read_with_own(directory: &Path) -> Result<(Vec<RecipientText>, Option<RecipientText>), VaultError> {
     let damaged = |reason: String| VaultError::Damaged {
         what: FILE.to_owned(),
         reason,
     };
     let bytes = files::read(&directory.join(FILE), 1024 * 1024)?;
     let text = std::str::from_utf8(&bytes).map_err(|_| damaged("it is not text".to_owned()))?;
-    let mut recipients = Vec::new();
+    let (mut recipients, mut own, mut marked) = (Vec::new(), None, false);
     for (index, line) in text.lines().enumerate() {
         let line = line.trim();
         if line.is_empty() || line.starts_with('#') {
+            marked = line == OWN;
             continue;
         }
-        let recipient = line
+        let recipient: RecipientText = line
             .parse()
             .map_err(|error: RecipientError| damaged(format!("line {}: {error}", index + 1)))?;
+        if std::mem::take(&mut marked) {
+            own = Some(recipient.clone());
+        }
         recipients.push(recipient);
     }
     if recipients.is_empty() {
         return Err(RecipientError::None.into());
     }
-    Ok(recipients)
+    Ok((recipients, own))
 }
 
-pub(super) fn write(directory: &Path, recipients: &[RecipientText]) -> Result<(), VaultError> {
+/// Writes the file anew; `own` is marked, if it is among them.
+pub(super) fn write(
+    directory: &Path,
+    recipients: &[RecipientText],
+    own: Option<&RecipientText>,
+) -> Result<(), VaultError> {
     if recipients.is_empty() {
         return Err(RecipientError::None.into());
     }
     let mut text = String::from("# Who can open this vault: one age recipient a line.\n");
     for recipient in recipients {
+        if own == Some(recipient) {
+            text.push_str(OWN);
+            text.push('\n');
+        }
         text.push_str(recipient.as_str());
         text.push('\n');
     }

@@ -65,7 +65,7 @@ impl Unlocked<'_> {
             recipients.push(recipient.clone());
         }
         recipients::check(&recipients)?;
-        self.seal_all_to(&recipients)
+        self.seal_all_to(&recipients, recipients::own(&self.vault.directory)?.as_ref())
     }
 
     /// Removes a recipient and seals every credential again without it. It may have kept what it once opened: keys it
@@ -82,7 +82,7 @@ impl Unlocked<'_> {
             return Err(RecipientError::NotListed(recipient.clone()).into());
         }
         recipients::check(&recipients)?;
-        self.seal_all_to(&recipients)
+        self.seal_all_to(&recipients, recipients::own(&self.vault.directory)?.as_ref())
     }
 
     /// Makes a new identity of the vault's own under a new passphrase, and seals every credential again: to the new
@@ -101,14 +101,15 @@ impl Unlocked<'_> {
             identity::Replacement::alone(directory, passphrase)?
         };
         let mut recipients = self.vault.recipients()?;
-        recipients.retain(|recipient| !replacement.replaced().contains(recipient));
+        let old = recipients::own(directory)?;
+        recipients.retain(|recipient| !replacement.replaced().contains(recipient) && old.as_ref() != Some(recipient));
         recipients.insert(0, replacement.recipient().clone());
-        let count = self.seal_all_to(&recipients)?;
+        let count = self.seal_all_to(&recipients, Some(replacement.recipient()))?;
         replacement.finish(directory, passphrase)?;
         Ok(count)
     }
 
-    fn seal_all_to(&self, recipients: &[RecipientText]) -> Result<usize, VaultError> {
+    fn seal_all_to(&self, recipients: &[RecipientText], own: Option<&RecipientText>) -> Result<usize, VaultError> {
         let names = self.vault.names()?;
         let locks = names
             .iter()
@@ -118,7 +119,7 @@ impl Unlocked<'_> {
         for name in &names {
             self.read(name)?;
         }
-        recipients::write(&self.vault.directory, recipients)?;
+        recipients::write(&self.vault.directory, recipients, own)?;
         for name in &names {
             let (opened, _) = self.read(name)?;
             let expected = Expected::Version(opened.version);
