@@ -177,6 +177,21 @@ fn without_a_call_nothing_is_proven_and_it_says_so() {
     run.fails(5, &[]);
 }
 
+/// Of a link only the link would go, and the key would stay where it is.
+#[test]
+fn only_plain_files_are_deleted() {
+    let scene = Scene::new();
+    scene.handed_over("dotenv", "app.env");
+    std::os::unix::fs::symlink(scene.env.path("app.env"), scene.env.path("link.env")).unwrap();
+    scene
+        .import(&["a", "--dotenv", "link.env", "--delete-source"])
+        .fails(1, &["link.env is not a plain file"]);
+    assert!(scene.env.path("link.env").exists() && !scene.env.credential_file("a").exists());
+    scene
+        .import(&["a", "--dotenv", "link.env"])
+        .fails(0, &["safe to delete:  link.env"]);
+}
+
 #[test]
 fn a_key_without_its_token_waits_for_it() {
     let scene = Scene::new();

@@ -209,6 +209,12 @@ pub fn remove(path: &Path) -> Result<(), FileError> {
     sync_directory(directory_of(path)).map_err(fail)
 }
 
+/// Whether a path names a plain file itself: no link to one, no pipe, no device. What cannot be looked at is none.
+#[must_use]
+pub fn is_plain(path: &Path) -> bool {
+    std::fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_file())
+}
+
 /// Whether something of that name exists. What cannot be looked at counts as there.
 #[must_use]
 pub fn exists(path: &Path) -> bool {

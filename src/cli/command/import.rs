@@ -103,31 +103,50 @@ impl ImportArgs {
             return Err(VaultError::CredentialExists(self.name.clone()).into());
         }
         let source = self.source()?;
-        // A file that holds more than the credential is not ours to delete; that is said before anything is done.
-        if let Some(subject) = source
-            .as_ref()
-            .filter(|subject| self.delete_source && !subject.others.is_empty())
-        {
-            return Err(Failure::new(
-                Exit::Other,
-                "source_shared",
-                format!(
-                    "{} holds other variables too: {}",
-                    subject.label,
-                    subject.others.join(", ")
-                ),
-            )
-            .hint("leave --delete-source out, and take the lines with the key and the token out of it yourself"));
-        }
+        self.may_delete(source.as_ref())?;
         let record = match (&source, &self.username) {
             (Some(subject), _) => self.pair(context, &vault, Found::in_source(subject, &self.wishes())?)?,
             (None, Some(username)) => self.user(context, &vault, username)?,
-            (None, None) => self.files(context, &vault)?,
+            (None, None) => self.key_and_token(context, &vault)?,
         };
         context.log(&vault, "imported", Some(&self.name), Some(&record.fingerprint), None);
-        self.tell(context, &record)?;
         self.leave_nothing_behind(context, source.as_ref())?;
+        self.tell(context, &record)?;
         Ok(Exit::Done)
+    }
+
+    /// What is not ours to delete is told before anything is done.
+    fn may_delete(&self, source: Option<&Subject>) -> Result<(), Failure> {
+        if !self.delete_source {
+            return Ok(());
+        }
+        if let Some(subject) = source.filter(|subject| !subject.others.is_empty()) {
+            let message = format!(
+                "{} holds other variables too: {}",
+                subject.label,
+                subject.others.join(", ")
+            );
+            return Err(Failure::new(Exit::Other, "source_shared", message)
+                .hint("leave --delete-source out, and take the lines with the key and the token out of it yourself"));
+        }
+        // Of a link only the link would go, and the key would stay.
+        match self.in_clear().find(|path| !files::is_plain(path)) {
+            Some(path) => Err(Failure::new(
+                Exit::Other,
+                "source_not_plain",
+                format!("{} is not a plain file, and is not deleted", path.display()),
+            )
+            .hint("name the file itself, or leave --delete-source out")),
+            None => Ok(()),
+        }
+    }
+
+    /// The files in clear.
+    fn in_clear(&self) -> impl Iterator<Item = &PathBuf> {
+        [&self.private_key, &self.token_file, &self.postman, &self.dotenv]
+            .into_iter()
+            .flatten()
+            .filter(|path| *path != Path::new("-"))
     }
 
     fn tell(&self, context: &Context, record: &PublicRecord) -> Result<(), Failure> {
@@ -153,16 +172,13 @@ impl ImportArgs {
 
     /// The files in clear that the vault has now taken over: deleted, or named.
     fn leave_nothing_behind(&self, context: &Context, source: Option<&Subject>) -> Result<(), Failure> {
-        let files = [&self.private_key, &self.token_file, &self.postman, &self.dotenv];
-        let files: Vec<&PathBuf> = files
-            .into_iter()
-            .flatten()
-            .filter(|path| *path != Path::new("-"))
-            .collect();
-        for path in &files {
+        for path in self.in_clear() {
             let shown = path.display();
             if self.delete_source {
-                files::remove(path)?;
+                files::remove(path).map_err(|error| {
+                    let failure: Failure = error.into();
+                    failure.hint(format!("{} is sealed; delete the file yourself", self.name))
+                })?;
                 context.ui.say(&format!("  deleted  {shown}"));
             } else if source.is_some_and(|subject| !subject.others.is_empty()) {
                 context.ui.say(&format!(
@@ -174,7 +190,7 @@ impl ImportArgs {
                     .say(&format!("  no longer needed in clear, safe to delete:  {shown}"));
             }
         }
-        if !files.is_empty() && self.kind != ImportKind::User {
+        if self.in_clear().next().is_some() && self.kind != ImportKind::User {
             context.ui.say(&format!(
                 "  It lay in clear until now, perhaps in backups too; a new key never does:  dfns-keys rotate {}",
                 self.name
@@ -226,7 +242,7 @@ impl ImportArgs {
         }
     }
 
-    fn files(&self, context: &Context, vault: &Vault) -> Result<PublicRecord, Failure> {
+    fn key_and_token(&self, context: &Context, vault: &Vault) -> Result<PublicRecord, Failure> {
         let path = self
             .private_key
             .as_ref()
