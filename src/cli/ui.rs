@@ -93,6 +93,7 @@ impl Ui {
             ui: self,
             to_terminal: io::stdout().is_terminal(),
             unfinished: Vec::new(),
+            open_line: false,
         }
     }
 
@@ -231,6 +232,8 @@ pub(super) struct ForeignData<'a> {
     to_terminal: bool,
     /// The beginning of a character whose end is in the next part.
     unfinished: Vec<u8>,
+    /// Whether a terminal's last line has no end yet.
+    open_line: bool,
 }
 
 impl ForeignData<'_> {
@@ -240,7 +243,13 @@ impl ForeignData<'_> {
         }
         self.unfinished.extend_from_slice(bytes);
         let text = shown_so_far(&mut self.unfinished);
+        self.open_line = text.chars().last().map_or(self.open_line, |last| last != '\n');
         self.ui.data(text.as_bytes())
+    }
+
+    /// Ends a terminal's line that the data left open, so that the prompt does not stand behind it.
+    pub(super) fn finish(self) -> Result<(), Failure> {
+        if self.open_line { self.ui.data(b"\n") } else { Ok(()) }
     }
 }
 

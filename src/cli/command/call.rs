@@ -91,6 +91,7 @@ impl CallArgs {
             while let Some(part) = answer.chunk().await.map_err(CallError::from)? {
                 out.write(&part)?;
             }
+            out.finish()?;
             Ok(exit(answer.status()))
         })?
     }

@@ -110,8 +110,14 @@ impl ImportArgs {
             (None, None) => self.key_and_token(context, &vault)?,
         };
         context.log(&vault, "imported", Some(&self.name), Some(&record.fingerprint), None);
-        self.leave_nothing_behind(context, source.as_ref())?;
-        self.tell(context, &record)?;
+        if context.ui.json() {
+            // One document, and after all that can fail.
+            self.leave_nothing_behind(context, source.as_ref())?;
+            context.ui.document(&document(&record))?;
+        } else {
+            self.tell(context, &record);
+            self.leave_nothing_behind(context, source.as_ref())?;
+        }
         Ok(Exit::Done)
     }
 
@@ -149,10 +155,7 @@ impl ImportArgs {
             .filter(|path| *path != Path::new("-"))
     }
 
-    fn tell(&self, context: &Context, record: &PublicRecord) -> Result<(), Failure> {
-        if context.ui.json() {
-            return context.ui.document(&document(record));
-        }
+    fn tell(&self, context: &Context, record: &PublicRecord) {
         if record.state == State::Pending {
             context.ui.say(&format!("{} waits for its token.", self.name));
             context.ui.say(&format!(
@@ -167,7 +170,6 @@ impl ImportArgs {
         } else {
             context.ui.say(&format!("{} is active.", self.name));
         }
-        Ok(())
     }
 
     /// The files in clear that the vault has now taken over: deleted, or named.
