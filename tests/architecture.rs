@@ -121,6 +121,8 @@ fn types_that_hold_secrets_cannot_be_printed_or_serialised() {
         "Exportable",
         "KeySigner",
         "LocalToken",
+        "Found",
+        "ForeignKey",
         "Live",
         "ServiceCredential",
     ];

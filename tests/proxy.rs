@@ -381,6 +381,28 @@ fn answers_are_streamed() {
     read_until("second");
 }
 
+/// A rotation changes key and token, never the address. What comes to the vault with another one is not followed: whoever
+/// can write there could seal a credential of their own, and would be sent what clients send.
+#[test]
+fn it_does_not_follow_a_credential_to_another_address() {
+    let scene = Scene::new();
+    let proxy = scene.proxy(&[]);
+    scene
+        .env
+        .ok(&["export", "a", "--format", "dotenv", "--output", "a.env"]);
+    scene.env.ok(&["remove", "a", "--force", "--yes"]);
+    let elsewhere = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", elsewhere.local_addr().unwrap());
+    scene
+        .env
+        .ok(&["import", "a", "--dotenv", "a.env", "--offline", "--api-url", &url]);
+    // Longer than the proxy goes without asking the vault.
+    std::thread::sleep(Duration::from_millis(1500));
+    assert_eq!(proxy.call("GET", "/wallets", "").status, 200);
+    elsewhere.set_nonblocking(true).unwrap();
+    assert!(elsewhere.accept().is_err(), "nobody went there");
+}
+
 #[test]
 fn it_starts_only_where_it_is_safe_and_of_use() {
     let scene = Scene::new();

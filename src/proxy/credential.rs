@@ -72,8 +72,11 @@ impl<'v> Holder<'v> {
 
     fn reload(&self) -> Rc<Live> {
         let mut held = self.live.borrow_mut();
-        // A vault that cannot be read at this moment is no reason to stop.
-        if let Ok(live) = read(self.unlocked, &self.name) {
+        // A vault that cannot be read at this moment is no reason to stop. A rotation never changes the address: a credential
+        // with another one is not followed, since whoever can write to the vault could have sealed it.
+        if let Ok(live) = read(self.unlocked, &self.name)
+            && live.environment.api_url == held.0.environment.api_url
+        {
             held.0 = Rc::new(live);
         }
         held.1 = Instant::now();
