@@ -15,7 +15,10 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("api", &["api", "model", "sys"]),
     ("vault", &["vault", "model", "sys"]),
     ("export", &["export", "model"]),
-    ("workflow", &["workflow", "api", "keys", "vault", "model", "sys"]),
+    (
+        "workflow",
+        &["workflow", "api", "keys", "vault", "export", "model", "sys"],
+    ),
     ("sandbox", &["sandbox", "model"]),
     ("proxy", &["proxy", "api", "keys", "vault", "model", "sys"]),
     ("sdk", &["sdk", "keys", "vault", "model", "sys"]),

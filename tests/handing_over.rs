@@ -24,17 +24,15 @@ struct Scene {
 
 impl Scene {
     fn new() -> Self {
+        Self::with(&["--app-id", "ap-1"])
+    }
+
+    fn with(settings: &[&str]) -> Self {
         let env = TestEnv::with_vault();
         let sandbox = Sandbox::start();
-        let public = env.ok(&[
-            "onboard",
-            "a",
-            "--prepare",
-            "--api-url",
-            &sandbox.url,
-            "--app-id",
-            "ap-1",
-        ]);
+        let mut arguments = vec!["onboard", "a", "--prepare", "--api-url", &sandbox.url];
+        arguments.extend_from_slice(settings);
+        let public = env.ok(&arguments);
         let token = sandbox.create("a", &public);
         env.write("token", &token);
         env.ok(&["onboard", "a", "--token-file", "token"]);
@@ -127,13 +125,64 @@ fn a_docker_file_has_one_line_each_and_the_key_in_base64() {
         text.lines().count()
     );
     // As docker would set it: `verify` reads it, and says that the application must decode it.
-    let mut command = scene.env.command(&["verify", "--process-env", "--json"]);
-    for line in text.lines() {
-        let (name, value) = line.split_once('=').unwrap();
-        command.env(name, value);
-    }
+    let mut command = scene.env.command(&["verify", "--process-env"]);
+    command.envs(text.lines().filter_map(|line| line.split_once('=')));
     let run = Run::of(&mut command);
     assert_eq!(run.code, 0, "{run:?}");
+    assert!(run.stdout.contains("which the application decodes"), "{run:?}");
+    // A program under `exec` gets the key itself, whatever a container around it says.
+    let print = "printf %s \"$DFNS_PRIVATE_KEY|$DFNS_PRIVATE_KEY_ENCODING\"";
+    let mut command = scene.env.command(&["exec", "a", "--", "sh", "-c", print]);
+    let run = Run::of(command.env("DFNS_PRIVATE_KEY_ENCODING", "base64"));
+    assert_eq!(run.stdout, format!("{}|", scene.pem));
+}
+
+/// Nobody has to configure an application, so its missing id is no reason to refuse what we handed over ourselves.
+#[test]
+fn whatever_is_handed_over_passes_a_strict_verification() {
+    use base64ct::{Base64, Encoding};
+    for settings in [&[][..], &["--app-id", "ap-1"]] {
+        let scene = Scene::with(settings);
+        let strictly = |arguments: &[&str], variables: &[(String, String)]| {
+            let mut all = vec!["verify", "--strict"];
+            all.extend_from_slice(arguments);
+            let mut command = scene.env.command(&all);
+            let run = Run::of(command.envs(variables.iter().cloned()));
+            assert_eq!(run.code, 0, "{settings:?}: {run:?}");
+            assert!(run.stdout.contains("Safe to use."), "{run:?}");
+        };
+        strictly(&["a"], &[]);
+        for format in ["dotenv", "github", "docker-env"] {
+            scene.env.ok(&["export", "a", "--format", format, "--output", format]);
+            strictly(&["--dotenv", format], &[]);
+        }
+        for auth in ["v2", "v1"] {
+            let file = format!("{auth}.json");
+            let environment = ["export", "a", "--format", "postman-environment"];
+            scene
+                .env
+                .ok(&[&environment[..], &["--auth", auth, "--output", &file]].concat());
+            strictly(&["--postman", &file], &[]);
+        }
+        // As docker, Kubernetes and a program that reads JSON would set them.
+        let pair = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
+        let docker = scene.export("docker-env");
+        let docker: Vec<_> = docker.lines().map(|line| pair(line.split_once('=').unwrap())).collect();
+        strictly(&["--process-env"], &docker);
+        let secret: Value = serde_json::from_str(&scene.export("kubernetes")).unwrap();
+        let decoded = |value: &Value| String::from_utf8(Base64::decode_vec(value.as_str().unwrap()).unwrap()).unwrap();
+        let data = secret["data"].as_object().unwrap().iter();
+        let mounted: Vec<_> = data.map(|(name, value)| (name.clone(), decoded(value))).collect();
+        strictly(&["--process-env"], &mounted);
+        let object: Value = serde_json::from_str(&scene.export("json")).unwrap();
+        let fields = object.as_object().unwrap().iter();
+        let fields: Vec<_> = fields
+            .map(|(name, value)| pair((name, value.as_str().unwrap())))
+            .collect();
+        strictly(&["--process-env"], &fields);
+        let verify = ["exec", "a", "--", PROGRAM, "verify", "--process-env", "--strict"];
+        scene.env.ok(&verify);
+    }
 }
 
 #[test]

@@ -421,7 +421,7 @@ fn each_line_of_the_readme_works() {
     // Stand-ins for what needs a cluster or a repository; what the real ones read is tested above.
     scene.env.write(
         "kubectl",
-        "#!/bin/sh\ntest \"$*\" = 'apply -f -' && grep -q '\"Secret\"' && echo applied\n",
+        "#!/bin/sh\ntest \"$*\" = 'apply --server-side -f -' && grep -q '\"Secret\"' && echo applied\n",
     );
     scene.env.write(
         "gh",

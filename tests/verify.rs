@@ -267,8 +267,8 @@ const WOUNDS: &[Wound] = &[
         make: |v| edit(v, "DFNS_ORIGIN", |_| "app.dfns.io".into()) },
     Wound { name: "origin of another application", forms: ALL, check: "signature.accepted", status: "fail", exit: 5, words: "does not accept the origin",
         make: |v| edit(v, "DFNS_ORIGIN", |_| "https://other.example.com".into()) },
-    Wound { name: "application id missing", forms: ALL, check: "source.complete", status: "warn", exit: 0, words: "is missing",
-        make: |v| { v.remove("DFNS_APP_ID"); } },
+    Wound { name: "origin missing in Postman", forms: &[Form::Postman], check: "source.complete", status: "warn", exit: 0, words: "applicationOrigin is missing",
+        make: |v| { v.remove("DFNS_ORIGIN"); } },
     Wound { name: "token missing", forms: ALL, check: "source.complete", status: "fail", exit: 5, words: "is missing",
         make: |v| { v.remove("DFNS_AUTH_TOKEN"); } },
     Wound { name: "credential id missing", forms: SDK, check: "source.complete", status: "fail", exit: 5, words: "DFNS_CRED_ID is missing",
@@ -722,6 +722,112 @@ fn all_credentials_are_verified_at_once_with_one_unlocking() {
         .map(|subject| subject["subject"].as_str().unwrap())
         .collect();
     assert!(names.is_sorted() && names.len() == 12, "{names:?}");
+}
+
+#[test]
+fn a_pending_name_among_several_fails_alone_and_stops_nothing() {
+    let env = TestEnv::with_vault();
+    let sandbox = Sandbox::start();
+    env.onboard(&sandbox, "good");
+    env.prepare(&sandbox, "waiting");
+    let before = sandbox.calls().len();
+    let run = env.run(&["verify", "good", "waiting", "--json"]);
+    assert_eq!(run.code, 5, "{run:?}");
+    assert_eq!(
+        sandbox.calls().len() - before,
+        2,
+        "the good one was asked about, and no other"
+    );
+    let document = run.json();
+    let subject = |number: usize| &document["subjects"][number];
+    assert_eq!(
+        (&subject(0)["subject"], &subject(0)["ok"]),
+        (&json!("good"), &json!(true))
+    );
+    assert_eq!(
+        (&subject(1)["subject"], &subject(1)["ok"]),
+        (&json!("waiting"), &json!(false))
+    );
+    let failed = |check: &&Value| check["status"] == "fail";
+    let checks = subject(1)["checks"].as_array().unwrap();
+    let failures: Vec<&Value> = checks.iter().filter(failed).collect();
+    assert_eq!((checks.len(), failures.len()), (17, 1), "{run:?}");
+    assert_eq!(failures[0]["id"], "source.complete");
+    let words = format!("{} {}", failures[0]["message"], failures[0]["hint"]);
+    assert!(
+        words.contains("no token yet") && words.contains("dfns-keys onboard waiting"),
+        "{words}"
+    );
+    // Alone it is no verification at all, but a credential in the wrong state.
+    env.run(&["verify", "waiting"]).fails(3, &["waiting has no token yet"]);
+}
+
+#[test]
+fn a_damaged_credential_among_several_fails_alone_and_stops_nothing() {
+    let env = TestEnv::with_vault();
+    let sandbox = Sandbox::start();
+    env.onboard(&sandbox, "bad");
+    env.onboard(&sandbox, "good");
+    let file = std::fs::read_to_string(env.credential_file("bad")).unwrap();
+    std::fs::write(
+        env.credential_file("bad"),
+        file.replace(&sandbox.url, "http://127.0.0.1:9"),
+    )
+    .unwrap();
+    for names in [&["bad", "good"][..], &["--all"]] {
+        let mut arguments = vec!["verify", "--json"];
+        arguments.extend_from_slice(names);
+        let run = env.run(&arguments);
+        assert_eq!(
+            run.code, 4,
+            "a damaged vault is worse than a refused credential: {run:?}"
+        );
+        let document = run.json();
+        assert_eq!(
+            (&document["ok"], &document["subjects"][1]["ok"]),
+            (&json!(false), &json!(true))
+        );
+        let (status, message) = check(&run, "source.readable");
+        assert_eq!(status, "fail");
+        assert!(message.contains("api_url"), "{message}");
+    }
+    env.run(&["verify", "bad"]).fails(4, &["api_url"]);
+}
+
+#[test]
+fn quiet_means_what_failed_and_nothing_else() {
+    let healthy = Healthy::new();
+    let run = healthy.verify(Form::Dotenv, &healthy.variables, &[]);
+    assert_eq!(run.code, 0);
+    let address = ["--api-url", healthy.sandbox.url.as_str()];
+    let quietly = |file: &str, more: &[&str]| {
+        let arguments = [&["verify", "-q", "--dotenv", file][..], &address, more].concat();
+        healthy.env.run(&arguments)
+    };
+    let run = quietly("e.env", &["--strict"]);
+    assert_eq!((run.code, run.stdout.as_str(), run.stderr.as_str()), (0, "", ""));
+    let mut variables = healthy.variables.clone();
+    edit(&mut variables, "DFNS_API_URL", |url| format!("{url}/"));
+    healthy.private("warned.env", &dotenv(&variables));
+    let run = quietly("warned.env", &[]);
+    assert_eq!((run.code, run.stdout.as_str()), (0, ""), "a warning is no failure");
+    edit(&mut variables, "DFNS_AUTH_TOKEN", |token| format!("{token} "));
+    healthy.private("wrong.env", &dotenv(&variables));
+    let arguments = [
+        &["verify", "-q", "--dotenv", "e.env", "--dotenv", "wrong.env"][..],
+        &address,
+    ]
+    .concat();
+    let run = healthy.env.run(&arguments);
+    assert_eq!(run.code, 5, "{run:?}");
+    let lines: Vec<&str> = run.stdout.lines().collect();
+    assert_eq!(lines[0], "wrong.env");
+    assert!(lines[1].contains("✗ FAIL token.shape"), "{run:?}");
+    assert!(lines.last().unwrap().ends_with("Not safe to use as it is."), "{run:?}");
+    for absent in ["pass", "skip", "warn ", "e.env\n"] {
+        let elsewhere = run.stdout.replace("wrong.env\n", "");
+        assert!(!elsewhere.contains(absent), "{absent}: {run:?}");
+    }
 }
 
 #[test]

@@ -76,6 +76,11 @@ impl Ui {
         io::stdout().is_terminal()
     }
 
+    /// Whether only what went wrong is wanted.
+    pub(super) fn quiet(&self) -> bool {
+        self.quiet
+    }
+
     /// Whether requests are told of.
     pub(super) fn verbose(&self) -> bool {
         self.verbose

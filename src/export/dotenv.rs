@@ -3,14 +3,14 @@
 
 use zeroize::Zeroizing;
 
-use super::{base64, room_for};
+use super::{KEY_ENCODING, base64, room_for};
 
 type Variables = [(&'static str, Zeroizing<String>)];
 
 fn length(variables: &Variables) -> usize {
     variables
         .iter()
-        .map(|(name, value)| name.len() + value.len() * 2 + 16)
+        .map(|(name, value)| name.len() + value.len() * 2 + 48)
         .sum()
 }
 
@@ -25,15 +25,19 @@ pub(super) fn quoted(variables: &Variables) -> Zeroizing<String> {
     text
 }
 
-/// `NAME=value`, one line each: docker takes everything behind `=` as it stands, quotes too. A value with line breaks is in
-/// base64, which the SDKs' readers are told to decode.
+/// `NAME=value`, one line each: docker takes everything behind `=` as it stands, quotes too. The key, which has line breaks,
+/// is in base64, and a variable of its own tells its readers to decode it.
 pub(super) fn one_line_each(variables: &Variables) -> Zeroizing<String> {
     let mut text = room_for(length(variables));
     for (name, value) in variables {
         let encoded = value.contains('\n').then(|| base64(value));
-        let value = encoded.as_ref().unwrap_or(value);
-        for part in [name, "=", value.as_str(), "\n"] {
+        for part in [name, "=", encoded.as_ref().unwrap_or(value).as_str(), "\n"] {
             text.push_str(part);
+        }
+        if encoded.is_some() {
+            for part in [KEY_ENCODING, "=base64\n"] {
+                text.push_str(part);
+            }
         }
     }
     text

@@ -37,6 +37,9 @@ pub enum Format {
     PostmanThroughProxy(PostmanAuth, ApiUrl),
 }
 
+/// The variable that says `base64` beside a key which had to be written so.
+pub const KEY_ENCODING: &str = "DFNS_PRIVATE_KEY_ENCODING";
+
 /// Which of the vendor's two Postman set-ups.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PostmanAuth {

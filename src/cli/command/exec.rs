@@ -5,7 +5,7 @@ use clap::Args;
 
 use crate::cli::context::{self, Context};
 use crate::cli::error::{Exit, Failure};
-use crate::export::Exportable;
+use crate::export::{Exportable, KEY_ENCODING};
 use crate::model::ids::CredentialName;
 
 /// What of ours a child must not see: how to open the vault.
@@ -51,7 +51,7 @@ impl ExecArgs {
             command.env_remove(variable);
         }
         // A variable of the same name from outside would be of another credential.
-        for variable in ["DFNS_APP_ID", "DFNS_ORG_ID"] {
+        for variable in ["DFNS_APP_ID", "DFNS_ORG_ID", KEY_ENCODING] {
             command.env_remove(variable);
         }
         for (name, value) in exportable.variables() {

@@ -17,7 +17,7 @@ use crate::sys::files::{self, IfExists, Readable};
 #[derive(Args)]
 #[command(
     after_help = "Examples:\n  dfns-keys export payments-api --format dotenv --output deploy/payments.env\n  \
-                  dfns-keys export payments-api --format kubernetes | kubectl apply -f -"
+                  dfns-keys export payments-api --format kubernetes | kubectl apply --server-side -f -"
 )]
 pub(in crate::cli) struct ExportArgs {
     /// The credential

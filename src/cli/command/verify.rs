@@ -4,6 +4,7 @@ use clap::Args;
 use secrecy::SecretString;
 use serde_json::Value;
 
+use crate::cli::command::provision::gravity;
 use crate::cli::context::Context;
 use crate::cli::error::{Exit, Failure};
 use crate::cli::junit;
@@ -13,6 +14,7 @@ use crate::model::ids::{CredentialName, OrganisationId};
 use crate::model::url::ApiUrl;
 use crate::sys::clock::{Clock, SystemClock};
 use crate::sys::files::{self, IfExists, Readable};
+use crate::vault::VaultError;
 use crate::workflow::sources::{self, Subject, Unreadable};
 use crate::workflow::verify::report::Verdict;
 use crate::workflow::verify::{Check, Expectations, Report, Status, verify_all};
@@ -68,7 +70,7 @@ pub(in crate::cli) struct VerifyArgs {
 
 impl VerifyArgs {
     pub(super) fn run(&self, context: &Context) -> Result<Exit, Failure> {
-        let subjects = self.subjects(context)?;
+        let (subjects, damage) = self.subjects(context)?;
         let expectations = Expectations {
             api_url: self.api_url.clone(),
             organisation_id: self.org_id.as_ref().map(OrganisationId::new),
@@ -94,17 +96,34 @@ impl VerifyArgs {
             files::write(path, text.as_bytes(), IfExists::Replace, Readable::ByAll)?;
         }
         self.show(context, &report)?;
-        Ok(match report.verdict() {
+        let verdict = match report.verdict() {
             Verdict::Safe => Exit::Done,
             Verdict::Refused => Exit::Refused,
             Verdict::Unreachable => Exit::Unreachable,
-        })
+        };
+        Ok(damage.into_iter().fold(
+            verdict,
+            |worst, exit| {
+                if gravity(exit) > gravity(worst) { exit } else { worst }
+            },
+        ))
     }
 
-    fn subjects(&self, context: &Context) -> Result<Vec<Result<Subject, Unreadable>>, Failure> {
+    /// What is to be verified, and how bad it is with what could not be opened.
+    fn subjects(&self, context: &Context) -> Result<(Vec<Candidate>, Option<Exit>), Failure> {
         let mut subjects = Vec::new();
+        let mut damage = None;
         if self.all || !self.names.is_empty() {
-            subjects.extend(self.vault_subjects(context)?.into_iter().map(Ok));
+            for (name, opened) in self.vault_subjects(context)? {
+                subjects.push(opened.map_err(|failure| {
+                    damage = Some(failure.exit);
+                    Unreadable {
+                        label: name.to_string(),
+                        message: failure.message,
+                        hint: failure.hint.unwrap_or_default(),
+                    }
+                }));
+            }
         }
         subjects.extend(self.postman.iter().map(|path| sources::postman(path)));
         subjects.extend(self.dotenv.iter().map(|path| sources::dotenv(path)));
@@ -113,39 +132,59 @@ impl VerifyArgs {
                 std::env::var(name).ok().map(SecretString::from)
             })));
         }
-        Ok(subjects)
+        Ok((subjects, damage))
     }
 
-    fn vault_subjects(&self, context: &Context) -> Result<Vec<Subject>, Failure> {
+    /// Of one name alone, whatever is wrong with it is the answer; among several it is that of its own subject.
+    fn is_alone(&self) -> bool {
+        let others = !self.postman.is_empty() || !self.dotenv.is_empty() || self.process_env;
+        self.names.len() == 1 && !others
+    }
+
+    fn vault_subjects(&self, context: &Context) -> Result<Vec<Opened>, Failure> {
         let vault = context.vault()?;
         let names = if self.all { vault.names()? } else { self.names.clone() };
         // A name that is not there is told of before anybody types a passphrase.
         for name in &names {
-            vault.record(name)?;
+            match vault.record(name) {
+                Err(error @ VaultError::NoSuchCredential(_)) => return Err(error.into()),
+                Err(error) if self.is_alone() => return Err(error.into()),
+                Ok(_) | Err(_) => {}
+            }
         }
         let unlocked = context.unlock(&vault)?;
         let mut subjects = Vec::new();
-        for name in &names {
-            match unlocked.get(name)?.credential {
+        for name in names {
+            let opened = match unlocked.get(&name) {
+                Ok(opened) => opened.credential,
+                Err(error) if self.is_alone() => return Err(error.into()),
+                Err(error) => {
+                    subjects.push((name, Err(error.into())));
+                    continue;
+                }
+            };
+            let subject = match opened {
                 AnyCredential::Active(credential) => {
-                    subjects.push(Subject::from_vault(name, &credential.environment, &credential.current));
+                    Subject::from_vault(&name, &credential.environment, &credential.current)
                 }
                 // What is active is what programs use, before and after the promotion.
                 AnyCredential::Rotating(credential) => {
-                    let active = &credential.current.active;
-                    subjects.push(Subject::from_vault(name, &credential.environment, active));
+                    Subject::from_vault(&name, &credential.environment, &credential.current.active)
                 }
-                AnyCredential::User(credential) => subjects.push(Subject::from_user(&credential)),
+                AnyCredential::User(credential) => Subject::from_user(&credential),
                 AnyCredential::Pending(_) if self.all => {
                     context
                         .ui
                         .say(&format!("{name} is pending and left out: it has no token yet"));
+                    continue;
                 }
-                AnyCredential::Pending(_) => {
+                AnyCredential::Pending(_) if self.is_alone() => {
                     return Err(Failure::new(Exit::State, "pending", format!("{name} has no token yet"))
                         .hint(format!("finish it with `dfns-keys onboard {name}`")));
                 }
-            }
+                AnyCredential::Pending(credential) => Subject::from_pending(&credential),
+            };
+            subjects.push((name, Ok(subject)));
         }
         Ok(subjects)
     }
@@ -162,10 +201,19 @@ impl VerifyArgs {
             }
             return context.ui.raw_document(&document);
         }
-        // Of many subjects only what is not as it should be.
-        let all_checks = report.subjects.len() <= 3 || context.ui.verbose();
+        // Quietly only what failed; of many subjects only what is not as it should be.
+        let quiet = context.ui.quiet();
+        let all_checks = !quiet && (report.subjects.len() <= 3 || context.ui.verbose());
+        let worth_a_line = |check: &Check| match check.status {
+            Status::Fail => true,
+            Status::Warn => !quiet,
+            Status::Pass | Status::Skip => false,
+        };
         for subject in &report.subjects {
             let healthy = subject.checks.iter().all(|check| !worth_a_line(check));
+            if quiet && healthy {
+                continue;
+            }
             let verdict = if all_checks || !healthy {
                 ""
             } else {
@@ -180,6 +228,9 @@ impl VerifyArgs {
                     context.ui.answer(&wrapped(hint, HINT_INDENT))?;
                 }
             }
+        }
+        if quiet && report.verdict() == Verdict::Safe {
+            return Ok(());
         }
         context.ui.answer(&self.conclusion(report))
     }
@@ -205,9 +256,10 @@ impl VerifyArgs {
     }
 }
 
-fn worth_a_line(check: &Check) -> bool {
-    matches!(check.status, Status::Warn | Status::Fail)
-}
+/// What is to be verified, or why it cannot be read.
+type Candidate = Result<Subject, Unreadable>;
+/// A credential of the vault's, or why it cannot be opened.
+type Opened = (CredentialName, Result<Subject, Failure>);
 
 /// Where hints begin.
 const HINT_INDENT: &str = "          ";

@@ -2,7 +2,9 @@
 
 use secrecy::{ExposeSecret, SecretString};
 
-use crate::model::credential::{ActiveGeneration, Credential, Environment, PublicKeyText, UserGeneration};
+use crate::model::credential::{
+    ActiveGeneration, Credential, Environment, PendingGeneration, PublicKeyText, UserGeneration,
+};
 use crate::model::ids::{CredentialId, CredentialName, Username};
 use crate::model::secret::PrivateKeyPem;
 
@@ -41,6 +43,8 @@ impl Variable {
 pub enum Source {
     /// The vault.
     Vault,
+    /// The vault, where the token is still to come.
+    Pending,
     /// A Postman environment export.
     Postman,
     /// A `.env` file.
@@ -69,6 +73,8 @@ pub struct Subject {
     pub token: Variable,
     /// The private key, as PEM.
     pub private_key: Variable,
+    /// Whether the source says that the key is in base64, so that whoever reads it decodes it.
+    pub key_is_declared_base64: bool,
     /// What signatures name the key by.
     pub credential_id: Variable,
     /// The application.
@@ -94,7 +100,23 @@ impl Subject {
                 environment,
                 &generation.private_key,
                 &generation.public_key,
-                &generation.credential_id,
+                Some(&generation.credential_id),
+            )
+        }
+    }
+
+    /// A credential of the vault's that has no token yet.
+    #[must_use]
+    pub fn from_pending(credential: &Credential<PendingGeneration>) -> Self {
+        let pending = &credential.current;
+        Self {
+            source: Source::Pending,
+            ..Self::sealed(
+                &credential.name,
+                &credential.environment,
+                &pending.private_key,
+                &pending.public_key,
+                None,
             )
         }
     }
@@ -110,7 +132,7 @@ impl Subject {
                 &credential.environment,
                 &user.private_key,
                 &user.public_key,
-                &user.credential_id,
+                Some(&user.credential_id),
             )
         }
     }
@@ -120,7 +142,7 @@ impl Subject {
         environment: &Environment,
         private_key: &PrivateKeyPem,
         public_key: &PublicKeyText,
-        credential_id: &CredentialId,
+        credential_id: Option<&CredentialId>,
     ) -> Self {
         Self {
             label: name.to_string(),
@@ -132,7 +154,8 @@ impl Subject {
             api_url: Variable::new("api_url", text(&environment.api_url.to_string())),
             token: Variable::new("token", None),
             private_key: Variable::new("private_key", text(private_key.expose_secret())),
-            credential_id: Variable::new("credential_id", text(credential_id.as_str())),
+            key_is_declared_base64: false,
+            credential_id: Variable::new("credential_id", credential_id.and_then(|id| text(id.as_str()))),
             application_id: Variable::new(
                 "app_id",
                 environment.application_id.as_ref().and_then(|id| text(id.as_str())),

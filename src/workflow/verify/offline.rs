@@ -67,7 +67,7 @@ fn readable(subject: &Subject) -> Check {
         )
         .hint(format!("chmod 600 {}", subject.label)),
         Some(mode) => Check::pass(id, format!("for its owner alone (mode {mode:o})")),
-        None if subject.source == Source::Vault => Check::pass(id, "the vault opens it"),
+        None if matches!(subject.source, Source::Vault | Source::Pending) => Check::pass(id, "the vault opens it"),
         None => Check::pass(id, "it can be read"),
     }
 }
@@ -80,15 +80,16 @@ fn complete(subject: &Subject) -> Check {
     } else {
         required.push(&subject.organisation_id);
     }
+    // Nobody has to configure an application, so that its id is never missed.
     let mut optional = Vec::new();
     match subject.source {
-        Source::Vault if subject.username.is_some() => {}
-        Source::Vault => required.push(&subject.credential_id),
-        Source::Postman => optional.extend([&subject.application_id, &subject.origin]),
-        Source::Dotenv | Source::ProcessEnvironment => {
-            required.push(&subject.credential_id);
-            optional.push(&subject.application_id);
+        Source::Pending => {
+            return Check::fail(id, format!("{} has no token yet", subject.label))
+                .hint(format!("finish it with `dfns-keys onboard {}`", subject.label));
         }
+        Source::Vault if subject.username.is_some() => {}
+        Source::Vault | Source::Dotenv | Source::ProcessEnvironment => required.push(&subject.credential_id),
+        Source::Postman => optional.push(&subject.origin),
     }
     let lacking = |variables: &[&Variable]| {
         let words = variables
@@ -135,6 +136,11 @@ fn key(subject: &Subject, report: &mut SubjectReport) -> Option<UsableKey> {
             report.push(Check::pass(CheckId::KeyParses, fingerprint));
             false
         }
+        Some(KeyError::Base64OfPem) if subject.key_is_declared_base64 => {
+            let message = format!("in base64, which the application decodes: {fingerprint}");
+            report.push(Check::pass(CheckId::KeyParses, message));
+            false
+        }
         Some(wound) if reader_may_decode(subject.source, &wound) => {
             report.push(Check::warn(CheckId::KeyParses, format!("{name} {wound}")).hint(format!(
                 "fine where the application decodes it; it reads well then: {fingerprint}"
@@ -163,7 +169,7 @@ fn curve(subject: &Subject, algorithm: Algorithm) -> Check {
         format!("{algorithm}: Dfns takes it, but every new key is made on prime256v1"),
     )
     .hint(match subject.source {
-        Source::Vault => format!("replace it: dfns-keys rotate {}", subject.label),
+        Source::Vault | Source::Pending => format!("replace it: dfns-keys rotate {}", subject.label),
         Source::Postman | Source::Dotenv | Source::ProcessEnvironment => {
             "replace it: import it into the vault, then rotate it".to_owned()
         }

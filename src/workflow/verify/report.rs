@@ -113,12 +113,12 @@ impl CheckId {
             ),
             Self::SourceComplete => (
                 "Is every variable there, and none empty?",
-                "A variable was left out, emptied, or disabled in Postman. Warns for those that Dfns does without today, such as the application id.",
-                "Copy the environment again, whole.",
+                "A variable was left out, emptied, or disabled in Postman; a credential of the vault waits for its token. Warns for a Postman environment without its origin. An application id is never missed.",
+                "Copy the environment again, whole; `dfns-keys onboard NAME` brings the token.",
             ),
             Self::KeyParses => (
                 "Is the private key one?",
-                "Line breaks lost or written out as `\\n`, quotes, base64 around the whole, a public key or certificate instead, a key under a passphrase, a truncated paste. Warns where an application may decode `\\n` or base64 itself.",
+                "Line breaks lost or written out as `\\n`, quotes, base64 around the whole, a public key or certificate instead, a key under a passphrase, a truncated paste. Warns where an application may decode `\\n` or base64 itself; where `DFNS_PRIVATE_KEY_ENCODING=base64` says that it does, all is well.",
                 "Paste the key file's contents as they are. Where the paste can be mended, the fingerprint of the mended key is shown.",
             ),
             Self::KeyCurve => (
