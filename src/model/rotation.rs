@@ -126,6 +126,8 @@ pub struct Outgoing {
     pub previous: ActiveGeneration,
     /// When the new one became active.
     pub promoted_at: Timestamp,
+    /// When the old one had itself replaced another: its age counts from there again after a rollback.
+    pub rotated_before: Option<Timestamp>,
     /// Dfns is being asked to refuse it; whether it does is not known.
     pub retiring: bool,
 }

@@ -215,6 +215,15 @@ pub fn is_plain(path: &Path) -> bool {
     std::fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_file())
 }
 
+/// A path that means the same file from everywhere: the directory's own name, without links, and the file's name in it.
+#[must_use]
+pub fn from_everywhere(path: &Path) -> PathBuf {
+    match (directory_of(path).canonicalize(), path.file_name()) {
+        (Ok(directory), Some(name)) => directory.join(name),
+        _ => path.to_owned(),
+    }
+}
+
 /// Whether something of that name exists. What cannot be looked at counts as there.
 #[must_use]
 pub fn exists(path: &Path) -> bool {

@@ -93,10 +93,10 @@ impl ExportArgs {
         let readable = if secret { Readable::ByOwner } else { Readable::ByAll };
         self.hand_over(context, exportable.render(format).as_bytes(), readable)?;
         if secret {
-            let place = self
-                .output
-                .as_ref()
-                .map_or_else(|| "stdout".to_owned(), |path| path.display().to_string());
+            let place = self.output.as_ref().map_or_else(
+                || "stdout".to_owned(),
+                |path| files::from_everywhere(path).display().to_string(),
+            );
             let fingerprint = &generation.public_key.fingerprint;
             context.log(&vault, "exported", Some(&self.name), Some(fingerprint), Some(place));
         }

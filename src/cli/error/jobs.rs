@@ -160,6 +160,8 @@ impl From<RotateError> for Failure {
                 .hint("run the same command again once it is approved in the dashboard"),
             RotateError::Call { error, .. } => Self::from(error).with_message(message),
             RotateError::Refused { refusal, .. } => Self::refused(refusal, "the next one", None).with_message(message),
+            RotateError::NoWayBack { name, .. } => Self::new(Exit::State, "no_way_back", message)
+                .hint(format!("nothing was undone; go on with `dfns-keys rotate {name}`")),
             RotateError::FewerPermissions(_) => Self::new(Exit::Refused, "fewer_permissions", message)
                 .hint("assign them to the new account in the dashboard, and run the same command again"),
             RotateError::StillHonoured(_) => Self::new(Exit::Waiting, "still_honoured", message).hint(

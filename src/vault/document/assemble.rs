@@ -128,6 +128,7 @@ pub(super) fn assemble(
                         },
                     )?,
                     promoted_at: outgoing.promoted_at,
+                    rotated_before: outgoing.rotated_before,
                     retiring: outgoing.retiring,
                 }),
                 _ => return Err(damaged(name, "its rotation does not hold what its state says")),

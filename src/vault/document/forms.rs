@@ -132,6 +132,8 @@ pub(super) struct OutgoingForm {
     pub(super) fingerprint: String,
     pub(super) generation: ActiveForm,
     pub(super) promoted_at: Timestamp,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) rotated_before: Option<Timestamp>,
     pub(super) retiring: bool,
 }
 
@@ -217,6 +219,7 @@ impl From<&Outgoing> for OutgoingForm {
         let Outgoing {
             previous,
             promoted_at,
+            rotated_before,
             retiring,
         } = outgoing;
         Self {
@@ -224,6 +227,7 @@ impl From<&Outgoing> for OutgoingForm {
             fingerprint: previous.public_key.fingerprint.clone(),
             generation: ActiveForm::from(previous),
             promoted_at: *promoted_at,
+            rotated_before: *rotated_before,
             retiring: *retiring,
         }
     }

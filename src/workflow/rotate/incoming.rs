@@ -372,6 +372,7 @@ impl Job<'_> {
         rotating.stage = RotationStage::Retiring(Outgoing {
             previous: old,
             promoted_at: now,
+            rotated_before: work.credential.rotated_at,
             retiring: false,
         });
         work.credential.generation += 1;

@@ -79,6 +79,14 @@ pub enum RotateError {
         /// The diagnosis.
         refusal: Refusal,
     },
+    /// The old key is dead, so the rotation cannot be undone.
+    #[error("there is no way back to the old key of {name}: {refusal}")]
+    NoWayBack {
+        /// The credential.
+        name: CredentialName,
+        /// The diagnosis.
+        refusal: Refusal,
+    },
     /// The new identity may do less than the old one.
     #[error("the new account lacks permissions of the old one: {}", .0.join(", "))]
     FewerPermissions(Vec<String>),
@@ -128,6 +136,8 @@ pub struct Standing {
     pub step: &'static str,
     /// When the old key may go, where a time is set.
     pub retires_at: Option<Timestamp>,
+    /// The fingerprint of the old key, while it is on its way out.
+    pub old_fingerprint: Option<String>,
 }
 
 /// Who and what works on a rotation.
@@ -198,14 +208,10 @@ impl Job<'_> {
     /// # Errors
     /// Why it stopped.
     pub async fn rollback(&self) -> Result<Standing, RotateError> {
-        let Found::Rotating(mut work) = self.find()? else {
-            return Err(RotateError::NotRotating(self.name.clone()));
-        };
-        if !work.credential.current.journal.rolling_back {
-            work.credential.current.journal.rolling_back = true;
-            self.save(&mut work)?;
+        match self.find()? {
+            Found::Rotating(work) => self.undo(work).await,
+            Found::Active(..) => Err(RotateError::NotRotating(self.name.clone())),
         }
-        self.undo(work).await
     }
 
     /// Where the credential stands, without any call.
@@ -350,6 +356,7 @@ fn idle(record: PublicRecord) -> Standing {
         strategy: None,
         step: "retired",
         retires_at: None,
+        old_fingerprint: None,
     }
 }
 
@@ -382,6 +389,10 @@ fn standing(credential: &Credential<Rotating>) -> Standing {
         strategy: Some(journal.strategy),
         step,
         retires_at,
+        old_fingerprint: match stage {
+            RotationStage::Preparing(_) => None,
+            RotationStage::Retiring(outgoing) => Some(outgoing.previous.public_key.fingerprint.clone()),
+        },
     }
 }
 

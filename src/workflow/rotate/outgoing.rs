@@ -1,5 +1,7 @@
 //! The way out: the old key retired, or on a rollback the new one.
 
+use jiff::Timestamp;
+
 use super::incoming::next;
 use super::{Job, RotateError, Standing, Work, access, is_not_offered};
 use crate::api::accounts::AccountVerb;
@@ -7,7 +9,7 @@ use crate::api::{Action, ApiError, CallError, SigningError};
 use crate::keys::pem::same_public_key;
 use crate::model::credential::ActiveGeneration;
 use crate::model::rotation::{Next, NextStep, Registered, RotationStage, Strategy};
-use crate::workflow::refusal::diagnose;
+use crate::workflow::refusal::{Refusal, check_claims, diagnose};
 
 impl Job<'_> {
     /// Has Dfns refuse the old generation, sees that it does, and drops its secret.
@@ -29,16 +31,62 @@ impl Job<'_> {
         self.settle(work)
     }
 
-    /// Undoes a rotation from wherever it stands.
-    pub(super) async fn undo(&self, mut work: Work) -> Result<Standing, RotateError> {
-        if let RotationStage::Retiring(outgoing) = &work.credential.current.stage {
-            let (previous, retiring) = (outgoing.previous.clone(), outgoing.retiring);
-            if retiring {
-                self.switch(&work, &work.credential.current.active, &previous, true)
-                    .await?;
+    /// Sees that there is something to go back to: the old generation, switched on again where it may be off, signs.
+    async fn prove_old(&self, work: &Work) -> Result<(), RotateError> {
+        let rotating = &work.credential.current;
+        let old = match &rotating.stage {
+            RotationStage::Preparing(_) => &rotating.active,
+            RotationStage::Retiring(outgoing) => {
+                if outgoing.retiring {
+                    self.switch(work, &rotating.active, &outgoing.previous, true).await?;
+                }
+                &outgoing.previous
             }
-            self.expect_acceptance(&work, &previous).await?;
-            self.demote(&mut work, previous)?;
+        };
+        let claims = old.token.claims();
+        let environment = &work.credential.environment;
+        let refused = if let Err(refusal) = check_claims(claims, environment, self.vault.clock().now()) {
+            Some(refusal)
+        } else {
+            let key = self.key(&old.private_key)?;
+            let access = access(&work.credential, &old.token, &key, Some(&old.credential_id));
+            let outcome = self.client.sign(access, Action::TEST_CALL).await;
+            outcome.err().map(|error| diagnose(error, claims, environment))
+        };
+        match refused {
+            None => Ok(()),
+            Some(refusal @ Refusal::Call(_)) => Err(RotateError::Refused {
+                which: "the old key",
+                refusal,
+            }),
+            Some(refusal) => Err(RotateError::NoWayBack {
+                name: self.name.clone(),
+                refusal,
+            }),
+        }
+    }
+
+    /// Undoes a rotation from wherever it stands. Only what was proven to lead back is recorded; where an earlier run
+    /// recorded it and the old key has died since, the rotation goes on instead.
+    pub(super) async fn undo(&self, mut work: Work) -> Result<Standing, RotateError> {
+        let recorded = work.credential.current.journal.rolling_back;
+        match self.prove_old(&work).await {
+            Ok(()) if recorded => {}
+            Ok(()) => {
+                work.credential.current.journal.rolling_back = true;
+                self.save(&mut work)?;
+            }
+            Err(error) => {
+                if recorded && matches!(error, RotateError::NoWayBack { .. }) {
+                    work.credential.current.journal.rolling_back = false;
+                    self.save(&mut work)?;
+                }
+                return Err(error);
+            }
+        }
+        if let RotationStage::Retiring(outgoing) = &work.credential.current.stage {
+            let (previous, rotated_before) = (outgoing.previous.clone(), outgoing.rotated_before);
+            self.demote(&mut work, previous, rotated_before)?;
         }
         let next = next(&work)?.clone();
         match &next.step {
@@ -51,8 +99,13 @@ impl Job<'_> {
         self.settle(work)
     }
 
-    /// One rename makes the old generation active again.
-    fn demote(&self, work: &mut Work, previous: ActiveGeneration) -> Result<(), RotateError> {
+    /// One rename makes the old generation active again, as old as it was.
+    fn demote(
+        &self,
+        work: &mut Work,
+        previous: ActiveGeneration,
+        rotated_before: Option<Timestamp>,
+    ) -> Result<(), RotateError> {
         let rotating = &mut work.credential.current;
         let new = std::mem::replace(&mut rotating.active, previous);
         let same_identity = rotating.active.token.expose_secret() == new.token.expose_secret();
@@ -69,6 +122,7 @@ impl Job<'_> {
             }),
         });
         work.credential.generation = work.credential.generation.saturating_sub(1).max(1);
+        work.credential.rotated_at = rotated_before;
         self.save(work)
     }
 
@@ -215,24 +269,6 @@ impl Job<'_> {
             Err(error) => Err(RotateError::Call {
                 doing: "seeing that it is refused",
                 error: CallError::Signing(error),
-            }),
-        }
-    }
-
-    /// Tries a generation that is to become active again.
-    async fn expect_acceptance(&self, work: &Work, generation: &ActiveGeneration) -> Result<(), RotateError> {
-        let key = self.key(&generation.private_key)?;
-        let access = access(
-            &work.credential,
-            &generation.token,
-            &key,
-            Some(&generation.credential_id),
-        );
-        match self.client.sign(access, Action::TEST_CALL).await {
-            Ok(_) => Ok(()),
-            Err(error) => Err(RotateError::Refused {
-                which: "the old key",
-                refusal: diagnose(error, generation.token.claims(), &work.credential.environment),
             }),
         }
     }

@@ -1,3 +1,4 @@
+mod holders;
 mod telling;
 
 use std::path::{Path, PathBuf};

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::{RotateArgs, Scene, StrategyArg};
+use super::{RotateArgs, Scene, StrategyArg, holders};
 use crate::cli::error::Failure;
 use crate::model::credential::State;
 use crate::model::ids::CredentialName;
@@ -29,6 +29,9 @@ impl RotateArgs {
                     "  next run: {}",
                     next_run(standing, scene.vault.clock().now())
                 ))?;
+                for line in where_the_old_key_is(scene, standing) {
+                    ui.answer(&line)?;
+                }
             }
             return Ok(());
         }
@@ -38,7 +41,10 @@ impl RotateArgs {
                     "{name} now signs with the new key ({}); the old one works too, until you say otherwise.",
                     standing.record.fingerprint
                 ));
-                self.tell_users_of_the_old_key(scene, name)?;
+                ui.say("  hand the new one over to what runs with it");
+                for line in where_the_old_key_is(scene, standing) {
+                    ui.say(&line);
+                }
                 match standing.retires_at {
                     Some(at) => ui.say(&format!("  a run after {at} retires the old key")),
                     None => ui.say(&format!("  then retire the old key:  dfns-keys rotate {name} --finish")),
@@ -51,21 +57,6 @@ impl RotateArgs {
                 ui.say(&format!(
                     "{name} signs with {}; the old key is refused, and its secret is gone.",
                     standing.record.fingerprint
-                ));
-            }
-        }
-        Ok(())
-    }
-
-    /// What the log knows to use the old key still.
-    fn tell_users_of_the_old_key(&self, scene: &Scene<'_>, name: &CredentialName) -> Result<(), Failure> {
-        for event in scene.vault.events(Some(name))? {
-            if event.action == "exported" {
-                let detail = event.detail.unwrap_or_default();
-                scene.context.ui.say(&format!(
-                    "  still has the old key:  {} ({})",
-                    detail.escape_debug(),
-                    event.at
                 ));
             }
         }
@@ -103,6 +94,27 @@ impl RotateArgs {
             Some(Grace::Manual) | None => add("on --finish: deactivate the old key, and see that it is refused"),
         }
         lines
+    }
+}
+
+/// A line for each place that the old key was handed over to, as far as the log knows.
+fn where_the_old_key_is(scene: &Scene<'_>, standing: &Standing) -> Vec<String> {
+    let Some(old) = &standing.old_fingerprint else {
+        return Vec::new();
+    };
+    match scene.vault.events(None) {
+        Ok(events) => holders::still_there(&events, old)
+            .into_iter()
+            .map(|holder| format!("  still has the old key:  {holder}"))
+            .collect(),
+        Err(error) => {
+            let reason = Failure::from(error).message;
+            scene
+                .context
+                .ui
+                .warn(&format!("who still has the old key cannot be told: {reason}"));
+            Vec::new()
+        }
     }
 }
 

@@ -1,0 +1,57 @@
+//! Who still has a key: what was exported and is still there, decided by fingerprint.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::Path;
+
+use jiff::Timestamp;
+
+use crate::sys::files;
+use crate::vault::log::Record;
+
+/// A place that a key was exported to.
+pub(super) struct Holder<'r> {
+    place: &'r str,
+    exports: usize,
+    last: Timestamp,
+}
+
+impl fmt::Display for Holder<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // As somebody would name it who stands here.
+        let here = std::env::current_dir().unwrap_or_default();
+        let shown = Path::new(self.place).strip_prefix(&here).ok().and_then(Path::to_str);
+        let (place, last) = (shown.unwrap_or(self.place).escape_debug(), self.last);
+        match self.exports {
+            1 => write!(f, "{place} (exported at {last})"),
+            exports => write!(f, "{place} ({exports} exports, the last at {last})"),
+        }
+    }
+}
+
+/// Where the key of this fingerprint went and, as far as can be seen from here, still is. A file has what was last
+/// written to it, whichever credential that was of; one that is gone has nothing. What a pipe carried on is not seen.
+pub(super) fn still_there<'r>(records: &'r [Record], fingerprint: &str) -> Vec<Holder<'r>> {
+    let mut places: BTreeMap<&str, Holder<'r>> = BTreeMap::new();
+    for record in records.iter().filter(|record| record.action == "exported") {
+        let place = record.detail.as_deref().unwrap_or("a place unknown");
+        if record.fingerprint.as_deref() == Some(fingerprint) {
+            let holder = places.entry(place).or_insert(Holder {
+                place,
+                exports: 0,
+                last: record.at,
+            });
+            holder.exports += 1;
+            holder.last = record.at;
+        } else if place != STDOUT {
+            places.remove(place);
+        }
+    }
+    // Whether a path is there that is not absolute, or that text holds in part only, cannot be seen.
+    let seen = |place: &str| Path::new(place).is_absolute() && !place.contains(char::REPLACEMENT_CHARACTER);
+    let gone = |place: &str| seen(place) && !files::exists(Path::new(place));
+    places.into_values().filter(|holder| !gone(holder.place)).collect()
+}
+
+/// The place of what went into a pipe.
+const STDOUT: &str = "stdout";

@@ -1,0 +1,164 @@
+//! What a rotation says to people and scripts: how old a key is, who still has the old one, what is waited for.
+#![allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "tests set up and look at files as a user would, outside the program"
+)]
+
+mod support;
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use support::{Run, Sandbox, TestEnv};
+
+struct Scene {
+    env: TestEnv,
+    sandbox: Sandbox,
+}
+
+impl Scene {
+    /// With an active credential `a`, made in the dashboard, at a Dfns that takes a second key.
+    fn new() -> Self {
+        Self::at(Sandbox::start_with(&["--rotation", "guide"]))
+    }
+
+    fn at(sandbox: Sandbox) -> Self {
+        let env = TestEnv::with_vault();
+        env.onboard(&sandbox, "a");
+        Self { env, sandbox }
+    }
+
+    fn rotate(&self, arguments: &[&str]) -> Run {
+        self.env.run(&[&["rotate"], arguments].concat())
+    }
+
+    fn shown(&self, name: &str) -> Value {
+        self.env.run(&["show", name, "--json"]).json()["credential"].clone()
+    }
+}
+
+/// Waits until the clock shows another second than this, which is as exact as a record is.
+fn after(at: &Value) {
+    let at: Timestamp = at.as_str().unwrap().parse().unwrap();
+    while Timestamp::now().as_second() <= at.as_second() {
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+}
+
+#[test]
+fn what_is_rolled_back_is_as_old_as_it_was() {
+    let scene = Scene::new();
+    let before = scene.shown("a");
+    assert_eq!(before["rotated_at"], Value::Null);
+    scene.rotate(&["a"]).fails(0, &[]);
+    assert_ne!(scene.shown("a")["rotated_at"], Value::Null);
+    scene.rotate(&["a", "--rollback"]).fails(0, &[]);
+    assert_eq!(scene.shown("a"), before);
+
+    scene.rotate(&["a", "--grace", "0"]).fails(0, &[]);
+    let before = scene.shown("a");
+    after(&before["rotated_at"]);
+    scene.rotate(&["a"]).fails(0, &[]);
+    assert_ne!(scene.shown("a")["rotated_at"], before["rotated_at"]);
+    scene.rotate(&["a", "--rollback"]).fails(0, &[]);
+    assert_eq!(scene.shown("a"), before);
+}
+
+#[test]
+fn nothing_is_undone_where_the_old_key_is_dead() {
+    let scene = Scene::new();
+    let old = scene.shown("a");
+    scene.rotate(&["a"]).fails(0, &[]);
+    let new = scene.shown("a");
+    // Somebody deactivates the old key behind our back.
+    let keys: Value = serde_json::from_str(&scene.env.ok(&["call", "a", "GET", "/auth/credentials"])).unwrap();
+    let keys = keys["items"].as_array().unwrap();
+    let dead = keys
+        .iter()
+        .find(|key| key["credentialId"] == old["credential_id"])
+        .unwrap();
+    let body = json!({"credentialUuid": dead["credentialUuid"]}).to_string();
+    scene
+        .env
+        .ok(&["call", "a", "PUT", "/auth/credentials/deactivate", "--data", &body]);
+    scene.rotate(&["a", "--rollback"]).fails(
+        3,
+        &["no way back to the old key of a", "go on with `dfns-keys rotate a`"],
+    );
+    assert_eq!(scene.shown("a"), new);
+    scene.rotate(&["a", "--finish"]).fails(0, &["the old key is refused"]);
+    scene.env.ok(&["verify", "a"]);
+}
+
+/// Before the promotion, too: what a rollback says of the old key is true.
+#[test]
+fn a_rotation_that_waits_is_not_undone_into_a_dead_key() {
+    let scene = Scene::at(Sandbox::start_with(&["--rotation", "reference"]));
+    scene.rotate(&["a"]).fails(7, &[]);
+    let token = std::fs::read_to_string(scene.env.path("token.txt")).unwrap();
+    scene.sandbox.switch(&token);
+    let run = scene.rotate(&["a", "--rollback"]);
+    run.fails(3, &["no way back to the old key of a"]);
+    assert!(!run.stderr.contains("signs with the old key again"), "{run:?}");
+    let key = scene.env.open("a")["rotation"]["next"]["public_key"].clone();
+    let token = scene.sandbox.create("a-2", key.as_str().unwrap());
+    scene.env.write("new", token);
+    scene
+        .rotate(&["a", "--token-file", "new", "--grace", "0"])
+        .fails(0, &[]);
+    scene.env.ok(&["verify", "a"]);
+}
+
+#[test]
+fn who_still_has_the_old_key_is_told_by_what_was_handed_over_and_is_still_there() {
+    let scene = Scene::new();
+    let export = |more: &[&str]| scene.env.ok(&[&["export", "a", "--format", "dotenv"], more].concat());
+    // Of the key before the old one, which is gone.
+    export(&["--output", "first.env"]);
+    scene.rotate(&["a", "--grace", "0"]).fails(0, &[]);
+
+    export(&["--output", "kept.env"]);
+    export(&["--output", "./kept.env", "--force"]);
+    export(&["--output", "deleted.env"]);
+    std::fs::remove_file(scene.env.path("deleted.env")).unwrap();
+    export(&["--output", "other.env"]);
+    scene.env.onboard(&scene.sandbox, "b");
+    scene
+        .env
+        .ok(&["export", "b", "--format", "dotenv", "--output", "other.env", "--force"]);
+    export(&[]);
+    export(&[]);
+    let run = scene.rotate(&["a"]);
+    run.fails(0, &["hand"]);
+    let told = |run: &Run| -> Vec<String> {
+        let lines = run.stderr.lines().chain(run.stdout.lines());
+        lines
+            .filter_map(|line| line.trim().strip_prefix("still has the old key:  "))
+            .map(|line| line.split(' ').next().unwrap().to_owned())
+            .collect()
+    };
+    let kept = scene.env.home.path().canonicalize().unwrap().join("kept.env");
+    assert_eq!(told(&run), ["kept.env", "stdout"], "{run:?}");
+    assert!(run.stderr.contains("stdout (2 exports"), "{run:?}");
+    // From wherever one looks, and until the new key is in the file.
+    let status = Run::of(scene.env.command(&["rotate", "a", "--status"]).current_dir("/"));
+    assert_eq!(told(&status), [kept.to_str().unwrap(), "stdout"], "{status:?}");
+    export(&["--output", "kept.env", "--force"]);
+    assert_eq!(told(&scene.rotate(&["a", "--status"])), ["stdout"]);
+}
+
+/// The rotation is done; a log that cannot be read takes nothing of it back.
+#[test]
+fn a_log_that_cannot_be_read_is_told_of_and_stops_no_rotation() {
+    let scene = Scene::new();
+    let log = scene.env.vault().join("log.jsonl");
+    std::fs::write(&log, "nonsense\n").unwrap();
+    scene.rotate(&["a"]).fails(
+        0,
+        &[
+            "a now signs with the new key",
+            "who still has the old key cannot be told",
+        ],
+    );
+    assert_eq!(scene.shown("a")["state"], "retiring");
+}
