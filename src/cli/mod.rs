@@ -19,6 +19,7 @@ use std::process::ExitCode;
 use clap::{ArgAction, CommandFactory, FromArgMatches, Parser, ValueEnum};
 
 use crate::model::duration::Span;
+use crate::sys::panics::are_contained;
 use command::Command;
 use context::Context;
 use error::{Exit, Failure};
@@ -98,7 +99,11 @@ pub fn main() -> ExitCode {
     #[cfg(debug_assertions)]
     context::choose_instant();
     // The default hook prints the panic's message, which may carry what it should not.
-    panic::set_hook(Box::new(|panic| ui::report_bug(panic.location())));
+    panic::set_hook(Box::new(|panic| {
+        if !are_contained() {
+            ui::report_bug(panic.location());
+        }
+    }));
     let exit = panic::catch_unwind(AssertUnwindSafe(|| run(std::env::args_os()))).unwrap_or(Exit::Bug);
     ExitCode::from(exit.code())
 }

@@ -12,10 +12,7 @@ use crate::model::secret::Passphrase;
 /// Whether contents are an age file, armored or not.
 #[must_use]
 pub fn is_one(contents: &[u8]) -> bool {
-    contents.starts_with(b"age-encryption.org/")
-        || contents
-            .trim_ascii_start()
-            .starts_with(b"-----BEGIN AGE ENCRYPTED FILE-----")
+    sealed::is_age_file(contents)
 }
 
 /// Encrypts to recipients, armored.
@@ -51,21 +48,22 @@ pub fn open(
     keyholder: &dyn Keyholder,
 ) -> Result<Zeroizing<Vec<u8>>, VaultError> {
     let what = path.display().to_string();
-    if sealed::is_passphrase_sealed(contents) {
+    let damaged = |error: age::DecryptError| VaultError::Damaged {
+        what: what.clone(),
+        reason: error.to_string(),
+    };
+    if sealed::is_passphrase_sealed(contents).map_err(damaged)? {
         let passphrase = keyholder.passphrase(&PassphrasePurpose::IdentityFile(path.to_owned()))?;
         return sealed::open_with_passphrase(contents, &passphrase)
             .map_err(|error| identity::passphrase_failure(error, &what).into());
     }
     if identities.is_empty() {
         return Err(IdentityError::Unusable {
-            what,
+            what: what.clone(),
             reason: "it is encrypted to recipients, and no identity was named".to_owned(),
         }
         .into());
     }
     let identities = identity::open_files(identities, keyholder)?;
-    sealed::open(contents, &identities).map_err(|error| VaultError::Damaged {
-        what,
-        reason: error.to_string(),
-    })
+    sealed::open(contents, &identities).map_err(damaged)
 }

@@ -10,12 +10,15 @@ use zeroize::Zeroizing;
 
 use super::VaultError;
 use super::recipients::RecipientText;
-use super::sealed;
+use super::{sealed, ssh};
 use crate::model::secret::Passphrase;
 use crate::sys::files::{self, FileError, IfExists, Readable};
+use crate::sys::panics::contained;
 
 const FILE: &str = "identity.age";
-const SIZE_LIMIT: u64 = 16 * 1024 * 1024;
+const SIZE_LIMIT: u64 = 1024 * 1024;
+/// Each is tried with each stanza of a file.
+const MOST_IN_A_FILE: usize = 64;
 
 /// What a passphrase is asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -98,6 +101,16 @@ pub enum IdentityError {
         /// The vault or a file.
         what: String,
     },
+    /// It asks for more work than we agree to.
+    #[error("{what} is sealed too slowly: its scrypt work factor is {factor}, and more than {most} is not worked on")]
+    TooMuchWork {
+        /// The vault or a file.
+        what: String,
+        /// log2 of scrypt's N in it.
+        factor: u8,
+        /// The largest that we agree to.
+        most: u8,
+    },
     /// A file is no identity.
     #[error("{what} is damaged or no age identity: {reason}")]
     Unusable {
@@ -169,11 +182,14 @@ fn own_text(directory: &Path, keyholder: &dyn Keyholder) -> Result<Zeroizing<Str
             error.into()
         }
     })?;
-    if !sealed::is_passphrase_sealed(&bytes) {
-        return Err(IdentityError::Unusable {
-            what: "the vault's identity.age".to_owned(),
-            reason: "it is not a file that age sealed with a passphrase".to_owned(),
-        });
+    let unusable = |reason: String| IdentityError::Unusable {
+        what: "the vault's identity.age".to_owned(),
+        reason,
+    };
+    if !sealed::is_passphrase_sealed(&bytes).map_err(|error| unusable(error.to_string()))? {
+        return Err(unusable(
+            "it is not a file that age sealed with a passphrase".to_owned(),
+        ));
     }
     let passphrase = keyholder.passphrase(&PassphrasePurpose::Vault)?;
     open_sealed(&bytes, &passphrase, "the vault")
@@ -201,9 +217,10 @@ pub(super) fn passphrase_failure(error: DecryptError, what: &str) -> IdentityErr
         DecryptError::DecryptionFailed | DecryptError::KeyDecryptionFailed | DecryptError::NoMatchingKeys => {
             IdentityError::WrongPassphrase { what }
         }
-        DecryptError::ExcessiveWork { required, .. } => IdentityError::Unusable {
+        DecryptError::ExcessiveWork { required, .. } => IdentityError::TooMuchWork {
             what,
-            reason: format!("its scrypt work factor is {required}, far more than age writes"),
+            factor: required,
+            most: sealed::MOST_WORK,
         },
         other => IdentityError::Unusable {
             what,
@@ -218,35 +235,45 @@ pub(super) fn open_files(paths: &[PathBuf], keyholder: &dyn Keyholder) -> Result
     for path in paths {
         let bytes = files::read(path, SIZE_LIMIT)?;
         let shown = path.display().to_string();
-        if sealed::is_passphrase_sealed(&bytes) {
+        let unusable = |reason: String| IdentityError::Unusable {
+            what: shown.clone(),
+            reason,
+        };
+        if sealed::is_passphrase_sealed(&bytes).map_err(|error| unusable(error.to_string()))? {
             let passphrase = keyholder.passphrase(&PassphrasePurpose::IdentityFile(path.clone()))?;
             let text = open_sealed(&bytes, &passphrase, &shown)?;
             identities.extend(identities_of(&text, &shown, keyholder)?);
         } else if bytes.starts_with(b"-----BEGIN ") && bytes.windows(11).any(|part| part == b"PRIVATE KEY") {
-            identities.push(ssh_identity(&bytes, &shown, keyholder)?);
+            identities.push(ssh_identity(&bytes, path, keyholder)?);
         } else {
-            let text = std::str::from_utf8(&bytes).map_err(|_| IdentityError::Unusable {
-                what: shown.clone(),
-                reason: "it is not text".to_owned(),
-            })?;
+            let text = std::str::from_utf8(&bytes).map_err(|_| unusable("it is not text".to_owned()))?;
             identities.extend(identities_of(text, &shown, keyholder)?);
         }
     }
     Ok(identities)
 }
 
-fn ssh_identity(bytes: &[u8], shown: &str, keyholder: &dyn Keyholder) -> Result<AgeIdentity, IdentityError> {
+fn ssh_identity(bytes: &[u8], path: &Path, keyholder: &dyn Keyholder) -> Result<AgeIdentity, IdentityError> {
+    let what = path.display().to_string();
     let unusable = |reason: &str| IdentityError::Unusable {
-        what: shown.to_owned(),
+        what: what.clone(),
         reason: reason.to_owned(),
     };
-    let identity = age::ssh::Identity::from_buffer(bytes, Some(shown.to_owned()))
-        .map_err(|_| unusable("it is no SSH private key"))?;
-    match &identity {
+    ssh::check_private_key(bytes).map_err(|refused| unusable(&refused.to_string()))?;
+    let malformed = ssh::Refused::Malformed.to_string();
+    let identity = contained(|| age::ssh::Identity::from_buffer(bytes, Some(what.clone())))
+        .and_then(Result::ok)
+        .ok_or_else(|| unusable(&malformed))?;
+    match identity {
         age::ssh::Identity::Unencrypted(_) => Ok(Box::new(identity)),
-        age::ssh::Identity::Encrypted(_) => {
-            let dialogue = Dialogue(keyholder.callbacks().into());
-            Ok(Box::new(identity.with_callbacks(dialogue)))
+        // Opened here, once: the age crate would ask, and stretch the passphrase, for each stanza of each file.
+        age::ssh::Identity::Encrypted(key) => {
+            let passphrase = keyholder.passphrase(&PassphrasePurpose::IdentityFile(path.to_owned()))?;
+            match contained(|| key.decrypt(passphrase)) {
+                Some(Ok(key)) => Ok(Box::new(age::ssh::Identity::from(key))),
+                Some(Err(error)) => Err(passphrase_failure(error, &what)),
+                None => Err(unusable(&malformed)),
+            }
         }
         age::ssh::Identity::Unsupported(_) => Err(unusable("SSH keys of its type cannot open age files")),
     }
@@ -257,6 +284,10 @@ fn identities_of(text: &str, shown: &str, keyholder: &dyn Keyholder) -> Result<V
         what: shown.to_owned(),
         reason,
     };
+    let lines = text.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
+    if lines.count() > MOST_IN_A_FILE {
+        return Err(unusable(format!("it has more than {MOST_IN_A_FILE} identities")));
+    }
     let identities = IdentityFile::from_buffer(text.as_bytes())
         .map_err(|error| unusable(error.to_string()))?
         .with_callbacks(Dialogue(keyholder.callbacks().into()))

@@ -10,6 +10,7 @@ pub mod log;
 mod recipients;
 mod sealed;
 mod settings;
+mod ssh;
 pub mod store;
 mod unlocked;
 

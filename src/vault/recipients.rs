@@ -8,10 +8,12 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use super::VaultError;
+use super::{VaultError, sealed, ssh};
 use crate::sys::files::{self, IfExists, Readable};
 
 const FILE: &str = "recipients.txt";
+/// A post-quantum recipient takes 2 KiB.
+const LONGEST: usize = 8 * 1024;
 
 /// A recipient cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -34,6 +36,12 @@ pub enum RecipientError {
     /// There would be nobody left.
     #[error("a vault needs at least one recipient")]
     None,
+    /// There would be more than every file can be sealed to.
+    #[error("a vault takes {most} recipients at most")]
+    TooMany {
+        /// How many it takes.
+        most: usize,
+    },
     /// It is not in `recipients.txt`.
     #[error("{0} is not among the recipients")]
     NotListed(RecipientText),
@@ -63,6 +71,9 @@ impl FromStr for RecipientText {
 
     fn from_str(text: &str) -> Result<Self, RecipientError> {
         let text = text.trim();
+        if text.len() > LONGEST {
+            return Err(invalid(text));
+        }
         if text.to_ascii_uppercase().starts_with("AGE-SECRET-KEY-")
             || text.to_ascii_uppercase().starts_with("AGE-PLUGIN-")
             || text.contains("PRIVATE KEY")
@@ -112,9 +123,12 @@ fn parse(text: &str) -> Result<AgeRecipient, RecipientError> {
     if let Ok(recipient) = text.parse::<age::tagpq::Recipient>() {
         return Ok(Box::new(recipient));
     }
+    if text.starts_with("ssh-rsa ") && !ssh::is_rsa_public_key(text) {
+        return Err(invalid(text));
+    }
     match text.parse::<age::ssh::Recipient>() {
         Ok(recipient) => return Ok(Box::new(recipient)),
-        Err(age::ssh::ParseRecipientKeyError::Unsupported(kind)) => {
+        Err(age::ssh::ParseRecipientKeyError::Unsupported(kind)) if ssh::is_type(&kind) => {
             return Err(RecipientError::UnsupportedSsh { kind });
         }
         Err(_) => {}
@@ -128,9 +142,13 @@ fn parse(text: &str) -> Result<AgeRecipient, RecipientError> {
                 reason: error.to_string(),
             });
     }
-    Err(RecipientError::Invalid {
+    Err(invalid(text))
+}
+
+fn invalid(text: &str) -> RecipientError {
+    RecipientError::Invalid {
         given: text.chars().take(24).collect::<String>().escape_debug().to_string(),
-    })
+    }
 }
 
 /// What the age crate encrypts to.
@@ -143,7 +161,12 @@ pub(super) fn check(recipients: &[RecipientText]) -> Result<(), RecipientError> 
     if recipients.is_empty() {
         return Ok(());
     }
-    super::sealed::seal(b"", &to_age(recipients)?)
+    // The vault's own may come to them.
+    let most = sealed::MOST_RECIPIENTS - 1;
+    if recipients.len() > most {
+        return Err(RecipientError::TooMany { most });
+    }
+    sealed::seal(b"", &to_age(recipients)?)
         .map(drop)
         .map_err(|error| RecipientError::Unusable {
             reason: error.to_string(),
@@ -184,6 +207,12 @@ fn read_with_own(directory: &Path) -> Result<(Vec<RecipientText>, Option<Recipie
             own = Some(recipient.clone());
         }
         recipients.push(recipient);
+        if recipients.len() > sealed::MOST_RECIPIENTS {
+            return Err(damaged(format!(
+                "it names more than {} recipients",
+                sealed::MOST_RECIPIENTS
+            )));
+        }
     }
     if recipients.is_empty() {
         return Err(RecipientError::None.into());

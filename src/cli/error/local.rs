@@ -109,6 +109,9 @@ impl From<IdentityError> for Failure {
             ),
             IdentityError::WrongPassphrase { .. } => Self::new(Exit::Vault, "wrong_passphrase", message)
                 .hint("nothing was changed; if it is lost, another recipient's identity opens the vault (--identity)"),
+            IdentityError::TooMuchWork { .. } => Self::new(Exit::Vault, "too_much_work", message).hint(
+                "it would take seconds and half a gigabyte or more: decrypt it with age, and encrypt it again with age, which writes 18 (rage goes by the machine's speed)",
+            ),
             IdentityError::Unusable { .. } => Self::new(Exit::Vault, "unusable_identity", message)
                 .hint("an identity file has lines that start with AGE-SECRET-KEY-, or is an SSH private key"),
             IdentityError::File(error) => Self {
@@ -130,6 +133,8 @@ impl From<RecipientError> for Failure {
             RecipientError::UnsupportedSsh { .. } => Self::new(Exit::Usage, "invalid_recipient", message),
             RecipientError::None => Self::new(Exit::State, "no_recipient", message)
                 .hint("a credential sealed to nobody would be lost; add another recipient first"),
+            RecipientError::TooMany { .. } => Self::new(Exit::Usage, "too_many_recipients", message)
+                .hint("give a team one identity, or make a vault for each"),
             RecipientError::NotListed(_) => Self::new(Exit::State, "no_such_recipient", message)
                 .hint("`dfns-keys recipients list` shows those there are"),
             RecipientError::Unusable { .. } => Self::new(Exit::Other, "unusable_recipient", message)
