@@ -19,8 +19,9 @@ pub(super) struct Holder<'r> {
 impl fmt::Display for Holder<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // As somebody would name it who stands here.
-        let here = std::env::current_dir().unwrap_or_default();
-        let shown = Path::new(self.place).strip_prefix(&here).ok().and_then(Path::to_str);
+        let here = std::env::current_dir().ok().filter(|here| here.parent().is_some());
+        let within = here.and_then(|here| Path::new(self.place).strip_prefix(here).ok());
+        let shown = within.and_then(Path::to_str);
         let (place, last) = (shown.unwrap_or(self.place).escape_debug(), self.last);
         match self.exports {
             1 => write!(f, "{place} (exported at {last})"),
