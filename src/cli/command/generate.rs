@@ -8,7 +8,7 @@ use crate::cli::context::Context;
 use crate::cli::error::{Exit, Failure};
 use crate::keys::KeyPair;
 use crate::keys::pem::PrivateKeyFormat;
-use crate::sys::files::{self, IfExists, Readable};
+use crate::sys::files::{self, IfExists, Prepared, Readable};
 use crate::vault::{RecipientText, age_file};
 
 /// Make a key pair in files, as the two openssl commands do
@@ -63,7 +63,8 @@ impl GenerateArgs {
                 "--json prints no secret: name a file with --private-key",
             ));
         }
-        if private_path == public_path && private_path != Path::new("-") {
+        if private_path != Path::new("-") && files::from_everywhere(private_path) == files::from_everywhere(public_path)
+        {
             return Err(Failure::usage("--private-key and --public-key name the same file"));
         }
         // Both are looked at before either is written, so that a refusal leaves nothing behind.
@@ -97,11 +98,12 @@ impl GenerateArgs {
         } else {
             Zeroizing::new(age_file::seal(pem.as_bytes(), &recipients)?)
         };
-        self.write(context, private_path, contents.as_bytes(), Readable::ByOwner)?;
         let public = pair.public_key().to_pem();
-        if !(context.ui.json() && public_path == Path::new("-")) {
-            self.write(context, public_path, public.as_bytes(), Readable::ByAll)?;
-        }
+        self.hand_over(
+            context,
+            (private_path, contents.as_bytes()),
+            (public_path, public.as_bytes()),
+        )?;
         let fingerprint = pair.public_key().fingerprint();
         let file = |path: &Path| (path != Path::new("-")).then(|| path.display().to_string());
         if context.ui.json() {
@@ -129,16 +131,43 @@ impl GenerateArgs {
         Ok(Exit::Done)
     }
 
-    fn write(&self, context: &Context, path: &Path, contents: &[u8], readable: Readable) -> Result<(), Failure> {
+    /// Both halves are on the disk before either can be seen, so that a full disk changes nothing. Then the public one
+    /// comes first, after an old private one is gone: there is never a private key without its public half.
+    fn hand_over(&self, context: &Context, private: (&Path, &[u8]), public: (&Path, &[u8])) -> Result<(), Failure> {
+        let stdout = Path::new("-");
+        let new_private = self.prepare(private, Readable::ByOwner)?;
+        let new_public = self.prepare(public, Readable::ByAll)?;
+        if new_private.is_none() && new_public.is_none() {
+            // As the two openssl commands would, one after the other.
+            return [private, public]
+                .into_iter()
+                .try_for_each(|(_, text)| context.ui.data(text));
+        }
+        if self.force && new_private.is_some() && files::exists(private.0) {
+            files::remove(private.0)?;
+        }
+        for (half, contents) in [(new_public, public), (new_private, private)] {
+            match half {
+                Some(half) => half.publish()?,
+                // The document has the public key.
+                None if contents.0 == stdout && context.ui.json() => {}
+                None => context.ui.data(contents.1)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// The file that is to be written, or `None` for stdout.
+    fn prepare(&self, (path, contents): (&Path, &[u8]), readable: Readable) -> Result<Option<Prepared>, Failure> {
         if path == Path::new("-") {
-            return context.ui.data(contents);
+            return Ok(None);
         }
         let if_exists = if self.force {
             IfExists::Replace
         } else {
             IfExists::Refuse
         };
-        Ok(files::write(path, contents, if_exists, readable)?)
+        Ok(Some(files::prepare(path, contents, if_exists, readable)?))
     }
 }
 

@@ -1,5 +1,5 @@
 //! The one door to the disk. What is written here is created for its owner alone (0600, directories 0700), appears
-//! whole or not at all (write, fsync, rename), and survives a power cut (the directory is synced too).
+//! whole or not at all (write, fsync, then its name), and survives a power cut (the directory is synced too).
 #![expect(
     clippy::disallowed_methods,
     clippy::disallowed_types,
@@ -13,7 +13,10 @@ use std::path::{Path, PathBuf};
 use thiserror::Error;
 use zeroize::Zeroizing;
 
-use super::instants;
+mod leftovers;
+mod prepared;
+
+pub use prepared::{Prepared, prepare};
 
 /// A file operation failed.
 #[derive(Debug, Error)]
@@ -108,38 +111,12 @@ pub fn read_limited(mut source: impl Read, limit: u64) -> io::Result<Zeroizing<V
     }
 }
 
-/// Writes a file whole: under a temporary name in the same directory, synced, then renamed.
+/// Writes a file whole: it is synced before it has its name, and the directory after that.
 ///
 /// # Errors
 /// When any step fails; then no file, or the old one, is there.
 pub fn write(path: &Path, bytes: &[u8], if_exists: IfExists, readable: Readable) -> Result<(), FileError> {
-    let fail = |source| FileError::new("write", path, source);
-    let directory = directory_of(path);
-    let mut temporary = tempfile::Builder::new()
-        .prefix(".dfns-keys-")
-        .tempfile_in(directory)
-        .map_err(fail)?;
-    temporary.write_all(bytes).map_err(fail)?;
-    #[cfg(unix)]
-    if readable == Readable::ByAll {
-        use std::os::unix::fs::PermissionsExt;
-        temporary
-            .as_file()
-            .set_permissions(std::fs::Permissions::from_mode(0o644))
-            .map_err(fail)?;
-    }
-    #[cfg(not(unix))]
-    let _ = readable;
-    temporary.as_file().sync_all().map_err(fail)?;
-    instants::pass();
-    match if_exists {
-        IfExists::Refuse => temporary.persist_noclobber(path),
-        IfExists::Replace => temporary.persist(path),
-    }
-    .map_err(|error| fail(error.error))?;
-    sync_directory(directory).map_err(fail)?;
-    instants::pass();
-    Ok(())
+    prepare(path, bytes, if_exists, readable)?.publish()
 }
 
 /// Appends one record to a log that only its owner may read, in a single write, and syncs it.
