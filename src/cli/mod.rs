@@ -3,6 +3,7 @@
 
 mod command;
 mod context;
+mod ending;
 mod error;
 mod junit;
 mod passphrase;

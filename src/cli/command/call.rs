@@ -74,7 +74,7 @@ impl CallArgs {
             return self.show(context, &call, &record.api_url.to_string());
         }
         let unlocked = context.unlock(&vault)?;
-        let (environment, generation) = super::usable(&unlocked, &self.name)?;
+        let (environment, generation) = super::usable(context, &unlocked, &self.name)?;
         let key = unseal(&generation.private_key)
             .map_err(|error| Failure::key(&format!("the sealed key of {}", self.name), &error))?;
         let access = Access {

@@ -39,7 +39,7 @@ impl ExecArgs {
         let vault = context.vault()?;
         vault.record(&self.name)?;
         let unlocked = context.unlock(&vault)?;
-        let (environment, generation) = super::usable(&unlocked, &self.name)?;
+        let (environment, generation) = super::usable(context, &unlocked, &self.name)?;
         let exportable = Exportable {
             name: &self.name,
             environment: &environment,

@@ -84,7 +84,7 @@ impl ExportArgs {
             }
         };
         let unlocked = context.unlock(&vault)?;
-        let (environment, generation) = super::usable(&unlocked, &self.name)?;
+        let (environment, generation) = super::usable(context, &unlocked, &self.name)?;
         let exportable = Exportable {
             name: &self.name,
             environment: &environment,

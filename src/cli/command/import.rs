@@ -110,6 +110,7 @@ impl ImportArgs {
             (None, None) => self.key_and_token(context, &vault)?,
         };
         context.log(&vault, "imported", Some(&self.name), Some(&record.fingerprint), None);
+        context.warn_of_ends(vault.clock().now(), [&record]);
         if context.ui.json() {
             // One document, and after all that can fail.
             self.leave_nothing_behind(context, source.as_ref())?;

@@ -110,9 +110,13 @@ impl Command {
     }
 }
 
-/// Key and token of a credential that programs can use.
-fn usable(unlocked: &Unlocked<'_>, name: &CredentialName) -> Result<(Environment, ActiveGeneration), Failure> {
-    unlocked
+/// Key and token of a credential that programs can use, with a word on a token that ends soon.
+fn usable(
+    context: &Context,
+    unlocked: &Unlocked<'_>,
+    name: &CredentialName,
+) -> Result<(Environment, ActiveGeneration), Failure> {
+    let usable = unlocked
         .get(name)?
         .credential
         .into_usable()
@@ -125,5 +129,8 @@ fn usable(unlocked: &Unlocked<'_>, name: &CredentialName) -> Result<(Environment
                 format!("{name} is a user, who logs in and has no lasting token"),
             )
             .hint("hand over a service account or a personal access token instead"),
-        })
+        })?;
+    let ends = usable.1.token.claims().expires_at;
+    context.warn_of_end_of(unlocked.vault().clock().now(), ends.map(|at| (name, at)));
+    Ok(usable)
 }

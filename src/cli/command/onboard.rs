@@ -235,6 +235,7 @@ impl DashboardJob<'_> {
             elapsed,
         } = onboarded;
         context.log(vault, "onboarded", Some(self.name), Some(&record.fingerprint), None);
+        context.warn_of_ends(vault.clock().now(), [&record]);
         if context.ui.json() {
             context.ui.document(&document(&record))?;
             return Ok(Exit::Done);

@@ -34,6 +34,11 @@ pub(super) fn run(context: &Context, admin: &CredentialName, entries: Vec<Entry>
         let orders = orders(&session, &administrator, entries).await?;
         Ok::<_, Failure>(provision_all(context, &vault, &unlocked, &session, &orders).await)
     })??;
+    let active = outcomes.iter().filter_map(|(_, outcome)| match outcome {
+        Ok(Provisioned::Now(record) | Provisioned::Before(record)) => Some(record),
+        Err(_) => None,
+    });
+    context.warn_of_ends(vault.clock().now(), active);
     report(context, &client, outcomes)
 }
 

@@ -34,7 +34,7 @@ impl ProxyArgs {
         let vault = context.vault()?;
         vault.record(&self.name)?;
         let unlocked = context.unlock(&vault)?;
-        super::usable(&unlocked, &self.name)?;
+        super::usable(context, &unlocked, &self.name)?;
         let rules = Rules {
             read_only: self.read_only,
             permits: self.allow.clone(),

@@ -19,6 +19,7 @@ use crate::keys::pem::algorithm_of;
 use crate::model::credential::{Kind, State};
 use crate::model::duration::{DurationError, Span};
 use crate::model::ids::CredentialName;
+use crate::model::record::PublicRecord;
 use crate::model::rotation::{Grace, Strategy};
 use crate::vault::{Unlocked, Vault};
 use crate::workflow::administrator::Administrator;
@@ -151,6 +152,7 @@ impl RotateArgs {
             session: session.as_ref(),
         };
         let outcomes = context.block_on(self.work(&scene, &names, &plan))?;
+        self.warn_of_ends(&scene)?;
         self.report(&scene, outcomes)
     }
 
@@ -172,6 +174,20 @@ impl RotateArgs {
             }
         }
         Ok(due)
+    }
+
+    /// A new key renews no token, so that whatever tokens are left near their end are told of: of all that were asked
+    /// for, due or not.
+    fn warn_of_ends(&self, scene: &Scene<'_>) -> Result<(), Failure> {
+        let names = if self.all {
+            scene.vault.names()?
+        } else {
+            self.names.clone()
+        };
+        // What cannot be read is told of elsewhere.
+        let records: Vec<PublicRecord> = names.iter().filter_map(|name| scene.vault.record(name).ok()).collect();
+        scene.context.warn_of_ends(scene.vault.clock().now(), &records);
+        Ok(())
     }
 
     async fn work(&self, scene: &Scene<'_>, names: &[CredentialName], plan: &Plan) -> Vec<Outcome> {
