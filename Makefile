@@ -1,13 +1,17 @@
-# `make demo` and `make test` need a Rust toolchain and a C compiler, and nothing else.
+# `make demo` and `make test` need a Rust toolchain and a C compiler, and nothing else; `make bare` shows it.
 INTEROP = target/interop
 
-.PHONY: demo test interop check fmt-check lint docs deny bench install peers
+.PHONY: demo test bare interop check fmt-check lint docs deny bench install peers
 
 demo:
 	cargo run --quiet -- demo
 
 test:
-	cargo test --quiet
+	cargo test -- --quiet
+
+# Test and demonstration on a bare Debian under target/bare, as root.
+bare:
+	tests/bare.sh
 
 # All that CI runs.
 check: fmt-check lint docs deny
@@ -52,6 +56,6 @@ install:
 peers:
 	apt-get update -qq
 	apt-get install -y -qq --no-install-recommends age openssl openssh-client jq curl util-linux python3 \
-		gh libssl-dev pkg-config python3-venv >/dev/null
+		gh libssl-dev pkg-config python3-venv debootstrap iproute2 >/dev/null
 	command -v npm >/dev/null || apt-get install -y -qq --no-install-recommends nodejs npm >/dev/null
 	command -v cargo-deny >/dev/null || cargo install --locked --debug --quiet cargo-deny@0.20.2

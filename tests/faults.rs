@@ -9,7 +9,7 @@
 mod support;
 
 use serde_json::{Value, json};
-use support::{Sandbox, TestEnv};
+use support::{Run, Sandbox, TestEnv};
 
 struct Scene {
     env: TestEnv,
@@ -155,6 +155,26 @@ fn nobody_there_is_told_from_no_such_host() {
         env.run(&["onboard", name, "--token-file", "token", "--timeout", "5s"])
             .fails(6, &[words]);
     }
+}
+
+/// As in a container from an empty image.
+#[test]
+fn a_machine_without_certificate_authorities_is_told_what_it_lacks() {
+    let env = TestEnv::with_vault();
+    let sandbox = Sandbox::start();
+    env.write("none.pem", "");
+    let secure = ["--api-url", "https://dfns.example.com"];
+    let public = env.ok(&[&["onboard", "a", "--prepare"], &secure[..]].concat());
+    env.write("token", sandbox.create("a", &public));
+    let without = |arguments: &[&str]| Run::of(env.command(arguments).env("SSL_CERT_FILE", "none.pem"));
+    without(&["onboard", "a", "--token-file", "token"])
+        .fails(1, &["no certificate authorities", "ca-certificates", "SSL_CERT_FILE"]);
+    env.onboard(&sandbox, "b");
+    env.ok(&["export", "b", "--format", "dotenv", "--output", "b.env"]);
+    let run = without(&[&["verify", "--dotenv", "b.env"], &secure[..]].concat());
+    assert_eq!(run.code, 6, "{run:?}");
+    assert!(run.stdout.contains("no certificate authorities"), "{run:?}");
+    assert!(!run.stdout.contains("try again"), "{run:?}");
 }
 
 #[test]

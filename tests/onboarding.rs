@@ -278,35 +278,24 @@ fn a_kill_between_the_halves_loses_nothing() {
 #[cfg(unix)]
 mod terminal {
     use super::*;
-    use rexpect::session::{PtySession, spawn_command};
+    use rexpect::session::PtySession;
     use std::process::Command;
+    use support::terminal::{ends as end, on_terminal, settings, shell_on_terminal};
 
-    const SECOND: u64 = 1000;
-
-    fn session(env: &TestEnv, arguments: &[&str]) -> PtySession {
-        // The test's terminal starts without echo, in which nothing could ever be seen to leak.
-        let mut command = Command::new("bash");
+    fn command(env: &TestEnv, arguments: &[&str]) -> Command {
+        let mut command = Command::new(PROGRAM);
         command
-            .args(["-c", "stty echo; exec \"$0\" \"$@\"", PROGRAM])
             .args(arguments)
-            .env_clear()
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())
             .env("HOME", env.home.path())
             .env("DFNS_KEYS_VAULT", env.vault())
             .env("TERM", "dumb")
             .current_dir(env.home.path());
-        spawn_command(command, Some(30 * SECOND)).unwrap()
+        command
     }
 
-    fn end(mut session: PtySession, code: i32) -> String {
-        let rest = session.exp_eof().unwrap();
-        let status = session.process().wait().unwrap();
-        assert_eq!(
-            format!("{status:?}").split(", ").nth(1),
-            Some(format!("{code})").as_str()),
-            "{status:?} after {rest}"
-        );
-        rest
+    fn session(env: &TestEnv, arguments: &[&str]) -> PtySession {
+        on_terminal(&command(env, arguments))
     }
 
     #[test]
@@ -341,25 +330,19 @@ mod terminal {
     fn stopping_at_the_token_keeps_the_key_and_the_terminal() {
         let env = TestEnv::with_vault();
         let sandbox = Sandbox::start();
-        // A shell tells whether the terminal is itself again after Ctrl-C.
-        let script = format!(
-            "stty echo; stty -g > before; {PROGRAM} onboard a --identity identity.txt --api-url {}; \
-             echo \"code $?\"; stty -g > after",
-            sandbox.url
-        );
-        let mut command = Command::new("bash");
-        command
-            .args(["-c", &script])
-            .env("DFNS_KEYS_VAULT", env.vault())
-            .current_dir(env.home.path());
-        let mut shell = spawn_command(command, Some(30 * SECOND)).unwrap();
+        let arguments = ["onboard", "a", "--identity", "identity.txt", "--api-url", &sandbox.url];
+        // A shell that survives Ctrl-C keeps the terminal open, which must be itself again by then.
+        let line = "read -r start; trap : INT; \"$0\" \"$@\"; echo \"code $?\"; read -r end";
+        let mut shell = shell_on_terminal(line, &command(&env, &arguments));
+        let before = settings(&shell);
+        shell.send_line("start").unwrap();
         shell.exp_string("): ").unwrap();
         shell.send_control('c').unwrap();
-        let shown = shell.exp_eof().unwrap();
-        assert!(shown.contains("code 130"), "{shown}");
+        let shown = shell.exp_string("code 130").unwrap();
         assert!(shown.contains("the key stays sealed"), "{shown}");
-        let settings = |name| std::fs::read_to_string(env.path(name)).unwrap();
-        assert_eq!(settings("before"), settings("after"));
+        assert_eq!(format!("{before:?}"), format!("{:?}", settings(&shell)));
+        shell.send_line("end").unwrap();
+        end(shell, 0);
         assert_eq!(
             env.run(&["show", "a", "--json"]).json()["credential"]["state"],
             "pending"
@@ -439,11 +422,11 @@ mod terminal {
     #[test]
     fn a_closed_stdout_is_no_failure_worth_a_word() {
         let env = TestEnv::with_vault();
-        let mut shell = env.bare("bash");
-        shell
-            .args(["-c", &format!("{PROGRAM} completions bash | head -1")])
-            .env("DFNS_KEYS_VAULT", env.vault());
-        let run = Run::of(&mut shell);
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let mut completions = env.command(&["completions", "bash"]);
+        let child = completions.stdout(writer).stderr(std::process::Stdio::piped()).spawn();
+        let run = Run::from(child.unwrap().wait_with_output().unwrap());
         assert_eq!(run.stderr, "", "{run:?}");
     }
 }

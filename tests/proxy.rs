@@ -275,7 +275,7 @@ fn a_stop_finishes_what_was_begun() {
         {
             assert!(Instant::now() < deadline, "the calls have begun");
         }
-        proxy.signal("-INT");
+        support::signal(&proxy.child, rustix::process::Signal::INT);
         for call in calls {
             assert_eq!(call.join().unwrap().status, 200);
         }

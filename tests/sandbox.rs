@@ -253,16 +253,14 @@ fn only_loopback_is_listened_on() {
 
 #[test]
 fn the_sandbox_ends_at_sigterm_with_exit_0() {
-    let sandbox = Command::new(support::PROGRAM)
+    let mut sandbox = Command::new(support::PROGRAM)
         .args(["sandbox", "--quiet"])
         .stdout(std::process::Stdio::piped())
         .spawn()
         .unwrap();
-    let id = sandbox.id().to_string();
-    let mut sandbox = sandbox;
     let mut line = String::new();
     std::io::BufRead::read_line(&mut std::io::BufReader::new(sandbox.stdout.take().unwrap()), &mut line).unwrap();
-    peer_ok(Command::new("kill").arg(&id));
+    support::signal(&sandbox, rustix::process::Signal::TERM);
     assert_eq!(sandbox.wait().unwrap().code(), Some(0));
 }
 

@@ -188,7 +188,7 @@ fn no_command_shows_a_secret() {
         &["call", "a", "POST", "/wallets", "--data", r#"{"network":"Bitcoin"}"#],
         &["call", "a", "POST", "/wallets", "--data", "{}", "--dry-run"],
         &["call", "a", "POST", "/wallets", "--data", "{}", "--dry-run", "--json"],
-        &["exec", "a", "--", "true"],
+        &["exec", "a", "--", "sh", "-c", ":"],
         &["export", "a", "--format", "postman-collection"],
         &[
             "export",

@@ -148,7 +148,7 @@ fn one_passphrase_serves_by_flag_descriptor_environment_and_stdin() {
     let run = env.run_with_stdin(&["verify", "a", "--passphrase-file", "-"], passphrase.as_bytes());
     assert_eq!(run.code, 0, "{run:?}");
     let script = format!("exec 7<passphrase; exec {PROGRAM} verify a --passphrase-fd 7");
-    let mut shell = env.bare("bash");
+    let mut shell = env.bare("sh");
     let run = Run::of(shell.args(["-c", &script]).env("DFNS_KEYS_VAULT", env.vault()));
     assert_eq!(run.code, 0, "{run:?}");
     // The flag goes before the environment.
@@ -424,48 +424,64 @@ fn two_processes_do_not_share_a_credential() {
     waited.fails(3, &["a is active already"]);
 }
 
-/// Runs a command line as somebody without root's powers, where the tests run as root.
-fn unprivileged(env: &TestEnv, script: &str) -> Option<Run> {
-    let root = String::from_utf8(peer_ok(Command::new("id").arg("-u"))).unwrap().trim() == "0";
+/// Runs the program as somebody without root's powers, where the tests run as root.
+#[cfg(unix)]
+fn unprivileged(env: &TestEnv, arguments: &[&str]) -> Run {
+    use std::os::unix::process::CommandExt;
+    const NOBODY: u32 = 65_534;
+    fn give_away(path: &Path) {
+        std::os::unix::fs::chown(path, Some(NOBODY), Some(NOBODY)).unwrap();
+        if path.is_dir() {
+            for entry in std::fs::read_dir(path).unwrap() {
+                give_away(&entry.unwrap().path());
+            }
+        }
+    }
     let program = env.path("dfns-keys");
     std::fs::copy(PROGRAM, &program).unwrap();
-    let mut command = if root {
-        if !peer("setpriv") {
-            return None;
-        }
-        peer_ok(Command::new("chown").args(["-R", "65534:65534"]).arg(env.home.path()));
-        let mut command = env.bare("setpriv");
-        command.args(["--reuid=65534", "--regid=65534", "--clear-groups", "bash"]);
-        command
-    } else {
-        env.bare("bash")
-    };
+    let mut command = Command::new(&program);
+    if rustix::process::getuid().is_root() {
+        give_away(env.home.path());
+        command.uid(NOBODY).gid(NOBODY);
+    }
     command
-        .args(["-c", script])
+        .args(arguments)
+        .env_clear()
         .env("DFNS_KEYS_VAULT", env.vault())
-        .env("DFNS_KEYS_IDENTITY", env.path("identity.txt"));
-    Some(Run::of(&mut command))
+        .env("DFNS_KEYS_IDENTITY", env.path("identity.txt"))
+        .current_dir(env.home.path());
+    Run::of(&mut command)
 }
 
+/// Calls with a directory at a mode, which is 0700 before and after.
+#[cfg(unix)]
+fn with_mode<T>(directory: &Path, mode: u32, call: impl FnOnce() -> T) -> T {
+    use std::os::unix::fs::PermissionsExt;
+    let set = |mode| std::fs::set_permissions(directory, std::fs::Permissions::from_mode(mode)).unwrap();
+    set(mode);
+    let result = call();
+    set(0o700);
+    result
+}
+
+#[cfg(unix)]
 #[test]
 fn an_unreadable_vault_is_told_of() {
     let env = TestEnv::with_vault();
-    if let Some(run) = unprivileged(
-        &env,
-        "chmod 000 vault; ./dfns-keys list; code=$?; chmod 700 vault; exit $code",
-    ) {
-        run.fails(1, &["permission denied", "owner and mode"]);
-    }
+    let run = with_mode(&env.vault(), 0o000, || unprivileged(&env, &["list"]));
+    run.fails(1, &["permission denied", "owner and mode"]);
 }
 
+#[cfg(unix)]
 #[test]
 fn a_vault_that_cannot_be_written_is_told_of() {
     let env = TestEnv::with_vault();
-    let script = "chmod 500 vault/credentials; ./dfns-keys onboard a --prepare; code=$?; chmod 700 vault/credentials; exit $code";
-    if let Some(run) = unprivileged(&env, script) {
-        run.fails(1, &["permission denied"]);
-        assert_eq!(run.stdout, "", "no key is shown that is not sealed");
-    }
+    let credentials = env.vault().join("credentials");
+    let run = with_mode(&credentials, 0o500, || {
+        unprivileged(&env, &["onboard", "a", "--prepare"])
+    });
+    run.fails(1, &["permission denied"]);
+    assert_eq!(run.stdout, "", "no key is shown that is not sealed");
 }
 
 /// Runs a script with a small or read-only file system at `vault`, which needs a mount namespace.

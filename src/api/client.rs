@@ -144,9 +144,7 @@ impl Client {
         } else {
             builder.https_only(true)
         };
-        let client = builder.build().map_err(|error| ApiError::Setup {
-            reason: safe_text(&error.to_string()),
-        })?;
+        let client = builder.build().map_err(|error| ApiError::from_setup(&error))?;
         Ok(cell.get_or_init(|| client))
     }
 

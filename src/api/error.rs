@@ -143,6 +143,24 @@ impl ApiError {
         }
     }
 
+    /// A container may have no authorities at all, and then no TLS session can ever be had.
+    pub(super) fn from_setup(error: &reqwest::Error) -> Self {
+        let mut reason = error.to_string();
+        let mut source = error.source();
+        while let Some(cause) = source {
+            reason = cause.to_string();
+            if let Some(rustls::Error::General(_)) = tls_error(cause) {
+                "this machine has no certificate authorities: install the package ca-certificates, or name a file of them in SSL_CERT_FILE"
+                    .clone_into(&mut reason);
+                break;
+            }
+            source = cause.source();
+        }
+        Self::Setup {
+            reason: safe_text(&reason),
+        }
+    }
+
     pub(super) fn from_transport(host: &str, error: &reqwest::Error) -> Self {
         let mut last = None;
         let mut tls = false;

@@ -7,6 +7,8 @@
 )]
 
 pub mod proxy;
+#[cfg(unix)]
+pub mod terminal;
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
@@ -52,10 +54,15 @@ impl TestEnv {
         self.vault().join("credentials").join(format!("{name}.json"))
     }
 
-    /// The program in this environment, which asks nothing.
+    /// The program in this environment, which asks nothing. The one authority it knows has signed nothing; a bare machine
+    /// has none at all.
     pub fn command(&self, arguments: &[&str]) -> Command {
+        let authority = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/authority.pem");
         let mut command = self.bare(PROGRAM);
-        command.args(arguments).env("DFNS_KEYS_VAULT", self.vault());
+        command
+            .args(arguments)
+            .env("DFNS_KEYS_VAULT", self.vault())
+            .env("SSL_CERT_FILE", authority);
         if self.path("identity.txt").exists() {
             command.env("DFNS_KEYS_IDENTITY", self.path("identity.txt"));
         }
@@ -388,6 +395,12 @@ pub fn peer(program: &str) -> bool {
 /// Says that a part of a test could not be done here.
 pub fn skipped(why: &str) {
     eprintln!("skipped: {why}");
+}
+
+/// Sends a signal to a process that the test started and has not waited for.
+#[cfg(unix)]
+pub fn signal(child: &Child, signal: rustix::process::Signal) {
+    rustix::process::kill_process(rustix::process::Pid::from_child(child), signal).unwrap();
 }
 
 /// Runs a peer and returns its stdout, having asserted that it succeeded.

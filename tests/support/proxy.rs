@@ -5,7 +5,7 @@ use std::process::{Child, Command, Stdio};
 
 use serde_json::Value;
 
-use super::{Answer, Run, TestEnv, peer_ok};
+use super::{Answer, Run, TestEnv};
 
 /// `dfns-keys proxy a`, which is stopped when this goes.
 pub struct Proxy {
@@ -64,13 +64,9 @@ impl Proxy {
         super::http(self.address(), method, path, &all, body.as_bytes())
     }
 
-    pub fn signal(&self, name: &str) {
-        peer_ok(Command::new("kill").args([name, &self.child.id().to_string()]));
-    }
-
     /// Stops it and says what it left behind.
     pub fn stop(mut self) -> Run {
-        self.signal("-TERM");
+        super::signal(&self.child, rustix::process::Signal::TERM);
         let mut said = String::new();
         self.child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
         let code = self.child.wait().unwrap().code().unwrap_or(-1);

@@ -322,6 +322,10 @@ fn unreachable(id: CheckId, error: &ApiError) -> Check {
             error.to_string(),
             "a proxy or captive portal may be in between, or the address is another service's",
         ),
+        ApiError::Setup { .. } => (
+            error.to_string(),
+            "this is of this machine, not of Dfns or the credential",
+        ),
         _ => (error.to_string(), "try again later"),
     };
     Check::fail(id, message).hint(hint).blame_network()
