@@ -495,6 +495,25 @@ fn a_clock_an_hour_off_is_told() {
     }
 }
 
+#[test]
+fn the_clock_is_told_whatever_else_is_refused() {
+    let healthy = Healthy::new();
+    for (name, value) in [
+        ("DFNS_CRED_ID", "other".to_owned()),
+        ("DFNS_AUTH_TOKEN", forged(&json!({"exp": 4_000_000_000_i64}))),
+    ] {
+        let mut variables = healthy.variables.clone();
+        variables.insert(name, value);
+        let run = healthy.verify(Form::Dotenv, &variables, &[]);
+        assert_eq!(check(&run, "clock.skew").0, "pass", "{run:?}");
+    }
+    healthy
+        .sandbox
+        .fault(&json!({"fault": "status", "status": 500, "path": "/auth/action", "skip": 1, "times": 9}));
+    let run = healthy.verify(Form::Dotenv, &healthy.variables, &[]);
+    assert_eq!(check(&run, "clock.skew").0, "pass", "{run:?}");
+}
+
 /// A real TLS server with a certificate made here, for `localhost` or not.
 struct TlsServer {
     child: Child,

@@ -17,4 +17,4 @@ pub use client::{Client, ClientConfig, Progress};
 pub use error::{ApiError, Stage};
 pub use login::{CallError, UserSession};
 pub use permissions::Registration;
-pub use user_action::{Access, Action, SignedAction, SigningError};
+pub use user_action::{Access, Action, ServerClock, SignedAction, SigningError};

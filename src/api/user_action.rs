@@ -2,6 +2,8 @@
 //!
 //! Source: <https://docs.dfns.co/api-reference/auth/signing-flows>.
 
+use std::sync::OnceLock;
+
 use base64ct::{Base64UrlUnpadded, Encoding};
 use jiff::Timestamp;
 use reqwest::Method;
@@ -61,8 +63,25 @@ pub struct SignedAction {
     pub credential_id: CredentialId,
     /// How many keys the identity has.
     pub registered_keys: usize,
-    /// The server's clock at the first answer.
-    pub server_time: Option<Timestamp>,
+}
+
+/// The server's clock at the first answer that told it, whatever came of the rest.
+#[derive(Debug, Default)]
+pub struct ServerClock(OnceLock<Timestamp>);
+
+impl ServerClock {
+    /// What it said, if anything did.
+    #[must_use]
+    pub fn first(&self) -> Option<Timestamp> {
+        self.0.get().copied()
+    }
+
+    fn note(&self, time: Option<Timestamp>) {
+        if let Some(time) = time {
+            // Only the first counts: later ones may have been waited for.
+            let _ = self.0.set(time);
+        }
+    }
 }
 
 /// An action was not signed. The step tells which part was refused.
@@ -112,7 +131,22 @@ impl Client {
     /// # Errors
     /// Which step was refused, and how.
     pub async fn sign(&self, access: Access<'_>, action: Action<'_>) -> Result<SignedAction, SigningError> {
-        let (challenge, server_time) = self.challenge_retrying(access, action).await?;
+        self.sign_noting(access, action, &ServerClock::default()).await
+    }
+
+    /// The same, and what the server's clock says.
+    ///
+    /// # Errors
+    /// Which step was refused, and how.
+    pub async fn sign_noting(
+        &self,
+        access: Access<'_>,
+        action: Action<'_>,
+        clock: &ServerClock,
+    ) -> Result<SignedAction, SigningError> {
+        let challenge = self
+            .retrying(async || self.challenge(access, action, clock).await)
+            .await?;
         let keys: Vec<CredentialId> = challenge
             .allow_credentials
             .key
@@ -124,7 +158,6 @@ impl Client {
             user_action,
             credential_id,
             registered_keys,
-            server_time,
         };
         let candidates = candidates(keys, access.credential_id)?;
         let mut challenge = Some(challenge);
@@ -136,7 +169,7 @@ impl Client {
                 .retrying(async || {
                     let current = match challenge.take() {
                         Some(current) => current,
-                        None => self.challenge(access, action).await?.0,
+                        None => self.challenge(access, action, clock).await?,
                     };
                     self.answer(access, &current, candidate).await
                 })
@@ -158,28 +191,27 @@ impl Client {
         }
     }
 
-    async fn challenge_retrying(
-        &self,
-        access: Access<'_>,
-        action: Action<'_>,
-    ) -> Result<(wire::Challenge, Option<Timestamp>), SigningError> {
-        self.retrying(async || self.challenge(access, action).await).await
-    }
-
     async fn challenge(
         &self,
         access: Access<'_>,
         action: Action<'_>,
-    ) -> Result<(wire::Challenge, Option<Timestamp>), SigningError> {
+        clock: &ServerClock,
+    ) -> Result<wire::Challenge, SigningError> {
         let body = wire::UserActionInit {
             user_action_payload: action.payload,
             user_action_http_method: action.method,
             user_action_http_path: action.path,
             user_action_server_kind: "Api",
         };
-        self.send_json(&post(access, "/auth/action/init", json(&body)))
+        let answer = self
+            .send_json(&post(access, "/auth/action/init", json(&body)))
             .await
-            .map_err(SigningError::Challenge)
+            .inspect(|(_, time)| clock.note(*time))
+            .map(|(challenge, _)| challenge);
+        if let Err(ApiError::Refused { server_time, .. }) = &answer {
+            clock.note(*server_time);
+        }
+        answer.map_err(SigningError::Challenge)
     }
 
     async fn answer(

@@ -7,7 +7,9 @@ use jiff::Timestamp;
 use super::Expectations;
 use super::offline::{Ground, UsableKey};
 use super::report::{Check, CheckId, SubjectReport};
-use crate::api::{Access, Action, ApiError, CallError, Client, Registration, SignedAction, SigningError, UserSession};
+use crate::api::{
+    Access, Action, ApiError, CallError, Client, Registration, ServerClock, SignedAction, SigningError, UserSession,
+};
 use crate::keys::pem::public_fingerprint;
 use crate::model::credential::Environment;
 use crate::model::ids::{CredentialId, Username};
@@ -73,15 +75,16 @@ pub(super) async fn check(
         credential_id: credential_id.as_ref(),
     };
     let began = Instant::now();
-    let outcome = client.sign(access, Action::TEST_CALL).await;
+    let clock = ServerClock::default();
+    let outcome = client.sign_noting(access, Action::TEST_CALL, &clock).await;
     let took = began.elapsed();
     match outcome {
         Ok(signed) => {
-            accepted(&signed, access, key, took, now, report);
+            accepted(&signed, access, key, took, skew(&clock, now), report);
             report.push(permissions(expectations, access, &signed.credential_id, client).await);
         }
         Err(error) => {
-            let registered = refused(error, access, took, now, report);
+            let registered = refused(error, access, took, skew(&clock, now), report);
             if registered == Registered::AnotherKey {
                 report.push(registered_instead(access, client).await);
             }
@@ -120,7 +123,8 @@ async fn log_in(ground: &Ground, username: &Username, client: &Client, report: &
     match outcome {
         Ok(()) => {
             report.push(Check::pass(CheckId::ApiReachable, format!("{host} answers")));
-            skip(report, &ONLINE[1..3], "a user logs in instead of having a token");
+            skip(report, &ONLINE[1..2], "not looked at for users");
+            skip(report, &ONLINE[2..3], "a user logs in instead of having a token");
             report.push(Check::pass(
                 CheckId::CredentialRegistered,
                 format!("a key of {username}"),
@@ -166,11 +170,11 @@ fn accepted(
     access: Access<'_>,
     key: &UsableKey,
     took: Duration,
-    now: Timestamp,
+    skew: Check,
     report: &mut SubjectReport,
 ) {
     report.push(answers(access));
-    report.push(skew(signed.server_time, now));
+    report.push(skew);
     report.push(Check::pass(CheckId::TokenAccepted, "Dfns accepts the token"));
     report.push(Check::pass(
         CheckId::CredentialRegistered,
@@ -201,10 +205,10 @@ fn answers(access: Access<'_>) -> Check {
     Check::pass(CheckId::ApiReachable, format!("{} answers{how}", url.host()))
 }
 
-fn skew(server_time: Option<Timestamp>, now: Timestamp) -> Check {
+fn skew(clock: &ServerClock, now: Timestamp) -> Check {
     let id = CheckId::ClockSkew;
-    let Some(server_time) = server_time else {
-        return Check::skip(id, "the answer has no Date");
+    let Some(server_time) = clock.first() else {
+        return Check::skip(id, "the answer does not tell the time");
     };
     let seconds = now.as_second() - server_time.as_second();
     let way = if seconds > 0 { "ahead of" } else { "behind" };
@@ -227,10 +231,9 @@ fn refused(
     error: SigningError,
     access: Access<'_>,
     took: Duration,
-    now: Timestamp,
+    skew: Check,
     report: &mut SubjectReport,
 ) -> Registered {
-    let server_time = server_time(&error);
     let challenge_refused = matches!(error, SigningError::Challenge(_));
     let refusal = diagnose(error, access.token.claims(), access.environment);
     if challenge_refused && let Refusal::Call(error) = &refusal {
@@ -239,7 +242,7 @@ fn refused(
         return Registered::Unknown;
     }
     report.push(answers(access));
-    report.push(skew(server_time, now));
+    report.push(skew);
     if challenge_refused {
         report.push(
             Check::fail(CheckId::TokenAccepted, with_message(&refusal))
@@ -329,18 +332,6 @@ fn unreachable(id: CheckId, error: &ApiError) -> Check {
         _ => (error.to_string(), "try again later"),
     };
     Check::fail(id, message).hint(hint).blame_network()
-}
-
-fn server_time(error: &SigningError) -> Option<Timestamp> {
-    match error {
-        SigningError::Challenge(ApiError::Refused { server_time, .. })
-        | SigningError::Signature(ApiError::Refused { server_time, .. })
-        | SigningError::NoneFits {
-            last: ApiError::Refused { server_time, .. },
-            ..
-        } => *server_time,
-        _ => None,
-    }
 }
 
 /// Which key is registered, now that it is known not to be ours: worth two requests more.
