@@ -374,16 +374,49 @@ mod terminal {
     fn differing_passphrases_are_asked_for_again() {
         let env = TestEnv::new();
         let mut init = session(&env, &["init"]);
-        for (first, second) in [("one", "two"), ("three", "three")] {
+        for (first, second) in [("one and one", "two and two"), ("three and three", "three and three")] {
             init.exp_string("Passphrase for the new vault").unwrap();
             init.send_line(first).unwrap();
             init.exp_string("The same again: ").unwrap();
             init.send_line(second).unwrap();
         }
         end(init, 0);
-        env.write("passphrase", "three");
+        env.write("passphrase", "three and three");
         env.ok(&["onboard", "a", "--prepare"]);
         env.ok(&["remove", "a", "--yes", "--passphrase-file", "passphrase"]);
+    }
+
+    #[test]
+    fn a_passphrase_that_is_soon_guessed_is_asked_for_again() {
+        let env = TestEnv::new();
+        let mut init = session(&env, &["init"]);
+        for (weak, why) in [("x", "it has 1 character;"), ("abcabcabc", "it repeats 3 characters;")] {
+            init.exp_string("leave empty to have one made): ").unwrap();
+            init.send_line(weak).unwrap();
+            init.exp_string("that is easily guessed: ").unwrap();
+            init.exp_string(why).unwrap();
+        }
+        init.exp_string("leave empty to have one made): ").unwrap();
+        init.send_line("sieben Zwerge").unwrap();
+        init.exp_string("The same again: ").unwrap();
+        init.send_line("sieben Zwerge").unwrap();
+        end(init, 0);
+        let mut rekey = session(&env, &["rekey"]);
+        rekey.exp_string("Vault passphrase: ").unwrap();
+        rekey.send_line("sieben Zwerge").unwrap();
+        for _ in 0..3 {
+            rekey.exp_string("New passphrase for the vault").unwrap();
+            rekey.send_line("short").unwrap();
+        }
+        assert!(end(rekey, 4).contains("nothing was changed"));
+        env.write("passphrase", "sieben Zwerge");
+        env.ok(&[
+            "rekey",
+            "--passphrase-file",
+            "passphrase",
+            "--new-passphrase-file",
+            "passphrase",
+        ]);
     }
 
     #[test]

@@ -78,6 +78,77 @@ fn the_default_vault_is_where_xdg_says() {
 }
 
 #[test]
+fn a_script_may_choose_a_weak_passphrase_but_not_without_a_word() {
+    let env = TestEnv::new();
+    env.write("weak", "x\n");
+    env.write("strong", "correct horse battery staple\n");
+    let words = "warning: the new passphrase is easily guessed: it has 1 character";
+    env.run(&["init", "--passphrase-file", "weak"]).fails(0, &[words]);
+    env.run(&["generate", "--passphrase-file", "weak"]).fails(0, &[words]);
+    let run = env.run(&["rekey", "--passphrase-file", "weak", "--new-passphrase-file", "strong"]);
+    assert!(run.code == 0 && !run.stderr.contains("guessed"), "{run:?}");
+    let run = env.run(&[
+        "rekey",
+        "--passphrase-file",
+        "strong",
+        "--new-passphrase-file",
+        "weak",
+        "--json",
+    ]);
+    run.fails(0, &[words]);
+    assert_eq!(run.json()["ok"], true);
+    env.write("empty", "\n");
+    env.run(&["generate", "--passphrase-file", "empty", "--force"])
+        .fails(4, &["the passphrase is empty"]);
+}
+
+#[test]
+fn a_wrong_passphrase_is_blamed_on_what_it_does_not_open() {
+    let env = passphrase_vault();
+    env.write("wrong", "another passphrase\n");
+    env.ok(&["onboard", "a", "--prepare"]);
+    env.run(&["remove", "a", "--yes", "--passphrase-file", "wrong"]).fails(
+        4,
+        &[
+            "does not open the vault",
+            "another recipient's identity opens the vault",
+        ],
+    );
+    env.ok(&["generate", "--passphrase-file", "passphrase"]);
+    let run = env.run(&["public-key", "prime256v1.pem.age", "--passphrase-file", "wrong"]);
+    run.fails(4, &["does not open prime256v1.pem.age"]);
+    assert!(
+        !run.stderr.contains("vault") && !run.stderr.contains("recipient"),
+        "{run:?}"
+    );
+    // An identity file of the user's own, sealed by age.
+    std::fs::copy(env.vault().join("identity.age"), env.path("mine.age")).unwrap();
+    let run = env.run(&[
+        "remove",
+        "a",
+        "--yes",
+        "--identity",
+        "mine.age",
+        "--passphrase-file",
+        "wrong",
+    ]);
+    run.fails(4, &["does not open mine.age"]);
+    assert!(
+        !run.stderr.contains("vault") && !run.stderr.contains("recipient"),
+        "{run:?}"
+    );
+    env.ok(&[
+        "remove",
+        "a",
+        "--yes",
+        "--identity",
+        "mine.age",
+        "--passphrase-file",
+        "passphrase",
+    ]);
+}
+
+#[test]
 fn no_vault_is_told_of_with_the_way_to_make_one() {
     let env = TestEnv::new();
     for arguments in [

@@ -20,7 +20,7 @@ use crate::api::{ApiError, Client, ClientConfig, Progress};
 use crate::model::ids::CredentialName;
 use crate::sys::clock::SystemClock;
 use crate::sys::files;
-use crate::vault::{Unlocked, Vault, log};
+use crate::vault::{IdentityError, Unlocked, Vault, VaultError, log};
 
 /// Key files, tokens and environments are far smaller.
 const INPUT_LIMIT: u64 = 16 * 1024 * 1024;
@@ -68,7 +68,7 @@ impl Context {
             supplier: Supplier::new(passphrase_file, passphrase_fd, !no_input && terminal::is_there()),
             yes,
             no_input,
-            vault: vault.or_else(|| variable("DFNS_KEYS_VAULT").map(PathBuf::from)),
+            vault,
             identities,
             passphrase_from_stdin,
             wait: wait.duration(),
@@ -97,29 +97,18 @@ impl Context {
         Ok(())
     }
 
-    fn vault_directory(&self) -> Result<PathBuf, Failure> {
-        if let Some(directory) = &self.vault {
-            return Ok(directory.clone());
-        }
-        #[cfg(windows)]
-        if let Some(local) = std::env::var_os("LOCALAPPDATA") {
-            return Ok(PathBuf::from(local).join("dfns-keys"));
-        }
-        etcetera::base_strategy::Xdg::new()
-            .map(|base| base.data_dir().join("dfns-keys"))
-            .map_err(|_| {
-                Failure::usage("there is no home directory to look for the vault in").hint("name it with --vault DIR")
-            })
-    }
-
     /// Where a new vault is to be.
     pub(super) fn new_vault_directory(&self) -> Result<PathBuf, Failure> {
-        self.vault_directory()
+        vault_directory(self.vault.as_deref())
     }
 
     /// The vault, which must exist.
     pub(super) fn vault(&self) -> Result<Vault, Failure> {
-        Ok(Vault::open(&self.vault_directory()?, Box::new(SystemClock), self.wait)?)
+        Ok(Vault::open(
+            &self.new_vault_directory()?,
+            Box::new(SystemClock),
+            self.wait,
+        )?)
     }
 
     /// Unlocks the vault with the identities named, or with its own.
@@ -133,7 +122,18 @@ impl Context {
         let spinner = self.ui.spinner("unlocking the vault");
         let unlocked = vault.unlock(&self.identities, &asker);
         spinner.finish_and_clear();
-        Ok(unlocked?)
+        unlocked.map_err(|error| {
+            let own_passphrase = self.identities.is_empty()
+                && matches!(&error, VaultError::Identity(IdentityError::WrongPassphrase { .. }));
+            let failure = Failure::from(error);
+            if own_passphrase {
+                failure.hint(
+                    "nothing was changed; if it is lost, another recipient's identity opens the vault (--identity)",
+                )
+            } else {
+                failure
+            }
+        })
     }
 
     /// Whether credentials can be opened here at all.
@@ -229,6 +229,25 @@ impl Context {
             ))
         }
     }
+}
+
+/// Where the vault is: where the flag says, the environment, or the system's custom.
+pub(super) fn vault_directory(flag: Option<&Path>) -> Result<PathBuf, Failure> {
+    if let Some(directory) = flag {
+        return Ok(directory.to_owned());
+    }
+    if let Some(directory) = variable("DFNS_KEYS_VAULT") {
+        return Ok(PathBuf::from(directory));
+    }
+    #[cfg(windows)]
+    if let Some(local) = std::env::var_os("LOCALAPPDATA") {
+        return Ok(PathBuf::from(local).join("dfns-keys"));
+    }
+    etcetera::base_strategy::Xdg::new()
+        .map(|base| base.data_dir().join("dfns-keys"))
+        .map_err(|_| {
+            Failure::usage("there is no home directory to look for the vault in").hint("name it with --vault DIR")
+        })
 }
 
 /// An environment variable that is set to something.

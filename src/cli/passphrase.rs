@@ -22,6 +22,10 @@ const FILE: &str = "DFNS_KEYS_PASSPHRASE_FILE";
 const LIMIT: u64 = 64 * 1024;
 /// 110 bits, as rage's generated passphrases have.
 const GENERATED_WORDS: usize = 10;
+/// Fewer characters can all be tried by whoever has a copy, scrypt or not.
+const FEWEST_CHARACTERS: usize = 8;
+/// As many of them must differ.
+const FEWEST_DIFFERENT: usize = 4;
 
 /// Hands out the passphrase. Asked twice for the same thing, it answers from memory.
 pub(super) struct Supplier {
@@ -96,7 +100,7 @@ impl Supplier {
     /// A passphrase for something new: given, or asked twice, or generated when left empty.
     pub(super) fn fresh(&self, ui: &Ui, what: &str) -> Result<Passphrase, Failure> {
         if let Some(given) = self.given()? {
-            return not_empty(given);
+            return acceptable(ui, given);
         }
         self.ask_twice(
             ui,
@@ -108,7 +112,7 @@ impl Supplier {
     /// The passphrase that replaces another: from a file of its own, or asked twice.
     pub(super) fn replacement(&self, ui: &Ui, file: Option<&Path>) -> Result<Passphrase, Failure> {
         match file {
-            Some(path) => not_empty(from_file(path)?),
+            Some(path) => acceptable(ui, from_file(path)?),
             None => self.ask_twice(ui, "New passphrase for the vault", "give --new-passphrase-file FILE"),
         }
     }
@@ -117,6 +121,7 @@ impl Supplier {
         if !self.may_ask {
             return Err(Failure::from(IdentityError::NobodyToAsk).hint(otherwise));
         }
+        let mut failure = None;
         for _ in 0..3 {
             let first = asked(terminal::ask_hidden(&format!(
                 "{what} (leave empty to have one made): "
@@ -127,25 +132,49 @@ impl Supplier {
                 ui.warn(&format!("  {}", generated.expose_secret()));
                 return Ok(generated);
             }
+            if let Some(weakness) = weakness(&first) {
+                ui.warn(&format!("that is easily guessed: {weakness}; once more"));
+                failure = Some(("weak_passphrase", "the passphrase is easily guessed"));
+                continue;
+            }
             let second = asked(terminal::ask_hidden("The same again: "))?;
             if first.expose_secret() == second.expose_secret() {
                 return Ok(first);
             }
             ui.warn("they differ; once more");
+            failure = Some(("passphrases_differ", "the two passphrases differ"));
         }
-        Err(Failure::new(
-            Exit::Vault,
-            "passphrases_differ",
-            "the two passphrases differ",
-        ))
+        let (code, message) = failure.expect("each round that does not return says why");
+        Err(Failure::new(Exit::Vault, code, message).hint("nothing was changed; leave it empty to have ten words made"))
     }
 }
 
-fn not_empty(passphrase: Passphrase) -> Result<Passphrase, Failure> {
+/// A new passphrase that a script gives is the script's to choose, but a weak one is not taken without a word.
+fn acceptable(ui: &Ui, passphrase: Passphrase) -> Result<Passphrase, Failure> {
     if is_empty(&passphrase) {
         return Err(Failure::new(Exit::Vault, "empty_passphrase", "the passphrase is empty"));
     }
+    if let Some(weakness) = weakness(&passphrase) {
+        ui.warn(&format!("the new passphrase is easily guessed: {weakness}"));
+    }
     Ok(passphrase)
+}
+
+/// Why whoever has a copy of what it seals would soon have the passphrase too, if that can be seen from outside.
+fn weakness(passphrase: &Passphrase) -> Option<String> {
+    let text = passphrase.expose_secret();
+    let count = text.chars().count();
+    let advice = format!("take {FEWEST_CHARACTERS} characters at least, best several words");
+    if count < FEWEST_CHARACTERS {
+        let plural = if count == 1 { "" } else { "s" };
+        return Some(format!("it has {count} character{plural}; {advice}"));
+    }
+    // No copy of a secret in a set: each character is looked for among those before it.
+    let different = text
+        .char_indices()
+        .filter(|(position, character)| !text[..*position].contains(*character))
+        .count();
+    (different < FEWEST_DIFFERENT).then(|| format!("it repeats {different} characters; {advice}"))
 }
 
 fn from_file(path: &Path) -> Result<Passphrase, IdentityError> {

@@ -107,8 +107,9 @@ impl From<IdentityError> for Failure {
                 "passphrase_unreadable",
                 format!("{message}: {}", plain(&source)),
             ),
-            IdentityError::WrongPassphrase { .. } => Self::new(Exit::Vault, "wrong_passphrase", message)
-                .hint("nothing was changed; if it is lost, another recipient's identity opens the vault (--identity)"),
+            IdentityError::WrongPassphrase { .. } => {
+                Self::new(Exit::Vault, "wrong_passphrase", message).hint("nothing was changed; try again")
+            }
             IdentityError::TooMuchWork { .. } => Self::new(Exit::Vault, "too_much_work", message).hint(
                 "it would take seconds and half a gigabyte or more: decrypt it with age, and encrypt it again with age, which writes 18 (rage goes by the machine's speed)",
             ),
