@@ -429,10 +429,109 @@ fn exit_codes_and_signals_are_the_programs_own() {
             .trim(),
         id
     );
-    scene
-        .env
-        .run(&["exec", "a", "--", "no-such-program"])
-        .fails(1, &["cannot run no-such-program", "on the PATH"]);
+}
+
+#[test]
+fn a_program_that_cannot_be_run_ends_as_in_a_shell_and_costs_no_passphrase() {
+    let scene = Scene::new();
+    std::fs::create_dir(scene.env.path("bin")).unwrap();
+    scene.env.write("bin/plain", "#!/bin/sh\n");
+    scene.env.write("script", "#!/no/such/interpreter\n");
+    std::fs::set_permissions(scene.env.path("script"), std::fs::Permissions::from_mode(0o755)).unwrap();
+    for (program, code, words) in [
+        (
+            "no-such-program",
+            127,
+            "there is no program no-such-program on the PATH",
+        ),
+        ("./bin/missing", 127, "there is no program ./bin/missing"),
+        ("./bin/plain", 126, "./bin/plain cannot be run"),
+        ("./bin", 126, "./bin cannot be run"),
+        ("plain", 126, "plain cannot be run"),
+    ] {
+        let mut command = scene.env.command(&["exec", "a", "--", program]);
+        // Nothing here opens the vault: whoever asked for that first would say so.
+        command
+            .env_remove("DFNS_KEYS_IDENTITY")
+            .env("PATH", "bin:/usr/bin:/bin");
+        Run::of(&mut command).fails(code, &[words]);
+    }
+    scene.env.run(&["exec", "a", "--", "./script"]).fails(127, &["script"]);
+    let document = scene.env.run(&["exec", "a", "--json", "--", "no-such-program"]).json();
+    assert_eq!(document["error"]["exit"], 127, "{document}");
+    assert_eq!(document["error"]["code"], "no_such_program", "{document}");
+    let log = scene.env.ok(&["log", "a"]);
+    assert!(!log.contains("no-such-program") && !log.contains("plain"), "{log}");
+}
+
+#[test]
+fn what_can_be_refused_at_once_costs_no_passphrase() {
+    let env = TestEnv::new();
+    let sandbox = Sandbox::start();
+    env.write("passphrase", "correct horse\n");
+    env.ok(&["init", "--passphrase-file", "passphrase"]);
+    env.ok(&["onboard", "waiting", "--prepare", "--api-url", &sandbox.url]);
+    let token = env.prepare(&sandbox, "a");
+    env.write("token", token);
+    env.ok(&[
+        "onboard",
+        "a",
+        "--token-file",
+        "token",
+        "--passphrase-file",
+        "passphrase",
+    ]);
+    env.write("there", "");
+    let recipient = age::x25519::Identity::generate().to_public().to_string();
+    // There is no terminal to ask on: whatever gets as far as the passphrase ends with 4.
+    env.run(&["export", "a", "--format", "json"]).fails(4, &["no terminal"]);
+    for (arguments, code, words) in [
+        (
+            &["export", "a", "--format", "json", "--output", "there"][..],
+            3,
+            "there exists already",
+        ),
+        (
+            &["export", "a", "--format", "json", "--output", "no/such/place"],
+            1,
+            "no/such/place: no such file",
+        ),
+        (&["export", "waiting", "--format", "json"], 3, "no token yet"),
+        (&["exec", "waiting", "--", "true"], 3, "no token yet"),
+        (&["call", "waiting", "GET", "/wallets"], 3, "no token yet"),
+        (&["proxy", "waiting"], 3, "no token yet"),
+        (
+            &["verify", "a", "--junit", "no/such/place"],
+            1,
+            "no/such/place: no such file",
+        ),
+        (
+            &["generate", "--private-key", "no/such/place"],
+            1,
+            "no/such/place: no such file",
+        ),
+        (
+            &["generate", "--public-key", "no/such/place"],
+            1,
+            "no/such/place: no such file",
+        ),
+        (&["onboard", "b", "--as", "a"], 3, "only an organisation's user"),
+        (
+            &["onboard", "b", "--as", "nobody"],
+            3,
+            "there is no credential named nobody",
+        ),
+        (&["enroll", "a", "--code", "x"], 3, "only an organisation's user"),
+        (&["recipients", "remove", &recipient], 3, "is not among the recipients"),
+        (
+            &["rekey", "--new-passphrase-file", "no/such/place"],
+            4,
+            "no/such/place: no such file",
+        ),
+        (&["rekey"], 4, "--new-passphrase-file"),
+    ] {
+        env.run(arguments).fails(code, &[words]);
+    }
 }
 
 #[test]
@@ -533,6 +632,7 @@ fn a_calls_exit_code_is_its_status() {
         "{run:?}"
     );
     assert_eq!(scene.sandbox.calls().len(), before, "nothing was sent");
+    assert!(run.stdout.ends_with("\n{}\n"), "the last line ends: {run:?}");
     for (arguments, words) in [
         (&["GET", "wallets"][..], "must start with `/`"),
         (&["GET", "/wallets?a=b"], "--query"),

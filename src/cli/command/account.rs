@@ -96,7 +96,7 @@ impl AccountArgs {
 
     fn admin(&self, vault: &Vault) -> Result<CredentialName, Failure> {
         if let Some(admin) = &self.admin {
-            vault.record(admin)?;
+            super::check_administrator(vault, admin)?;
             return Ok(admin.clone());
         }
         let users: Vec<CredentialName> = vault

@@ -68,7 +68,7 @@ impl CallArgs {
             body,
         };
         let vault = context.vault()?;
-        let record = vault.record(&self.name)?;
+        let record = super::usable_record(&vault, &self.name)?;
         self.check_path(context, &method);
         if self.dry_run {
             return self.show(context, &call, &record.api_url.to_string());
@@ -169,7 +169,7 @@ impl CallArgs {
         }
         if let Some(body) = call.body {
             context.ui.answer("content-type: application/json\n")?;
-            context.ui.data(body.as_bytes())?;
+            context.ui.answer(body.strip_suffix('\n').unwrap_or(body))?;
         }
         Ok(Exit::Done)
     }

@@ -5,11 +5,11 @@ use serde_json::json;
 use crate::cli::context::Context;
 use crate::cli::error::{Exit, Failure};
 use crate::cli::terminal;
-use crate::model::credential::Environment;
+use crate::model::credential::{Environment, Kind, State};
 use crate::model::ids::{ApplicationId, CredentialName, OrganisationId, Username};
 use crate::model::record::PublicRecord;
 use crate::model::url::{ApiUrl, Origin};
-use crate::vault::{Vault, VaultError};
+use crate::vault::Vault;
 use crate::workflow::administrator::{self, AdministratorError, Begun};
 
 /// Give an organisation's user a key, so that --as ADMIN works
@@ -46,11 +46,9 @@ impl EnrollArgs {
         let vault = context.vault()?;
         let _lock = vault.lock(&self.name, &format!("enroll {}", self.name))?;
         // Only what an earlier run began has to be opened.
-        let begun_before = !matches!(vault.record(&self.name), Err(VaultError::NoSuchCredential(_)));
-        let unlocked = if begun_before {
-            Some(context.unlock(&vault)?)
-        } else {
-            None
+        let unlocked = match vault.record(&self.name) {
+            Ok(record) if record.kind == Kind::User && record.state == State::Pending => Some(context.unlock(&vault)?),
+            Ok(_) | Err(_) => None,
         };
         let client = context.client();
         let environment = Environment {

@@ -1,4 +1,7 @@
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
+use std::io::ErrorKind;
+#[cfg(unix)]
+use std::path::PathBuf;
 use std::process::Command;
 
 use clap::Args;
@@ -7,6 +10,8 @@ use crate::cli::context::{self, Context};
 use crate::cli::error::{Exit, Failure};
 use crate::export::{Exportable, KEY_ENCODING};
 use crate::model::ids::CredentialName;
+#[cfg(unix)]
+use crate::sys::files;
 
 /// What of ours a child must not see: how to open the vault.
 const OURS: [&str; 4] = [
@@ -19,7 +24,8 @@ const OURS: [&str; 4] = [
 /// Run a program with a credential in its environment
 ///
 /// Sets DFNS_API_URL, DFNS_AUTH_TOKEN, DFNS_CRED_ID, DFNS_PRIVATE_KEY, DFNS_ORIGIN, and DFNS_APP_ID and DFNS_ORG_ID where
-/// they are known. On Unix the program takes this process's place: exit code and signals are its own.
+/// they are known. On Unix the program takes this process's place: exit code and signals are its own. Exit code 127 where there
+/// is no such program, 126 where it cannot be run.
 #[derive(Args)]
 #[command(after_help = "Example:\n  dfns-keys exec payments-api -- npm start")]
 pub(in crate::cli) struct ExecArgs {
@@ -37,7 +43,9 @@ impl ExecArgs {
             .split_first()
             .ok_or_else(|| Failure::usage("no program to run"))?;
         let vault = context.vault()?;
-        vault.record(&self.name)?;
+        super::usable_record(&vault, &self.name)?;
+        #[cfg(unix)]
+        look_for(program, std::env::var_os("PATH"))?;
         let unlocked = context.unlock(&vault)?;
         let (environment, generation) = super::usable(context, &unlocked, &self.name)?;
         let exportable = Exportable {
@@ -62,13 +70,64 @@ impl ExecArgs {
         context.log(&vault, "executed", Some(&self.name), Some(fingerprint), detail);
         context::permit_core_dumps();
         let error = replace(&mut command);
-        Err(Failure::new(
-            Exit::Other,
-            "not_started",
-            format!("cannot run {}: {error}", program.to_string_lossy().escape_debug()),
-        )
-        .hint("is it installed, and on the PATH?"))
+        Err(match error.kind() {
+            ErrorKind::NotFound => no_program(program),
+            _ => not_executable(program, &error.to_string()),
+        })
     }
+}
+
+/// Tells of a program that is not there, or cannot be run, before anybody types a passphrase. What is found here may still
+/// fail to start.
+#[cfg(unix)]
+fn look_for(program: &OsStr, search: Option<OsString>) -> Result<(), Failure> {
+    let named_with_its_place = program.as_encoded_bytes().contains(&b'/');
+    let places: Vec<PathBuf> = match search {
+        _ if named_with_its_place => vec![PathBuf::from(program)],
+        Some(search) => std::env::split_paths(&search)
+            .map(|directory| directory.join(program))
+            .collect(),
+        // The system has a search path of its own for this.
+        None => return Ok(()),
+    };
+    if places.iter().any(|path| files::is_program(path)) {
+        return Ok(());
+    }
+    match places.iter().find(|path| files::exists(path)) {
+        Some(path) => Err(not_executable(
+            program,
+            &format!("{} is no file with the permission to execute it", path.display()),
+        )),
+        None => Err(no_program(program)),
+    }
+}
+
+fn no_program(program: &OsStr) -> Failure {
+    let shown = shown(program);
+    let place = if program.as_encoded_bytes().contains(&b'/') {
+        ""
+    } else {
+        " on the PATH"
+    };
+    Failure::new(
+        Exit::NoProgram,
+        "no_such_program",
+        format!("there is no program {shown}{place}"),
+    )
+    .hint("is it installed, and spelled right? a script needs its interpreter, too")
+}
+
+fn not_executable(program: &OsStr, reason: &str) -> Failure {
+    Failure::new(
+        Exit::NotExecutable,
+        "not_executable",
+        format!("{} cannot be run: {reason}", shown(program)),
+    )
+    .hint("look at its permissions; a script needs a first line such as #!/bin/sh")
+}
+
+fn shown(program: &OsStr) -> String {
+    program.to_string_lossy().escape_debug().to_string()
 }
 
 /// Runs the program in this process's place; returns only when it could not.

@@ -73,8 +73,11 @@ impl ExportArgs {
             return Err(Failure::usage("--json tells where the file is: name one with --output")
                 .hint("`--format json` is the credential itself as JSON"));
         }
+        if let Some(path) = &self.output {
+            files::check_target(path, self.if_exists())?;
+        }
         let vault = context.vault()?;
-        vault.record(&self.name)?;
+        super::usable_record(&vault, &self.name)?;
         let format = match &form {
             Form::Credential(format) => format,
             // The same for every credential, so that nothing has to be opened.
@@ -118,18 +121,21 @@ impl ExportArgs {
         let Some(path) = &self.output else {
             return context.ui.data(bytes);
         };
-        let if_exists = if self.force {
-            IfExists::Replace
-        } else {
-            IfExists::Refuse
-        };
-        files::write(path, bytes, if_exists, readable)?;
+        files::write(path, bytes, self.if_exists(), readable)?;
         let shown = path.display().to_string();
         if context.ui.json() {
             return context.ui.document(&json!({"name": self.name, "file": shown}));
         }
         context.ui.say(&format!("  {shown}"));
         Ok(())
+    }
+
+    fn if_exists(&self) -> IfExists {
+        if self.force {
+            IfExists::Replace
+        } else {
+            IfExists::Refuse
+        }
     }
 
     fn form(&self) -> Result<Form, Failure> {

@@ -69,8 +69,8 @@ impl GenerateArgs {
         }
         // Both are looked at before either is written, so that a refusal leaves nothing behind.
         for path in [private_path, public_path] {
-            if !self.force && path != Path::new("-") && files::exists(path) {
-                return Err(already_exists(path));
+            if path != Path::new("-") {
+                files::check_target(path, self.if_exists())?;
             }
         }
         let recipients = self
@@ -162,20 +162,14 @@ impl GenerateArgs {
         if path == Path::new("-") {
             return Ok(None);
         }
-        let if_exists = if self.force {
+        Ok(Some(files::prepare(path, contents, self.if_exists(), readable)?))
+    }
+
+    fn if_exists(&self) -> IfExists {
+        if self.force {
             IfExists::Replace
         } else {
             IfExists::Refuse
-        };
-        Ok(Some(files::prepare(path, contents, if_exists, readable)?))
+        }
     }
-}
-
-fn already_exists(path: &Path) -> Failure {
-    Failure::new(
-        Exit::State,
-        "already_exists",
-        format!("{} exists already", path.display()),
-    )
-    .hint("choose another name, or replace it with --force; nothing was written")
 }

@@ -32,9 +32,11 @@ use clap::Subcommand;
 
 use super::context::Context;
 use super::error::{Exit, Failure};
-use crate::model::credential::{ActiveGeneration, Environment, Unusable};
+use crate::model::credential::{ActiveGeneration, Environment, Kind, State, Unusable};
 use crate::model::ids::CredentialName;
-use crate::vault::Unlocked;
+use crate::model::record::PublicRecord;
+use crate::vault::{Unlocked, Vault};
+use crate::workflow::administrator::AdministratorError;
 
 #[derive(Subcommand)]
 pub(super) enum Command {
@@ -120,17 +122,49 @@ fn usable(
         .get(name)?
         .credential
         .into_usable()
-        .map_err(|error| match error {
-            Unusable::NoToken => Failure::new(Exit::State, "pending", format!("{name} has no token yet"))
-                .hint(format!("finish it with `dfns-keys onboard {name}`")),
-            Unusable::User => Failure::new(
-                Exit::State,
-                "is_user",
-                format!("{name} is a user, who logs in and has no lasting token"),
-            )
-            .hint("hand over a service account or a personal access token instead"),
-        })?;
+        .map_err(|error| unusable(name, error))?;
     let ends = usable.1.token.claims().expires_at;
     context.warn_of_end_of(unlocked.vault().clock().now(), ends.map(|at| (name, at)));
     Ok(usable)
+}
+
+/// The public record of what programs are to use. What it rules out is told before anybody types a passphrase.
+fn usable_record(vault: &Vault, name: &CredentialName) -> Result<PublicRecord, Failure> {
+    let record = vault.record(name)?;
+    if record.kind == Kind::User {
+        return Err(unusable(name, Unusable::User));
+    }
+    if record.state == State::Pending {
+        return Err(unusable(name, Unusable::NoToken));
+    }
+    Ok(record)
+}
+
+fn unusable(name: &CredentialName, error: Unusable) -> Failure {
+    match error {
+        Unusable::NoToken => Failure::new(Exit::State, "pending", format!("{name} has no token yet"))
+            .hint(format!("finish it with `dfns-keys onboard {name}`")),
+        Unusable::User => Failure::new(
+            Exit::State,
+            "is_user",
+            format!("{name} is a user, who logs in and has no lasting token"),
+        )
+        .hint("hand over a service account or a personal access token instead"),
+    }
+}
+
+/// Makes sure, before anybody types a passphrase, that `--as` names somebody who may be one.
+fn check_administrator(vault: &Vault, name: &CredentialName) -> Result<(), Failure> {
+    let record = vault.record(name)?;
+    if record.kind != Kind::User {
+        return Err(AdministratorError::NotAUser {
+            name: name.clone(),
+            kind: record.kind.in_words(),
+        }
+        .into());
+    }
+    if record.state == State::Pending {
+        return Err(AdministratorError::NotEnrolled(name.clone()).into());
+    }
+    Ok(())
 }

@@ -25,7 +25,7 @@ type Outcome = (CredentialName, Result<Provisioned, Failure>);
 
 pub(super) fn run(context: &Context, admin: &CredentialName, entries: Vec<Entry>) -> Result<Exit, Failure> {
     let vault = context.vault()?;
-    vault.record(admin)?;
+    super::check_administrator(&vault, admin)?;
     let unlocked = context.unlock(&vault)?;
     let administrator = Administrator::open(&unlocked, admin)?;
     let client = context.client();
@@ -213,7 +213,7 @@ pub(super) fn gravity(exit: Exit) -> u8 {
         Exit::State => 3,
         Exit::Usage => 4,
         Exit::Refused => 5,
-        Exit::Other => 6,
+        Exit::Other | Exit::NotExecutable | Exit::NoProgram => 6,
         Exit::Vault => 7,
         Exit::Interrupted => 8,
         Exit::Bug => 9,

@@ -32,7 +32,7 @@ pub(in crate::cli) struct ProxyArgs {
 impl ProxyArgs {
     pub(super) fn run(&self, context: &Context) -> Result<Exit, Failure> {
         let vault = context.vault()?;
-        vault.record(&self.name)?;
+        super::usable_record(&vault, &self.name)?;
         let unlocked = context.unlock(&vault)?;
         super::usable(context, &unlocked, &self.name)?;
         let rules = Rules {

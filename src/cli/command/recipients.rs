@@ -3,7 +3,7 @@ use serde_json::json;
 
 use crate::cli::context::Context;
 use crate::cli::error::{Exit, Failure};
-use crate::vault::RecipientText;
+use crate::vault::{RecipientError, RecipientText};
 
 /// Say who may open the vault
 #[derive(Args)]
@@ -48,6 +48,9 @@ impl RecipientsArgs {
             Action::Add { recipient } => (recipient.parse::<RecipientText>()?, true),
             Action::Remove { recipient } => (recipient.parse::<RecipientText>()?, false),
         };
+        if !add && !vault.recipients()?.contains(&recipient) {
+            return Err(RecipientError::NotListed(recipient).into());
+        }
         let unlocked = context.unlock(&vault)?;
         let (count, action) = if add {
             (unlocked.add_recipient(&recipient)?, "recipient-added")

@@ -70,6 +70,9 @@ pub(in crate::cli) struct VerifyArgs {
 
 impl VerifyArgs {
     pub(super) fn run(&self, context: &Context) -> Result<Exit, Failure> {
+        if let Some(path) = &self.junit {
+            files::check_target(path, IfExists::Replace)?;
+        }
         let (subjects, damage) = self.subjects(context)?;
         let expectations = Expectations {
             api_url: self.api_url.clone(),

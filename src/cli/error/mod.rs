@@ -21,6 +21,10 @@ pub(super) enum Exit {
     Unreachable,
     Waiting,
     Bug,
+    /// `exec` found the program, and the system does not run it.
+    NotExecutable,
+    /// `exec` found no such program.
+    NoProgram,
     Interrupted,
 }
 
@@ -36,6 +40,8 @@ impl Exit {
             Self::Unreachable => 6,
             Self::Waiting => 7,
             Self::Bug => 70,
+            Self::NotExecutable => 126,
+            Self::NoProgram => 127,
             Self::Interrupted => 130,
         }
     }

@@ -119,6 +119,31 @@ pub fn write(path: &Path, bytes: &[u8], if_exists: IfExists, readable: Readable)
     prepare(path, bytes, if_exists, readable)?.publish()
 }
 
+/// Refuses at once what [`write`] would refuse later, as far as a look can tell.
+///
+/// # Errors
+/// When something of that name is there and is to stay, or there is no directory to write into.
+pub fn check_target(path: &Path, if_exists: IfExists) -> Result<(), FileError> {
+    let refuse = |kind: io::ErrorKind| Err(FileError::new("write", path, kind.into()));
+    if if_exists == IfExists::Refuse && exists(path) {
+        return refuse(io::ErrorKind::AlreadyExists);
+    }
+    let directory = directory_of(path);
+    match std::fs::metadata(directory) {
+        Ok(metadata) if metadata.is_dir() => Ok(()),
+        Ok(_) => refuse(io::ErrorKind::NotADirectory),
+        Err(source) => Err(FileError::new("write", path, source)),
+    }
+}
+
+/// Whether the system would run a file as a program.
+#[cfg(unix)]
+#[must_use]
+pub fn is_program(path: &Path) -> bool {
+    use rustix::fs::{Access, access};
+    std::fs::metadata(path).is_ok_and(|metadata| metadata.is_file()) && access(path, Access::EXEC_OK).is_ok()
+}
+
 /// Appends one record to a log that only its owner may read, in a single write, and syncs it.
 ///
 /// # Errors

@@ -116,7 +116,7 @@ impl RotateArgs {
         let vault = context.vault()?;
         let names = self.due(&vault)?;
         if let Some(admin) = &self.admin {
-            vault.record(admin)?;
+            super::check_administrator(&vault, admin)?;
         }
         if self.token_file.is_some() && names.len() != 1 {
             return Err(Failure::usage("a token is for one credential: name just that one"));
