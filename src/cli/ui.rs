@@ -97,6 +97,7 @@ impl Ui {
         ForeignData {
             ui: self,
             to_terminal: io::stdout().is_terminal(),
+            held: self.json.then(Vec::new),
             unfinished: Vec::new(),
             open_line: false,
         }
@@ -231,10 +232,15 @@ pub(super) fn wrapped(text: &str, indent: &str) -> String {
     lines.join("\n")
 }
 
+/// More than this is not held back.
+const MOST_HELD: usize = 4 * 1024 * 1024;
+
 /// See [`Ui::foreign_data`].
 pub(super) struct ForeignData<'a> {
     ui: &'a Ui,
     to_terminal: bool,
+    /// What is held back until it is whole, so that beside the document of a failure there is nothing else.
+    held: Option<Vec<u8>>,
     /// The beginning of a character whose end is in the next part.
     unfinished: Vec<u8>,
     /// Whether a terminal's last line has no end yet.
@@ -243,6 +249,17 @@ pub(super) struct ForeignData<'a> {
 
 impl ForeignData<'_> {
     pub(super) fn write(&mut self, bytes: &[u8]) -> Result<(), Failure> {
+        if let Some(held) = &mut self.held {
+            held.extend_from_slice(bytes);
+            if held.len() <= MOST_HELD {
+                return Ok(());
+            }
+        }
+        let held = self.held.take();
+        self.pass_on(held.as_deref().unwrap_or(bytes))
+    }
+
+    fn pass_on(&mut self, bytes: &[u8]) -> Result<(), Failure> {
         if !self.to_terminal {
             return self.ui.data(bytes);
         }
@@ -252,8 +269,11 @@ impl ForeignData<'_> {
         self.ui.data(text.as_bytes())
     }
 
-    /// Ends a terminal's line that the data left open, so that the prompt does not stand behind it.
-    pub(super) fn finish(self) -> Result<(), Failure> {
+    /// Ends the data, and a terminal's line that it left open, so that the prompt does not stand behind it.
+    pub(super) fn finish(mut self) -> Result<(), Failure> {
+        if let Some(held) = self.held.take() {
+            self.pass_on(&held)?;
+        }
         if self.open_line { self.ui.data(b"\n") } else { Ok(()) }
     }
 }

@@ -80,7 +80,12 @@ impl AccountArgs {
         if verb != AccountVerb::Activate {
             context.confirm_by_typing(account, &format!("{} at Dfns", doing(verb)))?;
         }
-        context.block_on(session.change(remote.kind, &remote.identity_id, verb))??;
+        let changed = context.block_on(session.change(remote.kind, &remote.identity_id, verb))?;
+        changed.map_err(|error| {
+            let admin = self.admin.as_ref().map(|admin| format!(" --as {admin}"));
+            let command = format!("dfns-keys account show {account}{}", admin.unwrap_or_default());
+            Failure::account(error, &command)
+        })?;
         let name = row.local.as_ref().map(|record| &record.name);
         let detail = Some(format!("{} {}", remote.name, remote.identity_id));
         context.log(&vault, done(verb), name, None, detail);

@@ -291,7 +291,8 @@ impl RotateArgs {
             return Ok(Exit::Done);
         };
         if ui.json() || single {
-            let (_, mut failure) = failures.swap_remove(0);
+            let (_, failure) = failures.swap_remove(0);
+            let mut failure = failure.standing_for(failures.iter().map(|(_, failure)| failure));
             if !single {
                 failure.message = format!("{} of {} were not rotated", failures.len() + 1, rows.len());
             }
