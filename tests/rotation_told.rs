@@ -152,13 +152,22 @@ fn who_still_has_the_old_key_is_told_by_what_was_handed_over_and_is_still_there(
 fn a_log_that_cannot_be_read_is_told_of_and_stops_no_rotation() {
     let scene = Scene::new();
     let log = scene.env.vault().join("log.jsonl");
+    let kept = std::fs::read_to_string(&log).unwrap();
     std::fs::write(&log, "nonsense\n").unwrap();
-    scene.rotate(&["a"]).fails(
+    let run = scene.rotate(&["a"]);
+    run.fails(
         0,
         &[
             "a now signs with the new key",
-            "who still has the old key cannot be told",
+            "places with the old key that are not named",
         ],
     );
+    std::fs::write(&log, kept).unwrap();
+    let run = scene.rotate(&["a", "--status"]);
+    assert!(!run.stderr.contains("warning"), "{run:?}");
+    std::fs::remove_file(&log).unwrap();
+    std::fs::create_dir(&log).unwrap();
+    let run = scene.rotate(&["a", "--status"]);
+    run.fails(0, &["who still has the old key cannot be told"]);
     assert_eq!(scene.shown("a")["state"], "retiring");
 }

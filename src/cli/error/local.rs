@@ -55,6 +55,8 @@ impl From<VaultError> for Failure {
                 .hint("make one with `dfns-keys init`, or name another with --vault DIR"),
             VaultError::Exists(_) => Self::new(Exit::State, "vault_exists", message)
                 .hint("use it as it is, or make another with --vault DIR"),
+            VaultError::Occupied { .. } => Self::new(Exit::State, "not_empty", message)
+                .hint("name a new folder, or an empty one, with --vault DIR"),
             VaultError::Newer { .. } => Self::new(Exit::Vault, "newer_format", message).hint("update dfns-keys"),
             VaultError::Damaged { .. } => {
                 Self::new(Exit::Vault, "damaged", message).hint("restore the file from a backup")

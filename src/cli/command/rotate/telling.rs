@@ -102,17 +102,22 @@ fn where_the_old_key_is(scene: &Scene<'_>, standing: &Standing) -> Vec<String> {
     let Some(old) = &standing.old_fingerprint else {
         return Vec::new();
     };
-    match scene.vault.events(None) {
-        Ok(events) => holders::still_there(&events, old)
-            .into_iter()
-            .map(|holder| format!("  still has the old key:  {holder}"))
-            .collect(),
+    let ui = &scene.context.ui;
+    match holders::exports(scene.vault) {
+        Ok((exports, damaged)) => {
+            if damaged > 0 {
+                ui.warn(
+                    "lines of log.jsonl are no records: there may be places with the old key that are not named here",
+                );
+            }
+            holders::still_there(&exports, old)
+                .into_iter()
+                .map(|holder| format!("  still has the old key:  {holder}"))
+                .collect()
+        }
         Err(error) => {
             let reason = Failure::from(error).message;
-            scene
-                .context
-                .ui
-                .warn(&format!("who still has the old key cannot be told: {reason}"));
+            ui.warn(&format!("who still has the old key cannot be told: {reason}"));
             Vec::new()
         }
     }
