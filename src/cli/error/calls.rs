@@ -46,7 +46,7 @@ fn where_to_look(name: &CredentialName, call: &RawCall<'_>) -> String {
 }
 
 impl Failure {
-    pub(super) fn with_message(mut self, message: String) -> Self {
+    pub(in crate::cli) fn with_message(mut self, message: String) -> Self {
         self.message = message;
         self
     }
