@@ -150,6 +150,84 @@ fn a_lost_answer_to_an_enrolment_is_found_out_by_logging_in() {
     scene.env.ok(&["verify", "ops"]);
 }
 
+/// A one-time code is meant for one server. What a second run asks for otherwise is refused before anything is sent.
+#[test]
+fn an_enrolment_goes_on_as_it_was_begun_or_not_at_all() {
+    let (env, sandbox, other) = (TestEnv::with_vault(), Sandbox::start(), Sandbox::start());
+    let enroll = |more: &[&str]| {
+        let mut arguments = vec!["enroll", "ops"];
+        arguments.extend_from_slice(more);
+        env.run(&arguments)
+    };
+    enroll(&["--api-url", &sandbox.url, "--code", "nonsense"]).fails(5, &["one-time code"]);
+    let refused_without_a_call = |options: &[&str], words: &str| {
+        let before = sandbox.calls().len();
+        let mut arguments = vec!["--code", "a-code"];
+        arguments.extend_from_slice(options);
+        enroll(&arguments).fails(3, &[words, "leave the option out"]);
+        assert_eq!(sandbox.calls().len(), before, "{options:?}");
+        assert!(other.calls().is_empty(), "{options:?}: {:?}", other.calls());
+    };
+    refused_without_a_call(&["--api-url", &other.url], "ops was begun with the api url");
+    refused_without_a_call(
+        &["--origin", "https://example.com"],
+        "with the origin https://app.dfns.io",
+    );
+    refused_without_a_call(&["--app-id", "ap-1"], "with the application id none");
+    refused_without_a_call(&["--org-id", "or-1"], "with the organisation none");
+
+    // Once the code was tried with Dfns, the user and the organisation are known, too.
+    let code = sandbox.code("ops@example.com");
+    sandbox.fault(&json!({"fault": "close_after", "path": "/auth/credentials/code/verify"}));
+    enroll(&["--code", &code]).fails(6, &["run the same command again"]);
+    refused_without_a_call(&["--api-url", &other.url], "with the api url");
+    refused_without_a_call(&["--org-id", "or-1"], "with the organisation or-");
+    refused_without_a_call(&["--username", "other@example.com"], "with the user ops@example.com");
+    enroll(&["--api-url", &sandbox.url, "--username", "ops@example.com"]).fails(0, &[]);
+}
+
+/// Else its token would go to the server that the first administrator named.
+#[test]
+fn an_account_begun_as_one_administrator_is_not_made_by_another_organisations() {
+    let scene = Scene::new();
+    let other = Sandbox::start();
+    let code = other.code("them@example.com");
+    scene
+        .env
+        .ok(&["enroll", "them", "--code", &code, "--api-url", &other.url]);
+    scene.settings(&json!({"approvals": ["/auth/service-accounts"]}));
+    scene.onboard(&["a"]).fails(7, &["waits for a policy approval"]);
+    let before = (scene.sandbox.calls().len(), other.calls().len());
+    scene
+        .env
+        .run(&["onboard", "a", "--as", "them"])
+        .fails(3, &["a was begun with the api url"]);
+    assert_eq!(
+        (scene.sandbox.calls().len(), other.calls().len()),
+        before,
+        "nothing is sent"
+    );
+    scene.settings(&json!({"approvals": []}));
+    scene.onboard(&["a"]).fails(7, &["waits for a policy approval"]);
+}
+
+#[test]
+fn what_a_later_run_asks_for_beside_is_done_or_refused() {
+    let scene = Scene::new();
+    let (readers, writers) = (scene.permission("readers"), scene.permission("writers"));
+    scene.settings(&json!({"approvals": ["/permissions/"]}));
+    scene.onboard(&["a", "--permission", &readers]).fails(7, &[]);
+    scene.settings(&json!({"approvals": []}));
+    scene.onboard(&["a", "--permission", &writers]).fails(0, &[]);
+    assert_eq!(scene.active()[0]["permissions"], 2);
+
+    scene.settings(&json!({"approvals": ["/auth/service-accounts"]}));
+    scene.onboard(&["b", "--external-id", "x-1"]).fails(7, &[]);
+    scene
+        .onboard(&["b", "--external-id", "x-2"])
+        .fails(3, &["b was begun with the external id x-1"]);
+}
+
 #[test]
 fn five_requests_a_name_and_three_a_permission() {
     let scene = Scene::new();

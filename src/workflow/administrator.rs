@@ -7,6 +7,7 @@ use base64ct::{Base64UrlUnpadded, Encoding};
 use secrecy::SecretString;
 use thiserror::Error;
 
+use super::settings::{OtherSettings, Wishes, same};
 use crate::api::{ApiError, CallError, Client, UserSession};
 use crate::keys::{KeyError, KeyPair, PrivateKey, RandomnessError, pem};
 use crate::model::credential::{
@@ -34,6 +35,9 @@ pub enum AdministratorError {
     /// It is enrolled already.
     #[error("{0} is enrolled already")]
     AlreadyEnrolled(CredentialName),
+    /// It was begun with other settings.
+    #[error(transparent)]
+    OtherSettings(#[from] OtherSettings),
     /// Neither the user nor Dfns said which organisation.
     #[error("Dfns did not say which organisation {username} belongs to")]
     OrganisationUnknown {
@@ -169,16 +173,18 @@ pub enum Begun {
 /// Seals a new key for a user, or takes up an enrolment that was cut short, which it finds out about by logging in.
 ///
 /// # Errors
-/// When the name is taken, the vault refuses, or Dfns could not be asked how an earlier run ended.
+/// When the name is taken, the enrolment was begun with other settings, the vault refuses, or Dfns could not be asked how
+/// an earlier run ended.
 pub async fn begin(
     vault: &Vault,
     unlocked: Option<&Unlocked<'_>>,
     client: &Client,
     name: &CredentialName,
-    environment: Environment,
+    wishes: Wishes,
+    expected_user: Option<&Username>,
 ) -> Result<Begun, AdministratorError> {
     match vault.record(name) {
-        Err(VaultError::NoSuchCredential(_)) => fresh(vault, name, environment).map(Begun::NeedsCode),
+        Err(VaultError::NoSuchCredential(_)) => fresh(vault, name, wishes.environment()?).map(Begun::NeedsCode),
         Err(error) => Err(error.into()),
         Ok(record) if record.kind != Kind::User => Err(AdministratorError::NotAUser {
             name: name.clone(),
@@ -190,6 +196,11 @@ pub async fn begin(
             let AnyCredential::Pending(credential) = opened.credential else {
                 return Err(AdministratorError::AlreadyEnrolled(name.clone()));
             };
+            let begun = PublicRecord::from(&credential);
+            wishes.agree_with(&begun)?;
+            if let Some(username) = &begun.username {
+                same(name, "the user", Some(username), expected_user)?;
+            }
             take_up(vault, client, credential, opened.version).await
         }
     }

@@ -7,5 +7,6 @@ pub mod provision;
 pub mod refusal;
 pub mod remove;
 pub mod rotate;
+pub mod settings;
 pub mod sources;
 pub mod verify;

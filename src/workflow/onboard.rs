@@ -8,31 +8,15 @@ use std::time::{Duration, Instant};
 use thiserror::Error;
 
 use super::refusal::{Refusal, check_claims, diagnose};
+use super::settings::{OtherSettings, Wishes};
 use crate::api::{Access, Action, Client};
 use crate::keys::{KeyError, KeyPair, RandomnessError, pem};
-use crate::model::credential::{
-    ActiveGeneration, AnyCredential, Credential, Environment, Kind, PendingGeneration, Stage, State,
-};
-use crate::model::ids::{ApplicationId, CredentialName, OrganisationId};
+use crate::model::credential::{ActiveGeneration, AnyCredential, Credential, Kind, PendingGeneration, Stage, State};
+use crate::model::ids::{CredentialName, OrganisationId};
 use crate::model::record::PublicRecord;
 use crate::model::token::AuthToken;
-use crate::model::url::{ApiUrl, Origin, UrlError};
+use crate::model::url::UrlError;
 use crate::vault::{Expected, Unlocked, Vault, VaultError, Version};
-
-/// What the user asked for. What is left out has a default for a new credential, and stays as it is for one begun.
-#[derive(Debug, Clone, Default)]
-pub struct Wishes {
-    /// The kind of identity; a service account by default.
-    pub kind: Option<Kind>,
-    /// Where the API is; production by default.
-    pub api_url: Option<ApiUrl>,
-    /// The origin in client data; the dashboard's by default.
-    pub origin: Option<Origin>,
-    /// The application.
-    pub application_id: Option<ApplicationId>,
-    /// The organisation the token must belong to.
-    pub organisation_id: Option<OrganisationId>,
-}
 
 /// Onboarding did not go on.
 #[derive(Debug, Error)]
@@ -47,17 +31,8 @@ pub enum OnboardError {
     #[error("{0} was begun through the API")]
     BegunThroughApi(CredentialName),
     /// The first half was done with other settings.
-    #[error("{name} was begun with {field} {begun}, not {wished}")]
-    OtherSettings {
-        /// The credential.
-        name: CredentialName,
-        /// Which setting.
-        field: &'static str,
-        /// What it was begun with.
-        begun: String,
-        /// What is asked for now.
-        wished: String,
-    },
+    #[error(transparent)]
+    OtherSettings(#[from] OtherSettings),
     /// The operating system gave no randomness.
     #[error(transparent)]
     Randomness(#[from] RandomnessError),
@@ -111,7 +86,7 @@ pub fn prepare(vault: &Vault, name: &CredentialName, wishes: &Wishes) -> Result<
             if record.state != State::Pending {
                 return Err(OnboardError::AlreadyActive(name.clone()));
             }
-            agrees(&record, wishes)?;
+            wishes.agree_with(&record)?;
             Ok(Prepared { record, fresh: None })
         }
         Err(VaultError::NoSuchCredential(_)) => begin(vault, name, wishes),
@@ -120,23 +95,11 @@ pub fn prepare(vault: &Vault, name: &CredentialName, wishes: &Wishes) -> Result<
 }
 
 fn begin(vault: &Vault, name: &CredentialName, wishes: &Wishes) -> Result<Prepared, OnboardError> {
-    let Wishes {
-        kind,
-        api_url,
-        origin,
-        application_id,
-        organisation_id,
-    } = wishes.clone();
     let pair = KeyPair::generate()?;
     let credential = Credential {
         name: name.clone(),
-        kind: kind.unwrap_or(Kind::ServiceAccount),
-        environment: Environment {
-            api_url: api_url.map_or_else(|| ApiUrl::PRODUCTION.parse(), Ok)?,
-            origin: origin.map_or_else(|| Origin::DASHBOARD.parse(), Ok)?,
-            application_id,
-            organisation_id,
-        },
+        kind: wishes.kind.unwrap_or(Kind::ServiceAccount),
+        environment: wishes.clone().environment()?,
         created_at: vault.clock().now(),
         rotated_at: None,
         generation: 1,
@@ -151,44 +114,6 @@ fn begin(vault: &Vault, name: &CredentialName, wishes: &Wishes) -> Result<Prepar
         record: PublicRecord::from(&credential),
         fresh: Some(Pending { credential, version }),
     })
-}
-
-fn agrees(record: &PublicRecord, wishes: &Wishes) -> Result<(), OnboardError> {
-    let differs = |field, begun: Option<String>, wished: Option<String>| match wished {
-        Some(wished) if begun.as_ref() != Some(&wished) => Err(OnboardError::OtherSettings {
-            name: record.name.clone(),
-            field,
-            begun: begun.unwrap_or_else(|| "none".to_owned()),
-            wished,
-        }),
-        _ => Ok(()),
-    };
-    let text = |value: &dyn ToString| Some(value.to_string());
-    differs(
-        "the kind",
-        text(&record.kind.in_words()),
-        wishes.kind.and_then(|kind| text(&kind.in_words())),
-    )?;
-    differs(
-        "the api url",
-        text(&record.api_url),
-        wishes.api_url.as_ref().and_then(|v| text(v)),
-    )?;
-    differs(
-        "the origin",
-        text(&record.origin),
-        wishes.origin.as_ref().and_then(|v| text(v)),
-    )?;
-    differs(
-        "the application id",
-        record.app_id.as_ref().and_then(|v| text(v)),
-        wishes.application_id.as_ref().and_then(|v| text(v)),
-    )?;
-    differs(
-        "the organisation",
-        record.org_id.as_ref().and_then(|v| text(v)),
-        wishes.organisation_id.as_ref().and_then(|v| text(v)),
-    )
 }
 
 /// Takes a pending credential out of the vault for the second half.

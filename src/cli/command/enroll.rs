@@ -5,12 +5,13 @@ use serde_json::json;
 use crate::cli::context::Context;
 use crate::cli::error::{Exit, Failure};
 use crate::cli::terminal;
-use crate::model::credential::{Environment, Kind, State};
+use crate::model::credential::{Kind, State};
 use crate::model::ids::{ApplicationId, CredentialName, OrganisationId, Username};
 use crate::model::record::PublicRecord;
 use crate::model::url::{ApiUrl, Origin};
 use crate::vault::Vault;
 use crate::workflow::administrator::{self, AdministratorError, Begun};
+use crate::workflow::settings::Wishes;
 
 /// Give an organisation's user a key, so that --as ADMIN works
 ///
@@ -30,12 +31,12 @@ pub(in crate::cli) struct EnrollArgs {
     /// The user that the code must belong to
     #[arg(long, value_name = "NAME")]
     username: Option<String>,
-    /// Where the API is
-    #[arg(long, value_name = "URL", default_value = ApiUrl::PRODUCTION)]
-    api_url: ApiUrl,
-    /// The application's origin
-    #[arg(long, value_name = "URL", default_value = Origin::DASHBOARD)]
-    origin: Origin,
+    /// Where the API is [default: https://api.dfns.io]
+    #[arg(long, value_name = "URL")]
+    api_url: Option<ApiUrl>,
+    /// The application's origin [default: https://app.dfns.io]
+    #[arg(long, value_name = "URL")]
+    origin: Option<Origin>,
     /// The application's id, where one is configured
     #[arg(long, value_name = "ID")]
     app_id: Option<String>,
@@ -51,7 +52,8 @@ impl EnrollArgs {
             Ok(_) | Err(_) => None,
         };
         let client = context.client();
-        let environment = Environment {
+        let wishes = Wishes {
+            kind: None,
             api_url: self.api_url.clone(),
             origin: self.origin.clone(),
             application_id: self.app_id.as_ref().map(ApplicationId::new),
@@ -63,7 +65,8 @@ impl EnrollArgs {
             unlocked.as_ref(),
             &client,
             &self.name,
-            environment,
+            wishes,
+            username.as_ref(),
         ))??;
         let record = match begun {
             Begun::Enrolled(record) => record,

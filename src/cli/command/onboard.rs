@@ -15,7 +15,8 @@ use crate::model::record::PublicRecord;
 use crate::model::token::{AuthToken, TokenShapeError};
 use crate::model::url::{ApiUrl, Origin};
 use crate::vault::Vault;
-use crate::workflow::onboard::{self, Onboarded, Pending, Wishes};
+use crate::workflow::onboard::{self, Onboarded, Pending};
+use crate::workflow::settings::Wishes;
 
 /// Make a key, get its token from the dashboard or the API, prove them together
 ///

@@ -17,6 +17,7 @@ use crate::model::ids::{ApplicationId, CredentialName, ExternalId};
 use crate::vault::{Unlocked, Vault};
 use crate::workflow::administrator::Administrator;
 use crate::workflow::provision::{Order, Provisioned, provision, resolve_permissions};
+use crate::workflow::settings::Wishes;
 
 /// How many accounts are worked on at once; the client's rate limit stands above it.
 const AT_ONCE: usize = 16;
@@ -69,6 +70,13 @@ async fn orders(
             Order {
                 name,
                 kind: kind.unwrap_or(Kind::ServiceAccount),
+                wishes: Wishes {
+                    kind: None,
+                    api_url: Some(defaults.api_url.clone()),
+                    origin: origin.clone(),
+                    application_id: app_id.as_ref().map(ApplicationId::new),
+                    organisation_id: Some(administrator.organisation_id().clone()),
+                },
                 environment: Environment {
                     api_url: defaults.api_url.clone(),
                     origin: origin.unwrap_or_else(|| defaults.origin.clone()),

@@ -8,6 +8,7 @@ use crate::workflow::onboard::OnboardError;
 use crate::workflow::provision::{ProvisionError, ResolveError};
 use crate::workflow::remove::RemoveError;
 use crate::workflow::rotate::RotateError;
+use crate::workflow::settings::OtherSettings;
 
 impl From<OnboardError> for Failure {
     fn from(error: OnboardError) -> Self {
@@ -20,9 +21,7 @@ impl From<OnboardError> for Failure {
             )),
             OnboardError::BegunThroughApi(name) => Self::new(Exit::State, "begun_through_api", message)
                 .hint(format!("go on with `dfns-keys onboard {name} --as ADMIN`")),
-            OnboardError::OtherSettings { name, .. } => Self::new(Exit::State, "other_settings", message).hint(
-                format!("leave the option out to go on, or start anew after `dfns-keys remove {name}`"),
-            ),
+            OnboardError::OtherSettings(error) => error.into(),
             OnboardError::Randomness(error) => error.into(),
             OnboardError::Key { .. } => Self::new(Exit::Vault, "damaged", message),
             OnboardError::Url(_) => Self::usage(message),
@@ -38,6 +37,15 @@ impl From<OnboardError> for Failure {
                 true,
             ),
         }
+    }
+}
+
+impl From<OtherSettings> for Failure {
+    fn from(error: OtherSettings) -> Self {
+        Self::new(Exit::State, "other_settings", error.to_string()).hint(format!(
+            "leave the option out to go on, or start anew after `dfns-keys remove {}`",
+            error.name
+        ))
     }
 }
 
@@ -95,6 +103,7 @@ impl From<AdministratorError> for Failure {
             AdministratorError::NotEnrolled(name) => Self::new(Exit::State, "not_enrolled", message)
                 .hint(format!("finish it with `dfns-keys enroll {name}` and a new code")),
             AdministratorError::AlreadyEnrolled(_) => Self::new(Exit::State, "already_enrolled", message),
+            AdministratorError::OtherSettings(error) => error.into(),
             AdministratorError::OrganisationUnknown { .. } => {
                 Self::usage(message).hint("say it with --org-id; the dashboard shows it under Settings")
             }
@@ -125,6 +134,7 @@ impl From<ProvisionError> for Failure {
             ProvisionError::OtherKind { .. } => {
                 Self::new(Exit::State, "other_kind", message).hint("choose another name")
             }
+            ProvisionError::OtherSettings(error) => error.into(),
             ProvisionError::NameTaken { .. } => Self::new(Exit::State, "name_taken", message)
                 .with_effect(Effect::None)
                 .hint("`dfns-keys account list` shows who has it; choose another name"),

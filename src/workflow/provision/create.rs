@@ -31,6 +31,7 @@ impl Job<'_> {
             days_valid: _,
             permissions,
             external_id,
+            wishes: _,
         } = self.order;
         let pair = KeyPair::generate()?;
         // An orphan keeps its name and external id, which are unique at Dfns.

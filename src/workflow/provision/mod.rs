@@ -11,9 +11,10 @@ mod permissions;
 use thiserror::Error;
 
 use super::refusal::Refusal;
+use super::settings::{OtherSettings, Wishes, same};
 use crate::api::{CallError, UserSession};
 use crate::keys::{KeyError, RandomnessError};
-use crate::model::credential::{AnyCredential, Credential, Environment, Kind, PendingGeneration, Stage};
+use crate::model::credential::{AnyCredential, Credential, Environment, Kind, PendingGeneration, Registering, Stage};
 use crate::model::ids::{CredentialName, ExternalId, PermissionId};
 use crate::model::record::PublicRecord;
 use crate::vault::{Expected, Unlocked, Vault, VaultError, Version};
@@ -29,12 +30,38 @@ pub struct Order {
     pub kind: Kind,
     /// Where it is used.
     pub environment: Environment,
+    /// What of that was asked for, and must be so for an account begun before.
+    pub wishes: Wishes,
     /// How long its token lives.
     pub days_valid: Option<u32>,
     /// The permissions it is to have.
     pub permissions: Vec<PermissionId>,
     /// The external id it is to have, where the user chose one.
     pub external_id: Option<ExternalId>,
+}
+
+impl Order {
+    /// Whether the account that was asked for has the external id that this order has. One that followed an orphan has a
+    /// number behind it.
+    fn agrees_with(&self, begun: &Registering) -> Result<(), OtherSettings> {
+        let wished = self.external_id.as_ref();
+        let follows = wished.is_some_and(|id| begun.external_id.as_str().starts_with(&format!("{id}-")));
+        same(
+            &self.name,
+            "the external id",
+            Some(&begun.external_id),
+            wished.filter(|_| !follows),
+        )
+    }
+
+    /// Adds the permissions of this order to those of an earlier one.
+    fn add_to(&self, permissions: &mut Vec<PermissionId>) {
+        for permission in &self.permissions {
+            if !permissions.contains(permission) {
+                permissions.push(permission.clone());
+            }
+        }
+    }
 }
 
 /// How one name ended well.
@@ -62,6 +89,9 @@ pub enum ProvisionError {
         /// What it should become.
         wished: &'static str,
     },
+    /// It was begun with other settings.
+    #[error(transparent)]
+    OtherSettings(#[from] OtherSettings),
     /// The name or external id is taken at Dfns.
     #[error("the name {account_name} is taken at Dfns{}", .message.as_ref().map(|text| format!(" (it says: \"{text}\")")).unwrap_or_default())]
     NameTaken {
@@ -150,13 +180,27 @@ pub async fn provision(
     let AnyCredential::Pending(credential) = opened.credential else {
         return Ok(Provisioned::Before(record));
     };
-    let sealed = Sealed {
+    let mut sealed = Sealed {
         credential,
         version: opened.version,
     };
     match sealed.credential.current.stage.clone() {
         Stage::AwaitingToken | Stage::Enrolling(_) => Err(ProvisionError::BegunForDashboard(order.name.clone())),
-        Stage::Registering(registering) => job.look(sealed, &registering).await,
-        Stage::Created(created) => job.finish(sealed, created, false).await,
+        Stage::Registering(mut registering) => {
+            order.wishes.agree_with(&record)?;
+            order.agrees_with(&registering)?;
+            order.add_to(&mut registering.permissions);
+            sealed.credential.current.stage = Stage::Registering(registering.clone());
+            let order = &Order {
+                permissions: registering.permissions.clone(),
+                ..order.clone()
+            };
+            Job { order, ..job }.look(sealed, &registering).await
+        }
+        Stage::Created(mut created) => {
+            order.wishes.agree_with(&record)?;
+            order.add_to(&mut created.missing_permissions);
+            job.finish(sealed, created, false).await
+        }
     }
 }
