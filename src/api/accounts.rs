@@ -4,18 +4,21 @@ use reqwest::Method;
 use secrecy::ExposeSecret;
 use secrecy::SecretString;
 
-use super::client::parse;
-use super::error::ApiError;
+use super::client::{Call, Client};
+use super::error::{ApiError, Stage};
 use super::login::{CallError, UserSession};
-use super::mutation::{Gone, acknowledged, until_done};
+use super::user_action::{Access, Action};
 use super::wire;
 use crate::model::credential::Kind;
-use crate::model::effect::Effect;
 use crate::model::ids::{CredentialId, ExternalId, IdentityId, PermissionId, TokenId};
 use crate::model::token::AuthToken;
 
-/// More pages than this of one list are somebody keeping us busy.
+/// A list of more pages than this, or larger, is somebody keeping us busy.
 const MOST_PAGES: usize = 1_000;
+const LARGEST_LIST: usize = 64 * 1024 * 1024;
+const LONGEST_PAGE_TOKEN: usize = 4 * 1024;
+/// How often a signed call is begun anew while it surely has not happened.
+const ATTEMPTS: usize = 4;
 
 /// An account to be made.
 #[derive(Debug, Clone, Copy)]
@@ -92,20 +95,20 @@ impl UserSession<'_> {
             body["daysValid"] = days.into();
         }
         let body = body.to_string();
+        let answer = self.mutate(&Method::POST, collection(kind), Some(&body)).await?;
         let host = self.environment().api_url.host();
         let incomplete = || ApiError::NotDfns {
             host: host.to_owned(),
             what: "a new account without its token",
-            effect: Effect::Done,
         };
         let (token, identity_id) = match kind {
             Kind::Pat => {
-                let token: wire::NewToken = self.create_at(collection(kind), &body).await?;
+                let token: wire::NewToken = parse(host, &answer)?;
                 let identity_id = IdentityId::new(token.token_id.clone());
                 (token, identity_id)
             }
             Kind::ServiceAccount | Kind::User => {
-                let account: wire::NewServiceAccount = self.create_at(collection(kind), &body).await?;
+                let account: wire::NewServiceAccount = parse(host, &answer)?;
                 let token = account.access_tokens.into_iter().next().ok_or_else(incomplete)?;
                 (token, IdentityId::new(account.user_info.user_id))
             }
@@ -160,12 +163,14 @@ impl UserSession<'_> {
             AccountVerb::Deactivate => (Method::PUT, format!("{path}/deactivate"), Some("{}")),
             AccountVerb::Delete => (Method::DELETE, path, None),
         };
-        let gone = if verb == AccountVerb::Delete {
-            Gone::IsDone
-        } else {
-            Gone::IsAFailure
-        };
-        until_done(gone, async || self.acknowledged(&method, &path, body).await).await
+        let mut last = self.mutate(&method, &path, body).await;
+        for _ in 1..ATTEMPTS {
+            match &last {
+                Err(error) if error.may_have_happened() => last = self.mutate(&method, &path, body).await,
+                _ => break,
+            }
+        }
+        last.map(drop)
     }
 
     /// Gives an identity a permission: three requests. Not repeated where it may have happened.
@@ -175,10 +180,7 @@ impl UserSession<'_> {
     pub async fn assign(&self, permission: &PermissionId, identity: &IdentityId) -> Result<(), CallError> {
         let path = format!("/permissions/{permission}/assignments");
         let body = serde_json::json!({ "identityId": identity }).to_string();
-        match self.acknowledged(&Method::POST, &path, Some(&body)).await {
-            Err(error) if error.effect() == Effect::Done => Ok(()),
-            outcome => outcome,
-        }
+        self.mutate(&Method::POST, &path, Some(&body)).await.map(drop)
     }
 
     /// All permissions of the organisation: id and name.
@@ -201,32 +203,79 @@ impl UserSession<'_> {
     async fn list<T: serde::de::DeserializeOwned>(&self, path: &str) -> Result<Vec<T>, CallError> {
         let mut items = Vec::new();
         let mut target = path.to_owned();
+        let mut size = 0;
         for _ in 0..MOST_PAGES {
-            let page: wire::Page<T> = self.get(&target).await?;
+            let (page, bytes): (wire::Page<T>, usize) = self
+                .call(async |access| Ok(self.client().read_sized(access, &target).await?))
+                .await?;
             items.extend(page.items);
+            size += bytes;
             match page.next_page_token.filter(|token| !token.is_empty()) {
-                Some(token) => {
+                Some(token) if size <= LARGEST_LIST && token.len() <= LONGEST_PAGE_TOKEN => {
                     let query: String = url::form_urlencoded::byte_serialize(token.as_bytes()).collect();
                     target = format!("{path}?paginationToken={query}");
                 }
-                None => break,
+                Some(_) => break,
+                None => return Ok(items),
             }
         }
-        Ok(items)
+        // Part of a list would be taken for the whole.
+        Err(CallError::Call(ApiError::NotDfns {
+            host: self.environment().api_url.host().to_owned(),
+            what: "a list without end",
+        }))
     }
 
-    async fn create_at<T: serde::de::DeserializeOwned>(&self, path: &str, body: &str) -> Result<T, CallError> {
-        self.call(async |access| {
-            self.client()
-                .mutate(access, &Method::POST, path, Some(body), parse)
-                .await
-        })
-        .await
-    }
-
-    async fn acknowledged(&self, method: &Method, path: &str, body: Option<&str>) -> Result<(), CallError> {
-        self.call(async |access| self.client().mutate(access, method, path, body, acknowledged).await)
+    async fn mutate(&self, method: &Method, path: &str, body: Option<&str>) -> Result<Vec<u8>, CallError> {
+        self.call(async |access| self.client().mutate(access, method, path, body).await)
             .await
+    }
+}
+
+impl Client {
+    /// A call that changes state: signed, then sent once with the very bytes that were signed. Begun anew only while it
+    /// surely has not happened.
+    pub(super) async fn mutate(
+        &self,
+        access: Access<'_>,
+        method: &Method,
+        path: &str,
+        body: Option<&str>,
+    ) -> Result<Vec<u8>, CallError> {
+        let mut attempt = 1;
+        loop {
+            let action = Action {
+                method: method.as_str(),
+                path,
+                payload: body.unwrap_or_default(),
+            };
+            let signed = self.sign(access, action).await.map_err(CallError::Signing)?;
+            let call = Call {
+                api_url: &access.environment.api_url,
+                method: method.clone(),
+                target: path,
+                token: Some(access.token),
+                application_id: access.environment.application_id.as_ref(),
+                user_action: Some(signed.user_action.expose_secret()),
+                body: body.map(|body| body.as_bytes().to_vec()),
+            };
+            match self.send(&call).await {
+                Ok(answer) => return Ok(answer.body),
+                Err(error) if attempt < ATTEMPTS && surely_not_done(&error) && self.pause(&error, attempt).await => {
+                    attempt += 1;
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+}
+
+/// Failures that leave no doubt, and may pass.
+fn surely_not_done(error: &ApiError) -> bool {
+    match error {
+        ApiError::RateLimited { .. } => true,
+        ApiError::Unreachable { stage, .. } => matches!(stage, Stage::Dns | Stage::Connect),
+        _ => false,
     }
 }
 
@@ -235,6 +284,15 @@ fn collection(kind: Kind) -> &'static str {
         Kind::Pat => "/auth/pats",
         Kind::ServiceAccount | Kind::User => "/auth/service-accounts",
     }
+}
+
+// An answer that came but does not parse: the account exists, and its token is lost with it.
+pub(super) fn parse<T: serde::de::DeserializeOwned>(host: &str, body: &[u8]) -> Result<T, ApiError> {
+    serde_json::from_slice(body).map_err(|_| ApiError::Unreachable {
+        host: host.to_owned(),
+        stage: Stage::Broken,
+        reason: "the answer to a creation is not whole".to_owned(),
+    })
 }
 
 impl RemoteAccount {

@@ -4,8 +4,7 @@ use std::collections::BTreeSet;
 
 use reqwest::Method;
 
-use super::call::Call;
-use super::client::Client;
+use super::client::{Call, Client};
 use super::error::ApiError;
 use super::user_action::Access;
 use super::wire;
@@ -64,6 +63,15 @@ impl Client {
         access: Access<'_>,
         path: &str,
     ) -> Result<T, ApiError> {
+        self.read_sized(access, path).await.map(|(value, _)| value)
+    }
+
+    /// The same, and how many bytes it took.
+    pub(super) async fn read_sized<T: serde::de::DeserializeOwned>(
+        &self,
+        access: Access<'_>,
+        path: &str,
+    ) -> Result<(T, usize), ApiError> {
         let call = Call {
             api_url: &access.environment.api_url,
             method: Method::GET,
@@ -72,11 +80,12 @@ impl Client {
             application_id: access.environment.application_id.as_ref(),
             user_action: None,
             body: None,
-            changes: false,
         };
-        self.retrying(async || self.send_json(&call).await)
-            .await
-            .map(|(value, _)| value)
+        self.retrying(async || {
+            let answer = self.send(&call).await?;
+            Ok((answer.json(&call)?, answer.body.len()))
+        })
+        .await
     }
 }
 
@@ -96,7 +105,6 @@ impl Client {
             application_id: access.environment.application_id.as_ref(),
             user_action: None,
             body: Some(body.as_bytes().to_vec()),
-            changes: false,
         };
         self.retrying(async || self.send_json(&call).await)
             .await

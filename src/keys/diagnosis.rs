@@ -78,6 +78,12 @@ pub enum KeyError {
     /// PKCS#8 under a scheme that is not PBES2 with AES.
     #[error("is encrypted with an old scheme that is not supported")]
     OldEncryption,
+    /// Encrypted PKCS#8 whose passphrase is stretched for longer than we agree to.
+    #[error("is encrypted in a way that takes more work than is agreed to (seconds, or more than 256 MiB)")]
+    TooMuchWork,
+    /// Larger than a key is, whatever stands around it.
+    #[error("is larger than a key file is")]
+    TooLarge,
     /// Encrypted PKCS#8, and no passphrase at hand.
     #[error("is encrypted, and no passphrase was given")]
     PassphraseNeeded,
@@ -111,6 +117,9 @@ pub(super) enum Content {
     Public(Vec<u8>),
 }
 
+/// An RSA key of 8192 bits takes 6.5 kB; certificates may stand around it.
+const LARGEST: usize = 256 * 1024;
+
 pub(super) const PRIME256V1: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.3.1.7");
 const EC_PUBLIC_KEY: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.2.1");
 pub(super) const RSA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.1");
@@ -136,6 +145,9 @@ const ALGORITHMS: &[(&str, &str)] = &[
 
 /// Finds the one key block in `contents` and decodes its base64.
 pub(super) fn examine(contents: &[u8]) -> Result<Content, KeyError> {
+    if contents.len() > LARGEST {
+        return Err(KeyError::TooLarge);
+    }
     if contents.iter().all(u8::is_ascii_whitespace) {
         return Err(KeyError::Empty);
     }

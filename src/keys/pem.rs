@@ -11,6 +11,7 @@ use spki::DecodePublicKey;
 use zeroize::Zeroizing;
 
 use super::diagnosis::{self, Content, KeyError};
+use super::stretching::is_agreed_to;
 use super::{Algorithm, ForeignKey, KeyPair, PrivateKey, PublicKey, fingerprint_of};
 use crate::model::secret::{Passphrase, PrivateKeyPem};
 
@@ -210,8 +211,9 @@ fn from_scalar(scalar: &[u8], public_key: Option<&[u8]>) -> Result<KeyPair, KeyE
 
 fn decrypt(der: &[u8], passphrase: &Passphrase) -> Result<SecretDocument, KeyError> {
     let encrypted = EncryptedPrivateKeyInfoRef::from_der(der).map_err(|_| KeyError::Damaged)?;
-    if encrypted.encryption_algorithm.pbes2().is_none() {
-        return Err(KeyError::OldEncryption);
+    let parameters = encrypted.encryption_algorithm.pbes2().ok_or(KeyError::OldEncryption)?;
+    if !is_agreed_to(&parameters.kdf) {
+        return Err(KeyError::TooMuchWork);
     }
     match encrypted.decrypt(passphrase.expose_secret()) {
         Ok(document) => Ok(document),

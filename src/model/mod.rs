@@ -3,7 +3,6 @@
 
 pub mod credential;
 pub mod duration;
-pub mod effect;
 pub mod ids;
 pub mod operations;
 pub mod record;

@@ -30,6 +30,9 @@ pub enum TokenShapeError {
     /// A private or public key, or a certificate.
     #[error("this is a PEM block (a key or a certificate), not a token")]
     Pem,
+    /// Longer than a server would take it.
+    #[error("the token is longer than a token is (more than 16 KiB)")]
+    TooLong,
     /// Not three parts between dots.
     #[error("the token is not a JWT: it has {parts} part{} between dots instead of 3", if *.parts == 1 { "" } else { "s" })]
     Parts {
@@ -40,6 +43,9 @@ pub enum TokenShapeError {
     #[error("the token has three parts, but the second is not base64url of a JSON object")]
     NoClaims,
 }
+
+/// Servers take 8 to 16 KiB of headers.
+const LONGEST: usize = 16 * 1024;
 
 /// A personal access token, a service account's token or a user's session token.
 pub struct AuthToken {
@@ -66,6 +72,9 @@ impl AuthToken {
         }
         if text.contains("-----BEGIN") {
             return Err(TokenShapeError::Pem);
+        }
+        if text.len() > LONGEST {
+            return Err(TokenShapeError::TooLong);
         }
         if text.starts_with(['"', '\'']) || text.ends_with(['"', '\'']) {
             return Err(TokenShapeError::Quoted);

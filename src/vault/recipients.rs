@@ -11,7 +11,7 @@ use thiserror::Error;
 use super::{VaultError, sealed, ssh};
 use crate::sys::files::{self, IfExists, Readable};
 
-pub(super) const FILE: &str = "recipients.txt";
+const FILE: &str = "recipients.txt";
 /// A post-quantum recipient takes 2 KiB.
 const LONGEST: usize = 8 * 1024;
 

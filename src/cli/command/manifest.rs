@@ -68,14 +68,23 @@ struct TomlAccount {
     external_id: Option<String>,
 }
 
+/// Ten thousand accounts and more; what a parser makes of a text takes hundreds of times its size.
+const LARGEST: usize = 1024 * 1024;
+const LONGEST_REASON: usize = 200;
+
 pub(super) fn read(context: &Context, path: &Path) -> Result<Vec<Entry>, Failure> {
     let bytes = context.input(path)?;
     let shown = path.display();
     let wrong = |place: String, reason: String| {
+        // A library's words may repeat what stands there.
+        let reason: String = reason.chars().take(LONGEST_REASON).collect();
         Failure::new(Exit::Usage, "manifest", format!("{shown}{place}: {reason}")).hint(
             "CSV: name,kind,days,permissions,external_id with a header line; TOML: [[account]] tables with the same fields",
         )
     };
+    if bytes.len() > LARGEST {
+        return Err(wrong(String::new(), "it is larger than 1 MiB".to_owned()));
+    }
     let text = std::str::from_utf8(&bytes).map_err(|_| wrong(String::new(), "it is not text (UTF-8)".to_owned()))?;
     let entries = if path
         .extension()

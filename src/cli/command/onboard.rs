@@ -279,7 +279,7 @@ fn ask_for_token() -> Result<AuthToken, Failure> {
         _ => Failure::new(Exit::Other, "terminal", format!("cannot read the token: {error}")),
     })?;
     let text = Zeroizing::new(secrecy::ExposeSecret::expose_secret(&answer).to_owned());
-    AuthToken::parse(&text).map_err(|error| token_shape("what was pasted", error, "the key stays sealed"))
+    AuthToken::parse(&text).map_err(|error| token_shape("what was pasted", error))
 }
 
 /// Reads a token from a file, or from stdin for `-`.
@@ -292,13 +292,14 @@ pub(super) fn read_token(context: &Context, path: &Path) -> Result<AuthToken, Fa
     };
     let text = std::str::from_utf8(&bytes)
         .map_err(|_| Failure::new(Exit::Refused, "token_shape", format!("{shown} is not text")))?;
-    AuthToken::parse(text).map_err(|error| token_shape(&shown, error, "nothing was changed"))
+    AuthToken::parse(text).map_err(|error| token_shape(&shown, error))
 }
 
-fn token_shape(source: &str, error: TokenShapeError, as_it_was: &str) -> Failure {
+fn token_shape(source: &str, error: TokenShapeError) -> Failure {
     let hint = match error {
         TokenShapeError::Pem => "the token is the long text with two dots in it that the dashboard shows once",
         TokenShapeError::Quoted => "take the quotes away",
+        TokenShapeError::TooLong => "copy the token alone; it is one word with two dots in it",
         TokenShapeError::BearerPrefix => "leave the word `Bearer` out",
         TokenShapeError::LineBreak | TokenShapeError::WhiteSpace => {
             "copy it again as one piece; a file avoids what a terminal does to long lines (--token-file)"
@@ -308,7 +309,7 @@ fn token_shape(source: &str, error: TokenShapeError, as_it_was: &str) -> Failure
         }
     };
     Failure::new(Exit::Refused, "token_shape", format!("{source}: {error}"))
-        .hint(format!("{hint}; it was not sent anywhere, and {as_it_was}"))
+        .hint(format!("{hint}; it was not sent anywhere, and nothing was changed"))
 }
 
 fn instructions(record: &PublicRecord) -> String {

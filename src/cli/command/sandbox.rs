@@ -52,7 +52,9 @@ impl SandboxArgs {
             // Whoever reads the address may stop it at once.
             let mut signals = StopSignals::listen()?;
             let sandbox = Sandbox::bind(self.listen, config).await?;
-            context.ui.line(&json!({"url": sandbox.url()}))?;
+            context
+                .ui
+                .data(format!("{}\n", json!({"url": sandbox.url()})).as_bytes())?;
             context
                 .ui
                 .say(&format!("The sandbox is at {} until you press Ctrl-C.", sandbox.url()));

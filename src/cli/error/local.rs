@@ -20,12 +20,10 @@ impl From<FileError> for Failure {
             .hint("choose another name, or replace it with --force"),
             ErrorKind::PermissionDenied => Self::new(Exit::Other, "permission_denied", message)
                 .hint("look at the owner and mode of the file and of the directories above it"),
-            ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
-                Self::new(Exit::Other, "disk_full", message).hint("make room and run the same command again")
-            }
-            ErrorKind::ReadOnlyFilesystem => {
-                Self::new(Exit::Other, "read_only", message).hint("the file system is mounted read-only")
-            }
+            ErrorKind::StorageFull | ErrorKind::QuotaExceeded => Self::new(Exit::Other, "disk_full", message)
+                .hint("nothing was changed; make room and run the same command again"),
+            ErrorKind::ReadOnlyFilesystem => Self::new(Exit::Other, "read_only", message)
+                .hint("the file system is mounted read-only; nothing was changed"),
             ErrorKind::NotFound => Self::new(Exit::Other, "not_found", message),
             _ => Self::new(Exit::Other, "file", message),
         }
@@ -55,11 +53,11 @@ impl From<VaultError> for Failure {
                 .hint("make one with `dfns-keys init`, or name another with --vault DIR"),
             VaultError::Exists(_) => Self::new(Exit::State, "vault_exists", message)
                 .hint("use it as it is, or make another with --vault DIR"),
-            VaultError::Occupied { .. } => Self::new(Exit::State, "not_empty", message)
-                .hint("name a new folder, or an empty one, with --vault DIR"),
-            VaultError::Newer { .. } => Self::new(Exit::Vault, "newer_format", message).hint("update dfns-keys"),
+            VaultError::Newer { .. } => {
+                Self::new(Exit::Vault, "newer_format", message).hint("update dfns-keys; nothing was changed")
+            }
             VaultError::Damaged { .. } => {
-                Self::new(Exit::Vault, "damaged", message).hint("restore the file from a backup")
+                Self::new(Exit::Vault, "damaged", message).hint("restore the file from a backup; nothing was changed")
             }
             VaultError::Tampered { .. } => Self::new(Exit::Vault, "tampered", message).hint(
                 "somebody edited the file or put another in its place: restore it from a backup, and find out who can write to the vault",
@@ -173,6 +171,10 @@ pub(super) fn key_hint(error: &KeyError) -> Option<&'static str> {
             "let openssl write it as PKCS#8: openssl pkcs8 -topk8 -v2 aes-256-cbc -in FILE -out FILE.p8"
         }
         KeyError::PassphraseNeeded => "give --passphrase-file FILE",
+        KeyError::TooMuchWork => {
+            "let openssl write it with less: openssl pkcs8 -topk8 -v2 aes-256-cbc -in FILE -out FILE.p8"
+        }
+        KeyError::TooLarge => "is it the right file? a key takes a few kB",
         KeyError::SeveralKeys => "keep the one that is wanted in a file of its own",
         KeyError::WrongPassphrase | KeyError::OtherLabel { .. } | KeyError::Damaged | KeyError::HalvesDiffer => {
             return None;

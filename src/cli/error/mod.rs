@@ -8,7 +8,6 @@ mod local;
 use serde_json::{Map, Value};
 
 use crate::keys::KeyError;
-use crate::model::effect::Effect;
 
 /// The exit codes, as docs/exit-codes.md lists them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,8 +56,6 @@ pub(super) struct Failure {
     /// Further lines for people.
     pub(super) details: Vec<String>,
     pub(super) hint: Option<String>,
-    /// What the call that failed has done, where one failed.
-    pub(super) effect: Option<Effect>,
     /// What a command adds to its JSON document on failure.
     pub(super) extra: Map<String, Value>,
 }
@@ -71,7 +68,6 @@ impl Failure {
             message: message.into(),
             details: Vec::new(),
             hint: None,
-            effect: None,
             extra: Map::new(),
         }
     }
@@ -92,28 +88,12 @@ impl Failure {
 
     /// The `error` object of a JSON document.
     pub(super) fn document(&self) -> Value {
-        let mut document = serde_json::json!({
+        serde_json::json!({
             "code": self.code,
             "exit": self.exit.code(),
             "message": self.message,
             "hint": self.hint,
-        });
-        if let Some(effect) = self.effect {
-            document["effect"] = serde_json::json!(effect);
-        }
-        document
-    }
-
-    /// This failure for several: its effect is that of all. Where they differ, it is in doubt.
-    pub(super) fn standing_for<'f>(mut self, others: impl Iterator<Item = &'f Self>) -> Self {
-        for other in others {
-            self.effect = match (self.effect, other.effect) {
-                (one, other) if one == other => one,
-                (one, None) | (None, one) => one,
-                (Some(_), Some(_)) => Some(Effect::Unknown),
-            };
-        }
-        self
+        })
     }
 
     pub(super) fn is_broken_pipe(&self) -> bool {

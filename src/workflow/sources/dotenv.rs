@@ -6,6 +6,8 @@ use zeroize::Zeroizing;
 
 type Assignment = (String, Zeroizing<String>);
 
+const LONGEST_NAME: usize = 128;
+
 /// The assignments in their order, or the line that is none and why.
 pub(super) fn parse(text: &str) -> Result<Vec<Assignment>, (usize, &'static str)> {
     let mut assignments = Vec::new();
@@ -35,7 +37,7 @@ fn statement(text: &str) -> Result<(usize, Option<Assignment>), &'static str> {
         .ok_or("it has no `=`")?;
     let name = body[..equals].trim();
     let is_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-');
-    if name.is_empty() || !name.chars().all(is_name) {
+    if name.is_empty() || name.len() > LONGEST_NAME || !name.chars().all(is_name) {
         return Err("what stands before `=` is no variable name");
     }
     let value = body[equals + 1..].trim_start_matches([' ', '\t']);
@@ -60,7 +62,10 @@ fn unquoted(text: &str) -> (usize, Zeroizing<String>) {
 }
 
 fn quoted(text: &str, quote: char) -> Result<(usize, Zeroizing<String>), &'static str> {
-    let mut value = Zeroizing::new(String::with_capacity(text.len()));
+    // As much room as it can take, so that the text never moves and leaves a copy behind; and no more, since there may be
+    // many values.
+    let room = raw_length(text, quote).ok_or(NEVER_CLOSED)?;
+    let mut value = Zeroizing::new(String::with_capacity(room));
     let mut characters = text.char_indices().skip(1);
     while let Some((position, character)) = characters.next() {
         match character {
@@ -76,7 +81,19 @@ fn quoted(text: &str, quote: char) -> Result<(usize, Zeroizing<String>), &'stati
             other => value.push(other),
         }
     }
-    Err("a quote is opened and never closed")
+    Err(NEVER_CLOSED)
+}
+
+const NEVER_CLOSED: &str = "a quote is opened and never closed";
+
+/// How many bytes a value takes with its opening quote, up to the closing one.
+fn raw_length(text: &str, quote: char) -> Option<usize> {
+    let mut escaped = true;
+    text.find(|character| {
+        let closes = character == quote && !escaped;
+        escaped = character == '\\' && quote == '"' && !escaped;
+        closes
+    })
 }
 
 #[cfg(test)]

@@ -15,7 +15,12 @@ use crate::sys::files;
 pub use subject::{Source, Subject, Variable};
 
 /// Environments are far smaller.
-const LIMIT: u64 = 4 * 1024 * 1024;
+const LIMIT: u64 = 1024 * 1024;
+/// No token, key, id or address comes near this size.
+const LONGEST_VALUE: usize = 64 * 1024;
+/// So many names of variables, and so much of each, are told.
+const MOST_NAMES: usize = 8;
+const LONGEST_NAME: usize = 64;
 
 /// A source that could not be read at all. Its report says so and skips the rest.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,7 +39,8 @@ pub struct Unreadable {
 /// When the file cannot be read or is no such export.
 pub fn postman(path: &Path) -> Result<Subject, Unreadable> {
     let (label, text, mode) = read(path)?;
-    postman::parse(&label, &text).map(|subject| Subject { mode, ..subject })
+    let subject = postman::parse(&label, &text)?;
+    within_limits(Subject { mode, ..subject })
 }
 
 /// A `.env` file with the variables that the vendor's SDK examples read.
@@ -56,13 +62,41 @@ pub fn dotenv(path: &Path) -> Result<Subject, Unreadable> {
     let subject = from_sdk_variables(&label, Source::Dotenv, lookup);
     let others = variables
         .iter()
-        .map(|(name, _)| name)
+        .map(|(name, _)| name.as_str())
         .filter(|name| !name.starts_with("DFNS_"));
-    Ok(Subject {
+    within_limits(Subject {
         mode,
-        others: others.cloned().collect(),
+        others: told(others),
         ..subject
     })
+}
+
+fn within_limits(subject: Subject) -> Result<Subject, Unreadable> {
+    let too_long = subject.variables().find(|variable| variable.length() > LONGEST_VALUE);
+    match too_long.map(|variable| variable.name) {
+        None => Ok(subject),
+        Some(name) => Err(Unreadable {
+            message: format!("the value of {name} is longer than any can be (64 KiB)"),
+            hint: "copy the environment again, whole".to_owned(),
+            label: subject.label,
+        }),
+    }
+}
+
+/// The first of some names, shortened.
+fn told<'a>(mut names: impl Iterator<Item = &'a str>) -> Vec<String> {
+    let mut told: Vec<String> = names.by_ref().take(MOST_NAMES).map(shortened).collect();
+    if names.next().is_some() {
+        told.push("…".to_owned());
+    }
+    told
+}
+
+fn shortened(name: &str) -> String {
+    match name.char_indices().nth(LONGEST_NAME) {
+        Some((end, _)) => format!("{}…", &name[..end]),
+        None => name.to_owned(),
+    }
 }
 
 /// The variables of a process, looked up by whoever may read the environment.

@@ -43,11 +43,11 @@ pub(super) fn parse(label: &str, text: &str) -> Result<Subject, Unreadable> {
         |name: &'static str| Variable::new(name, lookup(name).map(|text| SecretString::from(text.to_owned())));
     let keys = values.iter().filter_map(|value| value["key"].as_str());
     let mut names = vec![label.to_owned()];
-    names.extend(document.get("name").and_then(Value::as_str).map(str::to_owned));
+    names.extend(document.get("name").and_then(Value::as_str).map(super::shortened));
     Ok(Subject {
         label: label.to_owned(),
         source: Source::Postman,
-        others: keys.filter(|key| !OURS.contains(key)).map(str::to_owned).collect(),
+        others: super::told(keys.filter(|key| !OURS.contains(key))),
         // The vendor's collection knows https alone; ours takes another scheme for a sandbox.
         scheme: lookup("dfnsApiScheme").unwrap_or("https").to_owned(),
         mode: None,

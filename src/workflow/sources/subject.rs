@@ -28,6 +28,11 @@ impl Variable {
         self.value.is_some()
     }
 
+    /// How many bytes its value has.
+    pub(super) fn length(&self) -> usize {
+        self.value.as_ref().map_or(0, |value| value.expose_secret().len())
+    }
+
     /// Its value, if it is there and not empty.
     #[must_use]
     pub fn value(&self) -> Option<&str> {
@@ -59,7 +64,7 @@ pub struct Subject {
     pub label: String,
     /// Where it was found.
     pub source: Source,
-    /// The names of variables in it that are none of ours.
+    /// The names of variables in it that are none of ours, the first of them.
     pub others: Vec<String>,
     /// How the API is spoken to, where the address does not say: `https`.
     pub scheme: String,
@@ -90,6 +95,21 @@ pub struct Subject {
 }
 
 impl Subject {
+    /// All of them.
+    pub(super) fn variables(&self) -> impl Iterator<Item = &Variable> {
+        [
+            &self.api_url,
+            &self.token,
+            &self.private_key,
+            &self.credential_id,
+            &self.application_id,
+            &self.origin,
+            &self.organisation_id,
+            &self.public_key,
+        ]
+        .into_iter()
+    }
+
     /// A credential of the vault's.
     #[must_use]
     pub fn from_vault(name: &CredentialName, environment: &Environment, generation: &ActiveGeneration) -> Self {

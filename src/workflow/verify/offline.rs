@@ -272,6 +272,7 @@ fn shape_hint(error: TokenShapeError) -> &'static str {
         TokenShapeError::BearerPrefix => "leave `Bearer` out: whoever sends the token adds it",
         TokenShapeError::LineBreak | TokenShapeError::WhiteSpace => "copy it again as one piece",
         TokenShapeError::Pem => "the token is the text with two dots in it that the dashboard showed once",
+        TokenShapeError::TooLong => "copy the token alone",
         TokenShapeError::Empty | TokenShapeError::Parts { .. } | TokenShapeError::NoClaims => "copy it again, whole",
     }
 }
