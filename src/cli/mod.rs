@@ -2,6 +2,7 @@
 #![allow(clippy::doc_markdown, reason = "doc comments of arguments are help texts")]
 
 mod command;
+mod completion;
 mod context;
 mod ending;
 mod error;
@@ -111,6 +112,9 @@ pub fn main() -> ExitCode {
 
 fn run(arguments: impl Iterator<Item = OsString>) -> Exit {
     let arguments: Vec<OsString> = arguments.collect();
+    if let Some(exit) = completion::answer(Cli::command, &arguments) {
+        return exit;
+    }
     let parsed = Cli::command()
         .try_get_matches_from(&arguments)
         .and_then(|matches| Cli::from_arg_matches(&matches));

@@ -1,7 +1,7 @@
-use clap::{Args, CommandFactory};
+use clap::Args;
 use clap_complete::Shell;
 
-use crate::cli::Cli;
+use crate::cli::completion;
 use crate::cli::context::Context;
 use crate::cli::error::{Exit, Failure};
 
@@ -15,8 +15,8 @@ pub(in crate::cli) struct CompletionsArgs {
 
 impl CompletionsArgs {
     pub(super) fn run(&self, context: &Context) -> Result<Exit, Failure> {
-        let mut script = Vec::new();
-        clap_complete::generate(self.shell, &mut Cli::command(), "dfns-keys", &mut script);
+        let script = completion::script(&self.shell.to_string())
+            .ok_or_else(|| Failure::usage(format!("there is no completion for {}", self.shell)))?;
         context.ui.data(&script)?;
         Ok(Exit::Done)
     }
