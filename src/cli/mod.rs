@@ -9,6 +9,7 @@ mod error;
 mod junit;
 mod passphrase;
 mod signals;
+mod slips;
 mod terminal;
 mod ui;
 
@@ -120,7 +121,10 @@ fn run(arguments: impl Iterator<Item = OsString>) -> Exit {
         .and_then(|matches| Cli::from_arg_matches(&matches));
     let cli = match parsed {
         Ok(cli) => cli,
-        Err(error) => return ui::usage(&error, arguments.iter().any(|argument| argument == "--json")),
+        Err(error) => {
+            let json = arguments.iter().any(|argument| argument == "--json");
+            return ui::usage(&error, slips::tip(&error, &arguments), json);
+        }
     };
     let Cli { globals, command } = cli;
     let context = Context::new(globals);
@@ -129,7 +133,7 @@ fn run(arguments: impl Iterator<Item = OsString>) -> Exit {
         .and_then(|()| command.run(&context));
     match outcome {
         Ok(exit) => exit,
-        Err(failure) => conclude(&context.ui, &failure),
+        Err(failure) => conclude(&context.ui, &slips::forgiven(&context, failure)),
     }
 }
 

@@ -315,7 +315,7 @@ fn written(result: io::Result<()>) -> Result<(), Failure> {
 }
 
 /// Tells of a wrong command line, or shows the help that was asked for.
-pub(super) fn usage(error: &clap::Error, json: bool) -> Exit {
+pub(super) fn usage(error: &clap::Error, tip: Option<String>, json: bool) -> Exit {
     if !error.use_stderr() {
         // Help and version are data. A reader that has seen enough is no failure.
         let _ = error.print();
@@ -329,10 +329,14 @@ pub(super) fn usage(error: &clap::Error, json: bool) -> Exit {
             .unwrap_or_default()
             .trim_start_matches("error: ")
             .to_owned();
-        let failure = Failure::usage(message).hint("`dfns-keys --help` and `dfns-keys COMMAND --help` tell the flags");
+        let flags = || "`dfns-keys --help` and `dfns-keys COMMAND --help` tell the flags".to_owned();
+        let failure = Failure::usage(message).hint(tip.unwrap_or_else(flags));
         Ui::new(true, false, false, When::Never).failure(&failure);
     } else {
         let _ = error.print();
+        if let Some(tip) = tip {
+            let _ = writeln!(io::stderr(), "hint: {}", harmless(&tip));
+        }
     }
     Exit::Usage
 }

@@ -32,10 +32,11 @@ use clap::Subcommand;
 
 use super::context::Context;
 use super::error::{Exit, Failure};
+use super::slips;
 use crate::model::credential::{ActiveGeneration, Environment, Kind, State, Unusable};
 use crate::model::ids::CredentialName;
 use crate::model::record::PublicRecord;
-use crate::vault::{Unlocked, Vault};
+use crate::vault::{Unlocked, Vault, VaultError};
 use crate::workflow::administrator::AdministratorError;
 
 #[derive(Subcommand)]
@@ -155,7 +156,19 @@ fn unusable(name: &CredentialName, error: Unusable) -> Failure {
 
 /// Makes sure, before anybody types a passphrase, that `--as` names somebody who may be one.
 fn check_administrator(vault: &Vault, name: &CredentialName) -> Result<(), Failure> {
-    let record = vault.record(name)?;
+    let record = vault.record(name).map_err(|error| {
+        let unknown = matches!(error, VaultError::NoSuchCredential(_));
+        let mut failure = Failure::from(error);
+        if unknown {
+            failure.missing = None;
+            let way = format!("enroll a user with `dfns-keys enroll {name}`");
+            failure.hint = Some(match slips::nearest(vault, name, |record| record.kind == Kind::User) {
+                Some(meant) => format!("did you mean {meant}? if not, {way}"),
+                None => way,
+            });
+        }
+        failure
+    })?;
     if record.kind != Kind::User {
         return Err(AdministratorError::NotAUser {
             name: name.clone(),

@@ -8,6 +8,7 @@ use crate::cli::command::provision::gravity;
 use crate::cli::context::Context;
 use crate::cli::error::{Exit, Failure};
 use crate::cli::junit;
+use crate::cli::slips;
 use crate::cli::ui::{Tone, wrapped};
 use crate::model::credential::AnyCredential;
 use crate::model::ids::{CredentialName, OrganisationId};
@@ -144,13 +145,24 @@ impl VerifyArgs {
         self.names.len() == 1 && !others
     }
 
+    /// Adds how to say it, where the name of a file was given for that of a credential.
+    fn or_a_file(failure: Failure, name: &CredentialName) -> Failure {
+        match slips::file_for_verify(name.as_str()) {
+            Some(hint) => failure.hint(hint),
+            None => failure,
+        }
+    }
+
     fn vault_subjects(&self, context: &Context) -> Result<Vec<Opened>, Failure> {
-        let vault = context.vault()?;
+        let vault = context.vault().map_err(|failure| match self.names.first() {
+            Some(name) => Self::or_a_file(failure, name),
+            None => failure,
+        })?;
         let names = if self.all { vault.names()? } else { self.names.clone() };
         // A name that is not there is told of before anybody types a passphrase.
         for name in &names {
             match vault.record(name) {
-                Err(error @ VaultError::NoSuchCredential(_)) => return Err(error.into()),
+                Err(error @ VaultError::NoSuchCredential(_)) => return Err(Self::or_a_file(error.into(), name)),
                 Err(error) if self.is_alone() => return Err(error.into()),
                 Ok(_) | Err(_) => {}
             }

@@ -15,9 +15,15 @@ impl From<OnboardError> for Failure {
         match error {
             OnboardError::AlreadyActive(name) => Self::new(Exit::State, "already_active", message)
                 .hint(format!("choose another name, or look with `dfns-keys show {name}`")),
-            OnboardError::NotPrepared(name) => Self::new(Exit::State, "not_prepared", message).hint(format!(
-                "a token fits only the key it was made for: begin with `dfns-keys onboard {name} --prepare`"
-            )),
+            OnboardError::NotPrepared(name) => {
+                let failure = Self::new(Exit::State, "not_prepared", message).hint(format!(
+                    "a token fits only the key it was made for: begin with `dfns-keys onboard {name} --prepare`"
+                ));
+                Self {
+                    missing: Some(name),
+                    ..failure
+                }
+            }
             OnboardError::BegunThroughApi(name) => Self::new(Exit::State, "begun_through_api", message)
                 .hint(format!("go on with `dfns-keys onboard {name} --as ADMIN`")),
             OnboardError::OtherSettings(error) => error.into(),

@@ -66,8 +66,10 @@ impl From<VaultError> for Failure {
                 .hint(format!(
                     "if you added it, say so with `dfns-keys recipients add \"{recipient}\"`; if not, take it out of recipients.txt and find out who can write to the vault"
                 )),
-            VaultError::NoSuchCredential(_) => Self::new(Exit::State, "no_such_credential", message)
-                .hint("`dfns-keys list` shows those there are"),
+            VaultError::NoSuchCredential(name) => Self {
+                missing: Some(name),
+                ..Self::new(Exit::State, "no_such_credential", message).hint("`dfns-keys list` shows those there are")
+            },
             VaultError::CredentialExists(_) => Self::new(Exit::State, "already_exists", message),
             VaultError::Changed(_) => {
                 Self::new(Exit::State, "changed", message).hint("nothing was overwritten; run the same command again")

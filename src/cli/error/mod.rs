@@ -8,6 +8,7 @@ mod local;
 use serde_json::{Map, Value};
 
 use crate::keys::KeyError;
+use crate::model::ids::CredentialName;
 
 /// The exit codes, as docs/exit-codes.md lists them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,6 +57,8 @@ pub(super) struct Failure {
     /// Further lines for people.
     pub(super) details: Vec<String>,
     pub(super) hint: Option<String>,
+    /// The name that is not in the vault, which may be a slip for one that is.
+    pub(super) missing: Option<CredentialName>,
     /// What a command adds to its JSON document on failure.
     pub(super) extra: Map<String, Value>,
 }
@@ -68,6 +71,7 @@ impl Failure {
             message: message.into(),
             details: Vec::new(),
             hint: None,
+            missing: None,
             extra: Map::new(),
         }
     }

@@ -141,7 +141,7 @@ pub fn check_target(path: &Path, if_exists: IfExists) -> Result<(), FileError> {
 #[must_use]
 pub fn is_program(path: &Path) -> bool {
     use rustix::fs::{Access, access};
-    std::fs::metadata(path).is_ok_and(|metadata| metadata.is_file()) && access(path, Access::EXEC_OK).is_ok()
+    is_file(path) && access(path, Access::EXEC_OK).is_ok()
 }
 
 /// Appends one record to a log that only its owner may read, in a single write, and syncs it.
@@ -224,6 +224,12 @@ pub fn from_everywhere(path: &Path) -> PathBuf {
         (Ok(directory), Some(name)) => directory.join(name),
         _ => path.to_owned(),
     }
+}
+
+/// Whether a path leads to a file, be it by a link.
+#[must_use]
+pub fn is_file(path: &Path) -> bool {
+    std::fs::metadata(path).is_ok_and(|metadata| metadata.is_file())
 }
 
 /// Whether something of that name exists. What cannot be looked at counts as there.

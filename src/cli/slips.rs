@@ -1,0 +1,72 @@
+//! What may have been meant: a name that is nearly one of the vault's, a file where a name belongs.
+
+use std::ffi::OsString;
+use std::path::Path;
+
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+
+use super::context::Context;
+use super::error::Failure;
+use crate::model::ids::CredentialName;
+use crate::model::record::PublicRecord;
+use crate::sys::files;
+use crate::vault::Vault;
+
+/// From here on two names are alike, between 0 and 1.
+const ALIKE: f64 = 0.85;
+
+/// The name that is most like the wanted one, among those whose records fit.
+pub(super) fn nearest(
+    vault: &Vault,
+    wanted: &CredentialName,
+    fits: impl Fn(&PublicRecord) -> bool,
+) -> Option<CredentialName> {
+    let mut alike: Vec<(f64, CredentialName)> = vault
+        .names()
+        .ok()?
+        .into_iter()
+        .map(|name| (strsim::jaro_winkler(name.as_str(), wanted.as_str()), name))
+        .filter(|(likeness, _)| *likeness >= ALIKE)
+        .collect();
+    alike.sort_by(|(one, _), (other, _)| other.total_cmp(one));
+    alike
+        .into_iter()
+        .map(|(_, name)| name)
+        .find(|name| vault.record(name).is_ok_and(|record| fits(&record)))
+}
+
+/// Adds to a failure about a name that is not there which one may have been meant.
+pub(super) fn forgiven(context: &Context, mut failure: Failure) -> Failure {
+    let meant = failure
+        .missing
+        .as_ref()
+        .and_then(|wanted| nearest(&context.vault().ok()?, wanted, |_| true));
+    if let Some(meant) = meant {
+        let rest = failure.hint.map(|hint| format!("; {hint}")).unwrap_or_default();
+        failure.hint = Some(format!("did you mean {meant}?{rest}"));
+    }
+    failure
+}
+
+/// How `verify` is told that an environment is in a file, where a file of that name is here.
+pub(super) fn file_for_verify(name: &str) -> Option<String> {
+    let path = Path::new(name);
+    let flag = match path.extension() {
+        Some(ending) if ending.eq_ignore_ascii_case("json") => "--postman",
+        _ => "--dotenv",
+    };
+    files::is_file(path).then(|| format!("that is a file here: `dfns-keys verify {flag} {name}`"))
+}
+
+/// A tip for a command line that clap refuses.
+pub(super) fn tip(error: &clap::Error, arguments: &[OsString]) -> Option<String> {
+    if error.kind() != ErrorKind::ValueValidation || !arguments.iter().any(|argument| argument == "verify") {
+        return None;
+    }
+    match (error.get(ContextKind::InvalidArg), error.get(ContextKind::InvalidValue)) {
+        (Some(ContextValue::String(argument)), Some(ContextValue::String(value))) if argument.contains("NAME") => {
+            file_for_verify(value)
+        }
+        _ => None,
+    }
+}
