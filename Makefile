@@ -17,13 +17,13 @@ bare:
 check: fmt-check lint docs deny
 	DFNS_KEYS_TEST_PEERS=1 cargo test -- --show-output
 
-# The vendor's SDKs, newman, kubectl and others against the sandbox. They are installed under target, pinned.
+# The vendor's SDKs, newman, kubectl, a browser and others against the sandbox. They are installed under target, pinned.
 interop: $(INTEROP)/installed
 	cargo clippy --quiet --features dfns-sdk --lib --example rust_sdk -- -D warnings
 	cargo build --quiet --features dfns-sdk --example rust_sdk
 	cp target/debug/examples/rust_sdk $(INTEROP)/rust_sdk
 	cargo test --quiet --features dfns-sdk --doc sdk
-	DFNS_KEYS_TEST_INTEROP=$(INTEROP) cargo test --test interop -- --show-output
+	DFNS_KEYS_TEST_INTEROP=$(INTEROP) cargo test --test interop --test browser -- --show-output
 
 $(INTEROP)/installed: tests/interop/package-lock.json tests/interop/requirements.txt
 	mkdir -p $(INTEROP)
@@ -56,6 +56,6 @@ install:
 peers:
 	apt-get update -qq
 	apt-get install -y -qq --no-install-recommends age openssl openssh-client jq curl util-linux python3 \
-		gh zsh fish bash-completion libssl-dev pkg-config python3-venv debootstrap iproute2 >/dev/null
+		gh zsh fish bash-completion libssl-dev pkg-config python3-venv debootstrap iproute2 chromium >/dev/null
 	command -v npm >/dev/null || apt-get install -y -qq --no-install-recommends nodejs npm >/dev/null
 	command -v cargo-deny >/dev/null || cargo install --locked --debug --quiet cargo-deny@0.20.2

@@ -564,7 +564,7 @@ fn a_secret_is_shown_on_a_terminal_only_when_asked_for() {
     for (flag, code) in [("", 2), ("--reveal", 0)] {
         let mut arguments = vec!["export", "a", "--format", "json"];
         arguments.extend(flag.split_whitespace());
-        let session = support::terminal::on_terminal(&scene.env.command(&arguments));
+        let session = support::terminal::on_terminal(&scene.env.asking(&arguments));
         let shown = support::terminal::ends(session, code);
         assert_eq!(shown.contains(&scene.token), flag == "--reveal", "{flag}");
         assert_eq!(shown.contains("say --reveal"), flag.is_empty());

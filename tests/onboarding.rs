@@ -279,23 +279,10 @@ fn a_kill_between_the_halves_loses_nothing() {
 mod terminal {
     use super::*;
     use rexpect::session::PtySession;
-    use std::process::Command;
     use support::terminal::{ends as end, on_terminal, settings, shell_on_terminal};
 
-    fn command(env: &TestEnv, arguments: &[&str]) -> Command {
-        let mut command = Command::new(PROGRAM);
-        command
-            .args(arguments)
-            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
-            .env("HOME", env.home.path())
-            .env("DFNS_KEYS_VAULT", env.vault())
-            .env("TERM", "dumb")
-            .current_dir(env.home.path());
-        command
-    }
-
     fn session(env: &TestEnv, arguments: &[&str]) -> PtySession {
-        on_terminal(&command(env, arguments))
+        on_terminal(&env.asking(arguments))
     }
 
     #[test]
@@ -333,7 +320,7 @@ mod terminal {
         let arguments = ["onboard", "a", "--identity", "identity.txt", "--api-url", &sandbox.url];
         // A shell that survives Ctrl-C keeps the terminal open, which must be itself again by then.
         let line = "read -r start; trap : INT; \"$0\" \"$@\"; echo \"code $?\"; read -r end";
-        let mut shell = shell_on_terminal(line, &command(&env, &arguments));
+        let mut shell = shell_on_terminal(line, &env.asking(&arguments));
         let before = settings(&shell);
         shell.send_line("start").unwrap();
         shell.exp_string("): ").unwrap();

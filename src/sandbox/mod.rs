@@ -210,6 +210,9 @@ fn route(shared: &Shared, request: &Request) -> Answer {
     if request.path.starts_with("/sandbox/") {
         return faults::control(&mut world, request);
     }
+    if request.path == "/favicon.ico" {
+        return Answer::new(204, "image/x-icon", Vec::new());
+    }
     if request.path == "/" || request.path.starts_with("/dashboard/") {
         return dashboard::answer(&mut world, request);
     }

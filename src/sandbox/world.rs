@@ -319,16 +319,31 @@ impl World {
     }
 
     /// Makes a permission with these operations and gives it to an identity.
-    pub(super) fn grant(&mut self, token_id: &str, operations: Vec<String>) {
+    pub(super) fn grant(&mut self, token_id: &str, operations: Vec<String>) -> Result<(), &'static str> {
         let name = format!("permission {}", self.permissions.len() + 1);
         let permission_id = self.permit(name, operations);
-        let assignment = Assignment {
-            id: self.id("as"),
-            permission_id,
-        };
-        if let Some(identity) = self.identity_mut(token_id) {
-            identity.assignments.push(assignment);
+        self.assign(token_id, &permission_id).map(drop)
+    }
+
+    /// Gives a permission to an identity; the assignment's id.
+    pub(super) fn assign(&mut self, token_id: &str, permission_id: &str) -> Result<String, &'static str> {
+        if !self.permissions.iter().any(|permission| permission.id == permission_id) {
+            return Err("no such permission");
         }
+        let id = self.id("as");
+        let identity = self.identity_mut(token_id).ok_or("no such identity")?;
+        if identity
+            .assignments
+            .iter()
+            .any(|one| one.permission_id == permission_id)
+        {
+            return Err("the identity has this permission already");
+        }
+        identity.assignments.push(Assignment {
+            id: id.clone(),
+            permission_id: permission_id.to_owned(),
+        });
+        Ok(id)
     }
 
     /// The permissions of an identity, with the assignment that gives each.

@@ -57,8 +57,16 @@ impl TestEnv {
     /// The program in this environment, which asks nothing. The one authority it knows has signed nothing; a bare machine
     /// has none at all.
     pub fn command(&self, arguments: &[&str]) -> Command {
+        self.ours(self.bare(PROGRAM), arguments)
+    }
+
+    /// The same, but asking on the terminal where it is started on one.
+    pub fn asking(&self, arguments: &[&str]) -> Command {
+        self.ours(self.at_home(Command::new(PROGRAM)), arguments)
+    }
+
+    fn ours(&self, mut command: Command, arguments: &[&str]) -> Command {
         let authority = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/authority.pem");
-        let mut command = self.bare(PROGRAM);
         command
             .args(arguments)
             .env("DFNS_KEYS_VAULT", self.vault())
@@ -71,13 +79,16 @@ impl TestEnv {
 
     /// Another program in this environment, without a controlling terminal where that can be arranged.
     pub fn bare(&self, program: &str) -> Command {
-        let mut command = if Path::new("/usr/bin/setsid").exists() {
+        self.at_home(if Path::new("/usr/bin/setsid").exists() {
             let mut command = Command::new("/usr/bin/setsid");
             command.arg("--wait").arg(program);
             command
         } else {
             Command::new(program)
-        };
+        })
+    }
+
+    fn at_home(&self, mut command: Command) -> Command {
         command
             .env_clear()
             .env("HOME", self.home.path())

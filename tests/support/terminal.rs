@@ -19,7 +19,7 @@ pub fn shell_on_terminal(line: &str, command: &Command) -> PtySession {
     shell
         .args(["-c", &format!("read -r go; {line}")])
         .arg(command.get_program());
-    shell.args(command.get_args()).env_clear();
+    shell.args(command.get_args()).env_clear().env("TERM", "dumb");
     for (name, value) in command.get_envs() {
         shell.env(name, value.unwrap_or_default());
     }

@@ -55,9 +55,10 @@ impl SandboxArgs {
             context
                 .ui
                 .data(format!("{}\n", json!({"url": sandbox.url()})).as_bytes())?;
-            context
-                .ui
-                .say(&format!("The sandbox is at {} until you press Ctrl-C.", sandbox.url()));
+            context.ui.say(&format!(
+                "The sandbox is at {} until you press Ctrl-C. Opened in a browser, it is the dashboard.",
+                sandbox.url()
+            ));
             sandbox.serve(signals.received()).await;
             Ok(Exit::Done)
         })?
