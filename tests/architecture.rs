@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 /// What each module may name with `crate::`.
 const ARROWS: &[(&str, &[&str])] = &[
     ("model", &["model"]),
-    ("sys", &["sys"]),
+    ("sys", &["sys", "model"]),
     ("keys", &["keys", "model", "sys"]),
     ("api", &["api", "model", "sys"]),
     ("vault", &["vault", "model", "sys"]),

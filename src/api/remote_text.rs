@@ -7,13 +7,14 @@ use std::fmt;
 use serde::de::{IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
+use crate::model::quoted::cleared;
 use crate::model::token::AuthToken;
 
-/// Remote text, cut to a length and with its control characters escaped, so that a terminal shows it and nothing more.
+/// Remote text without what may be a secret, cut to a length and with its control characters escaped, so that a terminal shows it and nothing more.
 pub(super) fn safe_text(text: &str) -> String {
     const LIMIT: usize = 300;
+    let text = cleared(&beginning(text.trim()));
     let mut safe: String = text
-        .trim()
         .chars()
         .take(LIMIT)
         .flat_map(|c| {
@@ -23,7 +24,7 @@ pub(super) fn safe_text(text: &str) -> String {
             escaped.into_iter().flatten().chain((!hidden).then_some(c))
         })
         .collect();
-    if text.trim().chars().count() > LIMIT {
+    if text.chars().count() > LIMIT {
         safe.push('…');
     }
     safe

@@ -18,6 +18,7 @@ use super::terminal;
 use super::ui::Ui;
 use crate::api::{ApiError, Client, ClientConfig, Progress};
 use crate::model::ids::CredentialName;
+use crate::model::quoted;
 use crate::sys::clock::SystemClock;
 use crate::sys::files;
 use crate::vault::{IdentityError, Unlocked, Vault, VaultError, log};
@@ -194,13 +195,14 @@ impl Context {
         let actor = ["USER", "LOGNAME", "USERNAME"]
             .into_iter()
             .find_map(|variable| std::env::var(variable).ok())
-            .filter(|name| !name.is_empty());
+            .filter(|name| !name.is_empty())
+            .map(|name| quoted::shown(&name));
         let event = log::Event {
             actor,
             action,
             name: name.cloned(),
             fingerprint: fingerprint.map(str::to_owned),
-            detail,
+            detail: detail.map(|detail| quoted::without_secrets(&detail)),
         };
         if let Err(error) = vault.record_event(&event) {
             let failure = Failure::from(error);
@@ -316,7 +318,7 @@ impl Progress for Teller {
 
     fn answered(&self, method: &str, path: &str, status: u16, elapsed: Duration) {
         if self.ui.verbose() {
-            let path = path.split('?').next().unwrap_or_default();
+            let path = quoted::path(Path::new(path.split('?').next().unwrap_or_default()));
             self.ui
                 .say(&format!("  {method} {path}: {status}, {} ms", elapsed.as_millis()));
         }

@@ -123,7 +123,8 @@ fn run(arguments: impl Iterator<Item = OsString>) -> Exit {
         Ok(cli) => cli,
         Err(error) => {
             let json = arguments.iter().any(|argument| argument == "--json");
-            return ui::usage(&error, slips::tip(&error, &arguments), json);
+            let tip = slips::tip(&error, &arguments);
+            return ui::usage(error, tip, json);
         }
     };
     let Cli { globals, command } = cli;

@@ -13,6 +13,7 @@ use super::context::read_file_or_stdin;
 use super::error::{Exit, Failure};
 use super::terminal;
 use super::ui::Ui;
+use crate::model::quoted;
 use crate::model::secret::{Passphrase, is_empty, passphrase_from_text};
 use crate::vault::{IdentityError, Keyholder, PassphrasePurpose, PluginDialogue};
 
@@ -181,7 +182,7 @@ fn from_file(path: &Path) -> Result<Passphrase, IdentityError> {
     let shown = if path == Path::new("-") {
         "stdin".to_owned()
     } else {
-        path.display().to_string()
+        quoted::path(path)
     };
     let bytes = read_file_or_stdin(path, LIMIT).map_err(|source| unreadable(&shown, source))?;
     match std::str::from_utf8(&bytes) {
@@ -233,7 +234,7 @@ impl Keyholder for Asker<'_> {
         match purpose {
             PassphrasePurpose::Vault => self.supplier.existing("the vault".to_owned(), "Vault passphrase"),
             PassphrasePurpose::IdentityFile(path) => {
-                let shown = path.display().to_string();
+                let shown = quoted::path(path);
                 let question = format!("Passphrase of {shown}");
                 self.supplier.existing(shown, &question)
             }

@@ -8,6 +8,7 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use super::context::Context;
 use super::error::Failure;
 use crate::model::ids::CredentialName;
+use crate::model::quoted;
 use crate::model::record::PublicRecord;
 use crate::sys::files;
 use crate::vault::Vault;
@@ -55,7 +56,8 @@ pub(super) fn file_for_verify(name: &str) -> Option<String> {
         Some(ending) if ending.eq_ignore_ascii_case("json") => "--postman",
         _ => "--dotenv",
     };
-    files::is_file(path).then(|| format!("that is a file here: `dfns-keys verify {flag} {name}`"))
+    let shown = quoted::path(path);
+    files::is_file(path).then(|| format!("that is a file here: `dfns-keys verify {flag} {shown}`"))
 }
 
 /// A tip for a command line that clap refuses.

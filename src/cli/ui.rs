@@ -7,12 +7,14 @@ use std::time::Duration;
 
 use anstream::{AutoStream, ColorChoice};
 use anstyle::{AnsiColor, Style};
+use clap::error::{ContextKind, ContextValue};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use super::When;
 use super::error::{Exit, Failure};
+use crate::model::quoted::{shown, without_secrets};
 
 const RED: Style = AnsiColor::Red.on_default().bold();
 const YELLOW: Style = AnsiColor::Yellow.on_default();
@@ -129,7 +131,11 @@ impl Ui {
 
     /// Tells a person what they must know even when they want quiet.
     pub(super) fn warn(&self, text: &str) {
-        self.stderr(&format!("{} {text}", Tone::Doubtful.paint("warning:")));
+        self.stderr(&format!(
+            "{} {}",
+            Tone::Doubtful.paint("warning:"),
+            without_secrets(text)
+        ));
     }
 
     /// Writes to stderr; where that is closed, there is nobody to tell.
@@ -150,25 +156,22 @@ impl Ui {
 
     /// Tells of a failure: in words on stderr, and with `--json` as the one document on stdout.
     pub(super) fn failure(&self, failure: &Failure) {
-        let Failure {
-            message,
-            details,
-            hint,
-            extra,
-            ..
-        } = failure;
         if self.json {
             let mut document = json!({"ok": false, "version": 1, "error": failure.document()});
-            merge(&mut document, Value::Object(extra.clone()));
+            merge(&mut document, Value::Object(failure.extra.clone()));
             let _ = self.raw_document(&document);
             return;
         }
-        self.stderr(&format!("{} {message}", Tone::Bad.paint("error:")));
-        for detail in details {
-            self.stderr(&wrapped(detail, "  "));
+        self.stderr(&format!(
+            "{} {}",
+            Tone::Bad.paint("error:"),
+            without_secrets(&failure.message)
+        ));
+        for detail in &failure.details {
+            self.stderr(&wrapped(&without_secrets(detail), "  "));
         }
-        if let Some(hint) = hint {
-            self.stderr(&format!("{} {hint}", Tone::Strong.paint("hint:")));
+        if let Some(hint) = &failure.hint {
+            self.stderr(&format!("{} {}", Tone::Strong.paint("hint:"), without_secrets(hint)));
         }
     }
 
@@ -315,12 +318,13 @@ fn written(result: io::Result<()>) -> Result<(), Failure> {
 }
 
 /// Tells of a wrong command line, or shows the help that was asked for.
-pub(super) fn usage(error: &clap::Error, tip: Option<String>, json: bool) -> Exit {
+pub(super) fn usage(error: clap::Error, tip: Option<String>, json: bool) -> Exit {
     if !error.use_stderr() {
         // Help and version are data. A reader that has seen enough is no failure.
         let _ = error.print();
         return Exit::Done;
     }
+    let error = without_values(error);
     if json {
         let text = error.to_string();
         let message = text
@@ -339,6 +343,23 @@ pub(super) fn usage(error: &clap::Error, tip: Option<String>, json: bool) -> Exi
         }
     }
     Exit::Usage
+}
+
+/// A wrong command line as clap tells of it, without what may be a secret: a token pasted behind the wrong option, say.
+fn without_values(mut error: clap::Error) -> clap::Error {
+    let given = |(kind, value): (ContextKind, &ContextValue)| match value {
+        ContextValue::String(text) if shown(text) != text.escape_debug().to_string() => Some((kind, shown(text))),
+        _ => None,
+    };
+    let doubtful: Vec<(ContextKind, String)> = error.context().filter_map(given).collect();
+    if !doubtful.is_empty() {
+        // A tip says the value again.
+        error.insert(ContextKind::Suggested, ContextValue::None);
+    }
+    for (kind, text) in doubtful {
+        error.insert(kind, ContextValue::String(text));
+    }
+    error
 }
 
 /// Tells of a bug: where it is, and nothing of what was at hand.

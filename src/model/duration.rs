@@ -5,10 +5,12 @@ use std::time::Duration;
 
 use thiserror::Error;
 
+use super::quoted::Quoted;
+
 /// A text is not a duration.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("`{}` is not a duration: write a number and a unit, such as 30d, 24h, 15m or 45s", .0.escape_debug())]
-pub struct DurationError(String);
+#[error("{0} is not a duration: write a number and a unit, such as 30d, 24h, 15m or 45s")]
+pub struct DurationError(Quoted);
 
 /// A length of time written as a number and one unit: `d`, `h`, `m` or `s`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -26,7 +28,7 @@ impl FromStr for Span {
     type Err = DurationError;
 
     fn from_str(text: &str) -> Result<Self, DurationError> {
-        let refuse = || DurationError(text.chars().take(40).collect());
+        let refuse = || DurationError(Quoted::of(text));
         let unit = text.chars().last().ok_or_else(refuse)?;
         let seconds_a_unit = match unit {
             'd' => 86_400,

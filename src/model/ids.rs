@@ -6,11 +6,13 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use super::quoted::Quoted;
+
 /// A text is not a usable credential name.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("`{}` is not a credential name: {reason}", .given.escape_debug())]
+#[error("{given} is not a credential name: {reason}")]
 pub struct NameError {
-    given: String,
+    given: Quoted,
     reason: &'static str,
 }
 
@@ -33,7 +35,7 @@ impl FromStr for CredentialName {
     fn from_str(text: &str) -> Result<Self, NameError> {
         let refuse = |reason| {
             Err(NameError {
-                given: text.chars().take(80).collect(),
+                given: Quoted::of(text),
                 reason,
             })
         };

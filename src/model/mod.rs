@@ -5,6 +5,7 @@ pub mod credential;
 pub mod duration;
 pub mod ids;
 pub mod operations;
+pub mod quoted;
 pub mod record;
 pub mod rotation;
 pub mod secret;

@@ -7,40 +7,48 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use url::{Host, Url};
 
+use super::quoted::{Quoted, suspicion};
+
 /// Why an address was refused.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum UrlError {
     /// There is no `https://` in front.
-    #[error("`{given}` has no scheme")]
+    #[error("{given} has no scheme")]
     NoScheme {
-        /// What was given, escaped.
-        given: String,
+        /// What was given.
+        given: Quoted,
     },
     /// It does not parse at all.
-    #[error("`{given}` is not an address ({reason})")]
+    #[error("{given} is not an address ({reason})")]
     Malformed {
-        /// What was given, escaped.
-        given: String,
+        /// What was given.
+        given: Quoted,
         /// The parser's words.
         reason: String,
     },
     /// Plain HTTP to another machine would send the token in clear.
-    #[error("`{given}` is plain http, which would send the token in clear")]
+    #[error("{given} is plain http, which would send the token in clear")]
     PlainHttp {
-        /// What was given, escaped.
-        given: String,
+        /// What was given.
+        given: Quoted,
     },
     /// Neither `http` nor `https`.
-    #[error("`{given}` is neither https nor http")]
+    #[error("{given} is neither https nor http")]
     OtherScheme {
-        /// What was given, escaped.
-        given: String,
+        /// What was given.
+        given: Quoted,
+    },
+    /// Its host is none: it has other characters, or is a token or a key that was pasted here.
+    #[error("{given} names no host")]
+    NoHost {
+        /// What was given.
+        given: Quoted,
     },
     /// A path, query, fragment, user name or password follows the host.
-    #[error("`{given}` has {extra}, where only scheme, host and port belong")]
+    #[error("{given} has {extra}, where only scheme, host and port belong")]
     Extra {
-        /// What was given, escaped; a password in it is not repeated.
-        given: String,
+        /// What was given.
+        given: Quoted,
         /// Which part is too much.
         extra: &'static str,
     },
@@ -50,25 +58,22 @@ pub enum UrlError {
 const LONGEST: usize = 2048;
 
 fn parse(text: &str) -> Result<Url, UrlError> {
-    let shown = || text.chars().take(120).collect::<String>().escape_debug().to_string();
+    let given = || Quoted::of(text);
     if text.len() > LONGEST {
         return Err(UrlError::Malformed {
-            given: shown(),
+            given: given(),
             reason: format!("it is longer than {LONGEST} characters"),
         });
     }
     if !text.contains("://") {
-        return Err(UrlError::NoScheme { given: shown() });
+        return Err(UrlError::NoScheme { given: given() });
     }
     let url = Url::parse(text).map_err(|error| UrlError::Malformed {
-        given: shown(),
+        given: given(),
         reason: error.to_string(),
     })?;
     let extra = if !url.username().is_empty() || url.password().is_some() {
-        return Err(UrlError::Extra {
-            given: format!("{}://…@{}", url.scheme(), url.host_str().unwrap_or_default()),
-            extra: "a user name or password",
-        });
+        Some("a user name or password")
     } else if url.query().is_some() {
         Some("a query")
     } else if url.fragment().is_some() {
@@ -79,12 +84,27 @@ fn parse(text: &str) -> Result<Url, UrlError> {
         None
     };
     if let Some(extra) = extra {
-        return Err(UrlError::Extra { given: shown(), extra });
+        return Err(UrlError::Extra { given: given(), extra });
     }
     if !matches!(url.scheme(), "https" | "http") || url.host().is_none() {
-        return Err(UrlError::OtherScheme { given: shown() });
+        return Err(UrlError::OtherScheme { given: given() });
+    }
+    if !names_host(&url) || suspicion(text).is_some() {
+        return Err(UrlError::NoHost { given: given() });
     }
     Ok(url)
+}
+
+/// Whether the host has no other characters than those of names and numbers: the URL standard allows quotes, semicolons and
+/// dollar signs, too.
+fn names_host(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Domain(domain)) => domain
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.')),
+        Some(Host::Ipv4(_) | Host::Ipv6(_)) => true,
+        None => false,
+    }
 }
 
 fn is_loopback(url: &Url) -> bool {
@@ -131,7 +151,7 @@ impl FromStr for ApiUrl {
         let url = parse(text)?;
         if url.scheme() == "http" && !is_loopback(&url) {
             return Err(UrlError::PlainHttp {
-                given: text.chars().take(120).collect::<String>().escape_debug().to_string(),
+                given: Quoted::of(text),
             });
         }
         Ok(Self(url))
@@ -217,7 +237,36 @@ mod tests {
 
     #[test]
     fn a_password_in_an_address_is_not_repeated() {
-        let error = "https://user:hunter2@api.dfns.io".parse::<ApiUrl>().unwrap_err();
-        assert!(!error.to_string().contains("hunter2"), "{error}");
+        for address in [
+            "https://user:hunter2@api.dfns.io",
+            "https://hunter2@api.dfns.io",
+            "https://api.dfns.io/?password=hunter2",
+            "https://api.dfns.io/#hunter2",
+            "ftp://user:hunter2@api.dfns.io",
+            "https://user:hunter2@api.dfns.io:99999",
+            "user:hunter2@api.dfns.io",
+        ] {
+            let error = address.parse::<ApiUrl>().unwrap_err();
+            assert!(!error.to_string().contains("hunter2"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_host_has_the_characters_of_a_name() {
+        for host in [
+            "a';id;'",
+            "$(id)",
+            "a\"b",
+            "a`id`",
+            "a{b}",
+            "eyJhbGciOiJFZERTQSJ9.eyJleHAiOjF9.AAAA",
+        ] {
+            assert!(format!("https://{host}").parse::<ApiUrl>().is_err(), "{host}");
+            assert!(format!("https://{host}").parse::<Origin>().is_err(), "{host}");
+        }
+        assert_eq!(
+            "https://münchen.example".parse::<Origin>().unwrap().to_string(),
+            "https://xn--mnchen-3ya.example"
+        );
     }
 }

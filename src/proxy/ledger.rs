@@ -3,6 +3,7 @@
 
 use std::cell::Cell;
 use std::io;
+use std::path::Path;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -10,6 +11,7 @@ use hyper::StatusCode;
 use tokio::sync::mpsc;
 
 use crate::model::ids::CredentialName;
+use crate::model::quoted;
 use crate::vault::log::Event;
 use crate::vault::{Vault, VaultError};
 
@@ -75,7 +77,7 @@ impl Ledger {
     }
 
     async fn send(&self, method: &str, path: &str, outcome: &str, fingerprint: Option<&str>) {
-        let path: String = path.chars().take(LONGEST_PATH).collect();
+        let path: String = quoted::path(Path::new(path)).chars().take(LONGEST_PATH).collect();
         let event = Event {
             actor: None,
             action: "proxied",

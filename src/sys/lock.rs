@@ -12,6 +12,8 @@ use std::time::{Duration, Instant};
 
 use thiserror::Error;
 
+use crate::model::quoted;
+
 /// A lock could not be had.
 #[derive(Debug, Error)]
 pub enum LockError {
@@ -22,7 +24,7 @@ pub enum LockError {
         holder: String,
     },
     /// The lock file cannot be opened or locked.
-    #[error("cannot lock {}", .path.display())]
+    #[error("cannot lock {}", quoted::path(.path))]
     Io {
         /// The lock file.
         path: PathBuf,
@@ -84,7 +86,7 @@ fn holder(file: &mut File) -> String {
         if let (Ok(_), Some(line)) = (read, note.lines().next())
             && note.ends_with('\n')
         {
-            return line.escape_debug().to_string();
+            return quoted::cleared(line).escape_debug().to_string();
         }
         sleep(Duration::from_millis(5));
     }

@@ -7,6 +7,7 @@ use zeroize::Zeroizing;
 use super::identity::{self, IdentityError, Keyholder, PassphrasePurpose};
 use super::recipients::{self, RecipientError, RecipientText};
 use super::{VaultError, sealed};
+use crate::model::quoted;
 use crate::model::secret::Passphrase;
 
 /// Whether contents are an age file, armored or not.
@@ -47,7 +48,7 @@ pub fn open(
     identities: &[PathBuf],
     keyholder: &dyn Keyholder,
 ) -> Result<Zeroizing<Vec<u8>>, VaultError> {
-    let what = path.display().to_string();
+    let what = quoted::path(path);
     let damaged = |error: age::DecryptError| VaultError::Damaged {
         what: what.clone(),
         reason: error.to_string(),

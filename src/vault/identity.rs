@@ -11,6 +11,7 @@ use zeroize::Zeroizing;
 use super::VaultError;
 use super::recipients::RecipientText;
 use super::{sealed, ssh};
+use crate::model::quoted;
 use crate::model::secret::Passphrase;
 use crate::sys::files::{self, FileError, IfExists, Readable};
 use crate::sys::panics::contained;
@@ -234,7 +235,7 @@ pub(super) fn open_files(paths: &[PathBuf], keyholder: &dyn Keyholder) -> Result
     let mut identities = Vec::new();
     for path in paths {
         let bytes = files::read(path, SIZE_LIMIT)?;
-        let shown = path.display().to_string();
+        let shown = quoted::path(path);
         let unusable = |reason: String| IdentityError::Unusable {
             what: shown.clone(),
             reason,
@@ -254,7 +255,7 @@ pub(super) fn open_files(paths: &[PathBuf], keyholder: &dyn Keyholder) -> Result
 }
 
 fn ssh_identity(bytes: &[u8], path: &Path, keyholder: &dyn Keyholder) -> Result<AgeIdentity, IdentityError> {
-    let what = path.display().to_string();
+    let what = quoted::path(path);
     let unusable = |reason: &str| IdentityError::Unusable {
         what: what.clone(),
         reason: reason.to_owned(),

@@ -21,6 +21,7 @@ use thiserror::Error;
 
 use crate::model::credential::{ActiveGeneration, AnyCredential, Credential, PendingGeneration, UserGeneration};
 use crate::model::ids::CredentialName;
+use crate::model::quoted;
 use crate::model::record::PublicRecord;
 use crate::model::rotation::Rotating;
 use crate::model::secret::Passphrase;
@@ -37,10 +38,10 @@ pub use unlocked::Unlocked;
 #[derive(Debug, Error)]
 pub enum VaultError {
     /// There is no vault at this place.
-    #[error("there is no vault at {}", .0.display())]
+    #[error("there is no vault at {}", quoted::path(.0))]
     Missing(PathBuf),
     /// There is one already.
-    #[error("there is a vault at {} already", .0.display())]
+    #[error("there is a vault at {} already", quoted::path(.0))]
     Exists(PathBuf),
     /// `vault.json` or a credential was written by a newer dfns-keys.
     #[error("{what} has format version {found}; this dfns-keys knows versions up to {known}")]

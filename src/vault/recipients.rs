@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::{VaultError, sealed, ssh};
+use crate::model::quoted::{self, Quoted};
 use crate::sys::files::{self, IfExists, Readable};
 
 const FILE: &str = "recipients.txt";
@@ -19,10 +20,10 @@ const LONGEST: usize = 8 * 1024;
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum RecipientError {
     /// It is none of the kinds we know.
-    #[error("`{given}` is not an age recipient")]
+    #[error("{given} is not an age recipient")]
     Invalid {
-        /// What was given, shortened and escaped.
-        given: String,
+        /// What was given.
+        given: Quoted,
     },
     /// It is an age identity, which is secret. Not repeated.
     #[error("that is an age identity, which is secret, not a recipient")]
@@ -129,7 +130,9 @@ fn parse(text: &str) -> Result<AgeRecipient, RecipientError> {
     match text.parse::<age::ssh::Recipient>() {
         Ok(recipient) => return Ok(Box::new(recipient)),
         Err(age::ssh::ParseRecipientKeyError::Unsupported(kind)) if ssh::is_type(&kind) => {
-            return Err(RecipientError::UnsupportedSsh { kind });
+            return Err(RecipientError::UnsupportedSsh {
+                kind: quoted::shown(&kind),
+            });
         }
         Err(_) => {}
     }
@@ -147,7 +150,7 @@ fn parse(text: &str) -> Result<AgeRecipient, RecipientError> {
 
 fn invalid(text: &str) -> RecipientError {
     RecipientError::Invalid {
-        given: text.chars().take(24).collect::<String>().escape_debug().to_string(),
+        given: Quoted::of(text),
     }
 }
 

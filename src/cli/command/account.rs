@@ -7,6 +7,7 @@ use crate::cli::context::Context;
 use crate::cli::error::{Exit, Failure};
 use crate::model::credential::Kind;
 use crate::model::ids::CredentialName;
+use crate::model::quoted::{self, Quoted};
 use crate::model::record::PublicRecord;
 use crate::vault::Vault;
 use crate::workflow::administrator::Administrator;
@@ -74,7 +75,7 @@ impl AccountArgs {
             return Err(Failure::new(
                 Exit::State,
                 "not_at_dfns",
-                format!("{account} is in the vault only"),
+                format!("{} is in the vault only", quoted::shown(account)),
             ));
         };
         if verb != AccountVerb::Activate {
@@ -214,7 +215,7 @@ fn find<'r>(rows: &'r [Row], wanted: &str) -> Result<&'r Row, Failure> {
         Failure::new(
             Exit::State,
             "no_such_account",
-            format!("there is no account `{}`, here or at Dfns", wanted.escape_debug()),
+            format!("there is no account {}, here or at Dfns", Quoted::of(wanted)),
         )
         .hint("`dfns-keys account list` shows those there are")
     })

@@ -12,6 +12,7 @@ use crate::cli::ui::ForeignData;
 use crate::keys::pem::unseal;
 use crate::model::ids::CredentialName;
 use crate::model::operations;
+use crate::model::quoted;
 
 /// Make one API call, signed when it changes state
 ///
@@ -108,7 +109,7 @@ impl CallArgs {
             .collect();
         context.ui.warn(&format!(
             "{method} {} is no operation that this version knows",
-            self.path
+            quoted::path(Path::new(&self.path))
         ));
         if !meant.is_empty() {
             context.ui.say(&format!("  did you mean  {}", meant.join(", ")));
@@ -148,17 +149,24 @@ impl CallArgs {
     }
 
     fn show(&self, context: &Context, call: &RawCall<'_>, api_url: &str) -> Result<Exit, Failure> {
-        let target = if call.query.is_empty() {
-            call.path.to_owned()
-        } else {
-            format!("{}?{}", call.path, call.query)
-        };
+        // What would be sent, but for what may be a secret.
+        let mut target = quoted::path(Path::new(call.path));
+        let pairs = url::form_urlencoded::parse(call.query.as_bytes());
+        for (position, (key, value)) in pairs.enumerate() {
+            let encoded = url::form_urlencoded::Serializer::new(String::new())
+                .append_pair(&key, &value)
+                .finish();
+            let doubtful = quoted::suspicion(&key).or_else(|| quoted::suspicion(&value));
+            target.push(if position == 0 { '?' } else { '&' });
+            target.push_str(&doubtful.map_or(encoded, |secret| secret.to_string()));
+        }
+        let body = call.body.map(quoted::without_secrets);
         if context.ui.json() {
             context.ui.document(&json!({
                 "method": call.method,
                 "url": format!("{api_url}{target}"),
                 "signed": call.is_signed(),
-                "body": call.body,
+                "body": body,
             }))?;
             return Ok(Exit::Done);
         }
@@ -167,9 +175,9 @@ impl CallArgs {
         if call.is_signed() {
             context.ui.answer("x-dfns-useraction: [signed for this very body]")?;
         }
-        if let Some(body) = call.body {
+        if let Some(body) = body {
             context.ui.answer("content-type: application/json\n")?;
-            context.ui.answer(body.strip_suffix('\n').unwrap_or(body))?;
+            context.ui.answer(body.strip_suffix('\n').unwrap_or(&body))?;
         }
         Ok(Exit::Done)
     }

@@ -1,5 +1,6 @@
 use std::ffi::{OsStr, OsString};
 use std::io::ErrorKind;
+use std::path::Path;
 #[cfg(unix)]
 use std::path::PathBuf;
 use std::process::Command;
@@ -10,6 +11,7 @@ use crate::cli::context::{self, Context};
 use crate::cli::error::{Exit, Failure};
 use crate::export::{Exportable, KEY_ENCODING};
 use crate::model::ids::CredentialName;
+use crate::model::quoted;
 #[cfg(unix)]
 use crate::sys::files;
 
@@ -66,7 +68,7 @@ impl ExecArgs {
             command.env(name, value.as_str());
         }
         let fingerprint = &generation.public_key.fingerprint;
-        let detail = Some(program.to_string_lossy().into_owned());
+        let detail = Some(quoted::path(Path::new(program)));
         context.log(&vault, "executed", Some(&self.name), Some(fingerprint), detail);
         context::permit_core_dumps();
         let error = replace(&mut command);
@@ -96,7 +98,7 @@ fn look_for(program: &OsStr, search: Option<OsString>) -> Result<(), Failure> {
     match places.iter().find(|path| files::exists(path)) {
         Some(path) => Err(not_executable(
             program,
-            &format!("{} is no file with the permission to execute it", path.display()),
+            &format!("{} is no file with the permission to execute it", quoted::path(path)),
         )),
         None => Err(no_program(program)),
     }
@@ -127,7 +129,7 @@ fn not_executable(program: &OsStr, reason: &str) -> Failure {
 }
 
 fn shown(program: &OsStr) -> String {
-    program.to_string_lossy().escape_debug().to_string()
+    quoted::path(Path::new(program)).escape_debug().to_string()
 }
 
 /// Runs the program in this process's place; returns only when it could not.

@@ -7,6 +7,7 @@ use crate::cli::context::Context;
 use crate::cli::error::{Exit, Failure};
 use crate::export::{Exportable, Format, PostmanAuth, postman_collection};
 use crate::model::ids::CredentialName;
+use crate::model::quoted;
 use crate::model::url::ApiUrl;
 use crate::sys::files::{self, IfExists, Readable};
 
@@ -98,7 +99,7 @@ impl ExportArgs {
         if secret {
             let place = self.output.as_ref().map_or_else(
                 || "stdout".to_owned(),
-                |path| files::from_everywhere(path).display().to_string(),
+                |path| quoted::path(&files::from_everywhere(path)),
             );
             let fingerprint = &generation.public_key.fingerprint;
             context.log(&vault, "exported", Some(&self.name), Some(fingerprint), Some(place));
@@ -122,7 +123,7 @@ impl ExportArgs {
             return context.ui.data(bytes);
         };
         files::write(path, bytes, self.if_exists(), readable)?;
-        let shown = path.display().to_string();
+        let shown = quoted::path(path);
         if context.ui.json() {
             return context.ui.document(&json!({"name": self.name, "file": shown}));
         }

@@ -8,6 +8,7 @@ use crate::cli::context::Context;
 use crate::cli::error::{Exit, Failure};
 use crate::keys::KeyPair;
 use crate::keys::pem::PrivateKeyFormat;
+use crate::model::quoted;
 use crate::sys::files::{self, IfExists, Prepared, Readable};
 use crate::vault::{RecipientText, age_file};
 
@@ -105,7 +106,7 @@ impl GenerateArgs {
             (public_path, public.as_bytes()),
         )?;
         let fingerprint = pair.public_key().fingerprint();
-        let file = |path: &Path| (path != Path::new("-")).then(|| path.display().to_string());
+        let file = |path: &Path| (path != Path::new("-")).then(|| quoted::path(path));
         if context.ui.json() {
             context.ui.document(&json!({
                 "fingerprint": fingerprint,

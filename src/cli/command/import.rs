@@ -9,6 +9,7 @@ use crate::keys::pem::{is_encrypted, read_any_private_key};
 use crate::keys::{Algorithm, PrivateKey};
 use crate::model::credential::{Credential, Kind, State, UserGeneration};
 use crate::model::ids::{ApplicationId, CredentialId, CredentialName, OrganisationId, Username};
+use crate::model::quoted;
 use crate::model::record::PublicRecord;
 use crate::model::url::{ApiUrl, Origin};
 use crate::sys::files;
@@ -131,7 +132,7 @@ impl ImportArgs {
             let message = format!(
                 "{} holds other variables too: {}",
                 subject.label,
-                subject.others.join(", ")
+                quoted::listed(&subject.others)
             );
             return Err(Failure::new(Exit::Other, "source_shared", message)
                 .hint("leave --delete-source out, and take the lines with the key and the token out of it yourself"));
@@ -141,7 +142,7 @@ impl ImportArgs {
             Some(path) => Err(Failure::new(
                 Exit::Other,
                 "source_not_plain",
-                format!("{} is not a plain file, and is not deleted", path.display()),
+                format!("{} is not a plain file, and is not deleted", quoted::path(path)),
             )
             .hint("name the file itself, or leave --delete-source out")),
             None => Ok(()),
@@ -176,7 +177,7 @@ impl ImportArgs {
     /// The files in clear that the vault has now taken over: deleted, or named.
     fn leave_nothing_behind(&self, context: &Context, source: Option<&Subject>) -> Result<(), Failure> {
         for path in self.in_clear() {
-            let shown = path.display();
+            let shown = quoted::path(path);
             if self.delete_source {
                 files::remove(path).map_err(|error| {
                     let failure: Failure = error.into();
@@ -222,7 +223,7 @@ impl ImportArgs {
     }
 
     fn key(&self, context: &Context, path: &Path) -> Result<PrivateKey, Failure> {
-        let shown = path.display().to_string();
+        let shown = quoted::path(path);
         let contents = context.input(path)?;
         let passphrase = if is_encrypted(&contents) {
             let question = format!("Passphrase of {shown}");

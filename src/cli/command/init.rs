@@ -3,6 +3,7 @@ use serde_json::json;
 
 use crate::cli::context::Context;
 use crate::cli::error::{Exit, Failure};
+use crate::model::quoted;
 use crate::sys::clock::SystemClock;
 use crate::vault::{Opening, RecipientText, Vault};
 
@@ -47,13 +48,15 @@ impl InitArgs {
         let recipients = vault.recipients()?;
         if context.ui.json() {
             context.ui.document(&json!({
-                "vault": directory.display().to_string(),
+                "vault": quoted::path(&directory),
                 "seal_only": seal_only,
                 "recipients": recipients,
             }))?;
             return Ok(Exit::Done);
         }
-        context.ui.say(&format!("The vault is at {}.", directory.display()));
+        context
+            .ui
+            .say(&format!("The vault is at {}.", quoted::path(&directory)));
         if seal_only {
             context
                 .ui

@@ -4,6 +4,7 @@ use serde_json::json;
 use crate::cli::context::Context;
 use crate::cli::error::{Exit, Failure};
 use crate::model::ids::CredentialName;
+use crate::model::quoted::{self, shown};
 
 /// Show the local audit log: who did what when
 #[derive(Args)]
@@ -24,10 +25,10 @@ impl LogArgs {
             let line = format!(
                 "{}  {:<12} {:<12} {name}  {} {}",
                 record.at,
-                record.actor.as_deref().unwrap_or("–").escape_debug().to_string(),
-                record.action.escape_debug().to_string(),
+                shown(record.actor.as_deref().unwrap_or("–")),
+                shown(&record.action),
                 record.fingerprint.as_deref().unwrap_or("").escape_debug(),
-                record.detail.as_deref().unwrap_or("").escape_debug(),
+                quoted::without_secrets(record.detail.as_deref().unwrap_or("")).escape_debug(),
             );
             context.ui.answer(line.trim_end())?;
         }

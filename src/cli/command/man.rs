@@ -6,6 +6,7 @@ use clap_mangen::Man;
 use crate::cli::Cli;
 use crate::cli::context::Context;
 use crate::cli::error::{Exit, Failure};
+use crate::model::quoted;
 use crate::sys::files::{self, IfExists, Readable};
 
 /// Print the manual page, or write one for each command into a directory
@@ -24,7 +25,7 @@ impl ManArgs {
             None => context.ui.data(&page(&command)?)?,
             Some(directory) => {
                 let count = write_pages(&command, directory)?;
-                context.ui.say(&format!("{count} pages in {}", directory.display()));
+                context.ui.say(&format!("{count} pages in {}", quoted::path(directory)));
             }
         }
         Ok(Exit::Done)

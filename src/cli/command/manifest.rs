@@ -9,6 +9,7 @@ use crate::cli::context::Context;
 use crate::cli::error::{Exit, Failure};
 use crate::model::credential::Kind;
 use crate::model::ids::CredentialName;
+use crate::model::quoted;
 use crate::model::url::Origin;
 
 /// One account to be made.
@@ -74,11 +75,16 @@ const LONGEST_REASON: usize = 200;
 
 pub(super) fn read(context: &Context, path: &Path) -> Result<Vec<Entry>, Failure> {
     let bytes = context.input(path)?;
-    let shown = path.display();
+    let shown = quoted::path(path);
     let wrong = |place: String, reason: String| {
         // A library's words may repeat what stands there.
         let reason: String = reason.chars().take(LONGEST_REASON).collect();
-        Failure::new(Exit::Usage, "manifest", format!("{shown}{place}: {reason}")).hint(
+        Failure::new(
+            Exit::Usage,
+            "manifest",
+            format!("{shown}{place}: {}", quoted::cleared(&reason)),
+        )
+        .hint(
             "CSV: name,kind,days,permissions,external_id with a header line; TOML: [[account]] tables with the same fields",
         )
     };

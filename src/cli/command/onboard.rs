@@ -11,6 +11,7 @@ use crate::cli::error::{Exit, Failure};
 use crate::cli::terminal;
 use crate::model::credential::{Kind, State};
 use crate::model::ids::{ApplicationId, CredentialName, OrganisationId};
+use crate::model::quoted;
 use crate::model::record::PublicRecord;
 use crate::model::token::{AuthToken, TokenShapeError};
 use crate::model::url::{ApiUrl, Origin};
@@ -288,7 +289,7 @@ pub(super) fn read_token(context: &Context, path: &Path) -> Result<AuthToken, Fa
     let shown = if path == Path::new("-") {
         "stdin".to_owned()
     } else {
-        path.display().to_string()
+        quoted::path(path)
     };
     let text = std::str::from_utf8(&bytes)
         .map_err(|_| Failure::new(Exit::Refused, "token_shape", format!("{shown} is not text")))?;

@@ -7,6 +7,7 @@ use crate::cli::context::Context;
 use crate::cli::error::{Exit, Failure};
 use crate::keys::KeyError;
 use crate::keys::pem::{is_encrypted, read_private_key};
+use crate::model::quoted;
 use crate::vault::age_file;
 
 /// Print the public key of a private key, as `openssl ec -pubout` does
@@ -32,7 +33,7 @@ impl PublicKeyArgs {
         let shown = if self.file == Path::new("-") {
             "stdin".to_owned()
         } else {
-            self.file.display().to_string()
+            quoted::path(&self.file)
         };
         let mut contents = context.input(&self.file)?;
         if age_file::is_one(&contents) {

@@ -2,6 +2,7 @@
 
 use super::{Exit, Failure};
 use crate::keys::{KeyError, RandomnessError};
+use crate::model::quoted;
 use crate::sys::files::FileError;
 use crate::sys::lock::LockError;
 use crate::vault::{IdentityError, RecipientError, VaultError};
@@ -15,7 +16,7 @@ impl From<FileError> for Failure {
             ErrorKind::AlreadyExists => Self::new(
                 Exit::State,
                 "already_exists",
-                format!("{} exists already", error.path.display()),
+                format!("{} exists already", quoted::path(&error.path)),
             )
             .hint("choose another name, or replace it with --force"),
             ErrorKind::PermissionDenied => Self::new(Exit::Other, "permission_denied", message)

@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 
 use crate::keys::KeyError;
 use crate::model::ids::CredentialName;
+use crate::model::quoted::without_secrets;
 
 /// The exit codes, as docs/exit-codes.md lists them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -95,8 +96,8 @@ impl Failure {
         serde_json::json!({
             "code": self.code,
             "exit": self.exit.code(),
-            "message": self.message,
-            "hint": self.hint,
+            "message": without_secrets(&self.message),
+            "hint": self.hint.as_deref().map(without_secrets),
         })
     }
 

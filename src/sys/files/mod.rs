@@ -13,6 +13,8 @@ use std::path::{Path, PathBuf};
 use thiserror::Error;
 use zeroize::Zeroizing;
 
+use crate::model::quoted;
+
 mod leftovers;
 mod prepared;
 
@@ -20,7 +22,7 @@ pub use prepared::{Prepared, prepare};
 
 /// A file operation failed.
 #[derive(Debug, Error)]
-#[error("cannot {operation} {}", .path.display())]
+#[error("cannot {operation} {}", quoted::path(.path))]
 pub struct FileError {
     /// What was tried, as a verb.
     pub operation: &'static str,

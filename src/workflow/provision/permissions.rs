@@ -4,6 +4,7 @@ use thiserror::Error;
 
 use crate::api::{CallError, UserSession};
 use crate::model::ids::PermissionId;
+use crate::model::quoted::Quoted;
 
 /// Turns permissions as the user named them into ids: an id stands for itself, a name is looked up once for all.
 ///
@@ -24,7 +25,7 @@ pub async fn resolve_permissions(
                 .iter()
                 .find(|(id, name)| id.as_str() == wanted || name == wanted)
                 .map(|(id, _)| id.clone())
-                .ok_or_else(|| ResolveError::Unknown(wanted.clone()))
+                .ok_or_else(|| ResolveError::Unknown(Quoted::of(wanted)))
         })
         .collect()
 }
@@ -33,8 +34,8 @@ pub async fn resolve_permissions(
 #[derive(Debug, Error)]
 pub enum ResolveError {
     /// There is none of that name or id.
-    #[error("there is no permission `{}`", .0.escape_debug())]
-    Unknown(String),
+    #[error("there is no permission {0}")]
+    Unknown(Quoted),
     /// The list cannot be had.
     #[error("listing permissions: {0}")]
     Call(CallError),

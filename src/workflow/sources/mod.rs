@@ -10,6 +10,7 @@ use secrecy::{ExposeSecret, SecretString};
 use zeroize::Zeroizing;
 
 use crate::export::KEY_ENCODING;
+use crate::model::quoted;
 use crate::sys::files;
 
 pub use subject::{Source, Subject, Variable};
@@ -129,7 +130,7 @@ fn from_sdk_variables(label: &str, source: Source, lookup: impl Fn(&str) -> Opti
 type Contents = (String, Zeroizing<String>, Option<u32>);
 
 fn read(path: &Path) -> Result<Contents, Unreadable> {
-    let label = path.display().to_string();
+    let label = quoted::path(path);
     let unreadable = |message: String, hint: &str| Unreadable {
         label: label.clone(),
         message,

@@ -8,6 +8,7 @@ use crate::keys::mend::read_mending;
 use crate::keys::pem::public_fingerprint;
 use crate::keys::{Algorithm, KeyError, PrivateKey};
 use crate::model::ids::{ApplicationId, CredentialId, OrganisationId, Username};
+use crate::model::quoted::Quoted;
 use crate::model::token::{AuthToken, TokenShapeError};
 use crate::model::url::{ApiUrl, Origin, UrlError};
 use crate::workflow::sources::{Source, Subject, Variable};
@@ -397,13 +398,20 @@ fn named_rightly(subject: &Subject, text: &str, url: &ApiUrl) -> Check {
     if let Some(name) = called("prod").filter(|_| staging) {
         Check::warn(
             id,
-            format!("`{name}` sounds like production, but {STAGING_HOST} is staging"),
+            format!(
+                "{} sounds like production, but {STAGING_HOST} is staging",
+                Quoted::of(name)
+            ),
         )
         .hint("production is api.dfns.io")
     } else if let Some(name) = called("staging").filter(|_| production) {
         Check::warn(
             id,
-            format!("`{name}` sounds like staging, but {} is production", url.host()),
+            format!(
+                "{} sounds like staging, but {} is production",
+                Quoted::of(name),
+                url.host()
+            ),
         )
         .hint("make sure that this is what you mean: production moves real money")
     } else if staging {

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use serde::{Serialize, Serializer};
 
+use crate::model::quoted::without_secrets;
+
 /// What is checked. The identifiers are part of the contract with scripts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum CheckId {
@@ -248,7 +250,7 @@ impl Check {
         Self {
             id,
             status,
-            message: message.into(),
+            message: without_secrets(&message.into()),
             hint: None,
             ms: 0,
             blame: Blame::Environment,
@@ -278,7 +280,7 @@ impl Check {
     /// With what to do about it.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
-        self.hint = Some(hint.into());
+        self.hint = Some(without_secrets(&hint.into()));
         self
     }
 

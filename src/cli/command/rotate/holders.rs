@@ -6,6 +6,7 @@ use std::path::Path;
 
 use jiff::Timestamp;
 
+use crate::model::quoted;
 use crate::sys::files;
 use crate::vault::log::Record;
 
@@ -33,6 +34,11 @@ impl fmt::Display for Holder<'_> {
 /// Where the key of this fingerprint went and, as far as can be seen from here, still is. A file has what was last
 /// written to it, whichever credential that was of; one that is gone has nothing. What a pipe carried on is not seen.
 pub(super) fn still_there<'r>(records: &'r [Record], fingerprint: &str) -> Vec<Holder<'r>> {
+    // What is at a path that is not absolute, or that the log has in part only, cannot be seen.
+    let seen = |place: &str| {
+        let whole = !place.contains(char::REPLACEMENT_CHARACTER) && !quoted::leaves_out(place);
+        Path::new(place).is_absolute() && whole
+    };
     let mut places: BTreeMap<&str, Holder<'r>> = BTreeMap::new();
     for record in records.iter().filter(|record| record.action == "exported") {
         let place = record.detail.as_deref().unwrap_or("a place unknown");
@@ -44,12 +50,10 @@ pub(super) fn still_there<'r>(records: &'r [Record], fingerprint: &str) -> Vec<H
             });
             holder.exports += 1;
             holder.last = record.at;
-        } else if place != STDOUT {
+        } else if place != STDOUT && !quoted::leaves_out(place) {
             places.remove(place);
         }
     }
-    // Whether a path is there that is not absolute, or that text holds in part only, cannot be seen.
-    let seen = |place: &str| Path::new(place).is_absolute() && !place.contains(char::REPLACEMENT_CHARACTER);
     let gone = |place: &str| seen(place) && !files::exists(Path::new(place));
     places.into_values().filter(|holder| !gone(holder.place)).collect()
 }
