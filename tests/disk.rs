@@ -1,4 +1,5 @@
-//! What a kill leaves on the disk: nothing in clear under a name of ours, never a private key without its public one.
+//! What is on the disk after a kill or a crash, and what was there before us: nothing in clear under a name of ours, never
+//! a private key without its public one, a log that goes on being read, and no folder that is somebody else's.
 #![allow(
     clippy::disallowed_methods,
     clippy::disallowed_types,
@@ -271,4 +272,183 @@ fn what_is_no_file_is_not_replaced() {
     run.fails(1, &["is no plain file"]);
     assert_eq!(names(&scene.env.path("out")), ["a.pem"]);
     assert!(!std::fs::symlink_metadata(&fifo).unwrap().is_file());
+}
+
+fn log_file(env: &TestEnv) -> std::path::PathBuf {
+    env.vault().join("log.jsonl")
+}
+
+fn append(path: &Path, text: &str) {
+    use std::io::Write;
+    let mut file = std::fs::OpenOptions::new().append(true).open(path).unwrap();
+    file.write_all(text.as_bytes()).unwrap();
+}
+
+/// A line as a release of ours writes it.
+fn line(action: &str, name: &str, detail: &str) -> String {
+    format!(
+        r#"{{"at":"2026-11-24T12:00:00Z","actor":"tester","action":"{action}","name":"{name}","detail":"{detail}"}}"#
+    ) + "\n"
+}
+
+#[test]
+fn a_torn_line_of_the_log_is_named_and_hides_no_other() {
+    let env = TestEnv::with_vault();
+    let log = log_file(&env);
+    let text = std::fs::read_to_string(&log).unwrap();
+    assert_eq!(text.lines().count(), 1, "{text}");
+    append(&log, &line("exported", "a", "one"));
+    append(&log, "{\"at\":\"2026-11-24T12:0");
+    // Whatever is logged next begins a line of its own.
+    env.ok(&["onboard", "a", "--prepare", "--api-url", "http://127.0.0.1:9"]);
+    append(&log, "not JSON at all\n\n");
+    append(&log, &line("exported", "a", "two"));
+    append(&log, line("exported", "a", "three").trim_end());
+
+    let run = env.run(&["log", "a"]);
+    assert_eq!(run.code, 0, "{run:?}");
+    let words = ["one", "prepared", "two", "three"];
+    let found: Vec<_> = words.iter().map(|word| run.stdout.find(word)).collect();
+    assert!(found.iter().all(Option::is_some) && found.is_sorted(), "{run:?}");
+    for named in ["line 3 of log.jsonl is no record", "line 5 of log.jsonl is no record"] {
+        assert!(run.stderr.contains(named), "{run:?}");
+    }
+    let document = env.run(&["log", "--json"]).json();
+    assert_eq!(document["events"].as_array().unwrap().len(), 5, "{document}");
+    assert_eq!(document["ok"], true);
+    assert_eq!(document["skipped"], 2);
+    assert_eq!(document["skipped_lines"], serde_json::json!([3, 5]));
+    let last = env.run(&["log", "a", "-n", "2", "--json"]).json();
+    let details: Vec<_> = last["events"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|event| &event["detail"])
+        .collect();
+    assert_eq!(details, ["two", "three"]);
+    let none = env.run(&["log", "nobody", "--json"]).json();
+    assert_eq!(none["events"], serde_json::json!([]));
+}
+
+/// A day of a busy proxy: larger than what could be held, read all the same.
+#[cfg(unix)]
+#[test]
+fn a_log_of_any_size_is_read_in_little_memory() {
+    const MEMORY: u64 = 256 * 1024;
+    let env = TestEnv::with_vault();
+    let log = log_file(&env);
+    let large = line("proxied", "a", &"x".repeat(500 * 1024));
+    let mut file = std::io::BufWriter::new(std::fs::OpenOptions::new().append(true).open(&log).unwrap());
+    for _ in 0..600 {
+        std::io::Write::write_all(&mut file, large.as_bytes()).unwrap();
+    }
+    std::io::Write::write_all(&mut file, line("exported", "b", "the end").as_bytes()).unwrap();
+    drop(file);
+    assert!(std::fs::metadata(&log).unwrap().len() > 256 * 1024 * 1024);
+    for arguments in ["log b", "log -n 1", "log b --json"] {
+        let mut command = env.bare("sh");
+        let limited = format!("ulimit -v {MEMORY}; exec \"$0\" {arguments}");
+        command
+            .args(["-c", &limited, support::PROGRAM])
+            .env("DFNS_KEYS_VAULT", env.vault());
+        let run = Run::of(&mut command);
+        assert_eq!(run.code, 0, "{arguments}: {run:?}");
+        assert!(run.stdout.contains("the end") && run.stdout.len() < 1000, "{arguments}");
+    }
+}
+
+#[test]
+fn the_logs_folder_is_synced_when_it_is_made() {
+    if !support::peer("strace") {
+        return;
+    }
+    let env = TestEnv::new();
+    let mut command = env.bare("strace");
+    command
+        .args([
+            "-f",
+            "-y",
+            "-e",
+            "trace=fsync,fdatasync",
+            "-o",
+            "trace",
+            support::PROGRAM,
+        ])
+        .args(["init", "--recipient"])
+        .arg(age::x25519::Identity::generate().to_public().to_string())
+        .env("DFNS_KEYS_VAULT", env.vault());
+    let run = Run::of(&mut command);
+    assert_eq!(run.code, 0, "{run:?}");
+    let trace = std::fs::read_to_string(env.path("trace")).unwrap();
+    let log = trace.find("/vault/log.jsonl>").expect("the log was synced");
+    assert!(trace[log..].contains("/vault>"), "its folder was not: {trace}");
+}
+
+#[cfg(unix)]
+mod folders {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    fn mode(path: &Path) -> u32 {
+        std::fs::metadata(path).unwrap().permissions().mode() & 0o7777
+    }
+
+    #[test]
+    fn a_folder_that_others_can_write_to_is_refused_and_left_as_it_is() {
+        let env = TestEnv::new();
+        let recipient = age::x25519::Identity::generate().to_public().to_string();
+        for bits in [0o1777, 0o770, 0o702] {
+            std::fs::create_dir(env.vault()).unwrap();
+            std::fs::set_permissions(env.vault(), std::fs::Permissions::from_mode(bits)).unwrap();
+            env.run(&["init", "--recipient", &recipient])
+                .fails(1, &["others can write to it", &format!("{bits:04o}"), "--vault DIR"]);
+            assert_eq!(mode(&env.vault()), bits);
+            assert!(names(&env.vault()).is_empty());
+            std::fs::remove_dir(env.vault()).unwrap();
+        }
+        // One of our own that nobody else can write to is closed to readers, too.
+        std::fs::create_dir(env.vault()).unwrap();
+        std::fs::set_permissions(env.vault(), std::fs::Permissions::from_mode(0o755)).unwrap();
+        env.ok(&["init", "--recipient", &recipient]);
+        assert_eq!(mode(&env.vault()), 0o700);
+    }
+
+    #[test]
+    fn a_folder_of_another_user_is_refused() {
+        let env = TestEnv::new();
+        std::fs::create_dir(env.vault()).unwrap();
+        if std::os::unix::fs::chown(env.vault(), Some(65_534), None).is_err() {
+            support::skipped("only root can give a folder away");
+            return;
+        }
+        let recipient = age::x25519::Identity::generate().to_public().to_string();
+        env.run(&["init", "--recipient", &recipient])
+            .fails(1, &["belongs to another user"]);
+        assert!(names(&env.vault()).is_empty());
+    }
+
+    #[test]
+    fn a_folder_that_holds_something_else_is_refused() {
+        let env = TestEnv::new();
+        std::fs::create_dir(env.vault()).unwrap();
+        std::fs::write(env.vault().join("notes.txt"), "mine").unwrap();
+        let before = mode(&env.vault());
+        let recipient = age::x25519::Identity::generate().to_public().to_string();
+        env.run(&["init", "--recipient", &recipient])
+            .fails(3, &["notes.txt", "an empty one"]);
+        assert_eq!(names(&env.vault()), ["notes.txt"]);
+        assert_eq!(mode(&env.vault()), before);
+    }
+
+    #[test]
+    fn a_vault_that_lost_its_settings_is_not_made_anew_over_its_credentials() {
+        let env = TestEnv::with_vault();
+        env.ok(&["onboard", "a", "--prepare", "--api-url", "http://127.0.0.1:9"]);
+        std::fs::remove_file(env.vault().join("vault.json")).unwrap();
+        let before = std::fs::read(env.vault().join("recipients.txt")).unwrap();
+        let recipient = age::x25519::Identity::generate().to_public().to_string();
+        env.run(&["init", "--recipient", &recipient]).fails(3, &[]);
+        assert_eq!(std::fs::read(env.vault().join("recipients.txt")).unwrap(), before);
+    }
 }

@@ -152,13 +152,89 @@ fn who_still_has_the_old_key_is_told_by_what_was_handed_over_and_is_still_there(
 fn a_log_that_cannot_be_read_is_told_of_and_stops_no_rotation() {
     let scene = Scene::new();
     let log = scene.env.vault().join("log.jsonl");
+    let kept = std::fs::read_to_string(&log).unwrap();
     std::fs::write(&log, "nonsense\n").unwrap();
-    scene.rotate(&["a"]).fails(
+    let run = scene.rotate(&["a"]);
+    run.fails(
         0,
         &[
             "a now signs with the new key",
-            "who still has the old key cannot be told",
+            "places with the old key that are not named",
         ],
     );
+    std::fs::write(&log, kept).unwrap();
+    let run = scene.rotate(&["a", "--status"]);
+    assert!(!run.stderr.contains("warning"), "{run:?}");
+    std::fs::remove_file(&log).unwrap();
+    std::fs::create_dir(&log).unwrap();
+    let run = scene.rotate(&["a", "--status"]);
+    run.fails(0, &["who still has the old key cannot be told"]);
     assert_eq!(scene.shown("a")["state"], "retiring");
+}
+
+#[test]
+fn a_key_that_was_never_rotated_is_not_called_retired() {
+    let scene = Scene::new();
+    let step = |arguments: &[&str]| {
+        let run = scene.rotate(arguments);
+        assert_eq!(run.code, 0, "{run:?}");
+        run.json()["credentials"][0]["step"].clone()
+    };
+    let never = |run: &Run| run.stdout.contains("never rotated") && !run.stdout.contains("retired");
+    let status = scene.rotate(&["a", "--status"]);
+    assert!(never(&status), "{status:?}");
+    assert_eq!(step(&["a", "--status", "--json"]), "none");
+    // Nor is one that a rollback left as it was.
+    scene.rotate(&["a"]).fails(0, &[]);
+    assert_eq!(step(&["a", "--rollback", "--json"]), "rolled_back");
+    assert_eq!(step(&["a", "--status", "--json"]), "none");
+    assert_eq!(step(&["a", "--grace", "0", "--json"]), "retired");
+    assert_eq!(step(&["a", "--status", "--json"]), "retired");
+    let status = scene.rotate(&["--all", "--status"]);
+    assert!(status.stdout.contains("a  active  generation 2  retired"), "{status:?}");
+}
+
+#[test]
+fn of_many_each_failure_has_its_name_and_what_to_do() {
+    let scene = Scene::new();
+    // The only one, and one of two: where all were asked for, which one it is has to be said.
+    for names in [1, 2] {
+        if names == 2 {
+            scene.env.onboard(&scene.sandbox, "b");
+        }
+        scene
+            .sandbox
+            .fault(&json!({"fault": "status", "status": 422, "path": "/auth/credentials/init"}));
+        let run = scene.rotate(&["--all", "--json"]);
+        scene.sandbox.clear_faults();
+        let document = run.json();
+        let message = document["error"]["message"].as_str().unwrap();
+        assert!(
+            message.starts_with(&format!("1 of {names} were not rotated: a: ")),
+            "{document}"
+        );
+        assert!(document["error"]["hint"].is_string(), "{document}");
+        scene.rotate(&["--all", "--rollback"]);
+
+        scene
+            .sandbox
+            .fault(&json!({"fault": "status", "status": 422, "path": "/auth/credentials/init"}));
+        let run = scene.rotate(&["--all"]);
+        scene.sandbox.clear_faults();
+        assert_ne!(run.code, 0, "{run:?}");
+        assert!(run.stdout.lines().any(|line| line.starts_with("a  ")), "{run:?}");
+        assert!(run.stderr.contains("dfns-keys rotate a --status"), "{run:?}");
+        scene.rotate(&["--all", "--rollback"]);
+    }
+}
+
+#[test]
+fn a_file_that_cannot_be_read_stops_no_other_from_being_rotated() {
+    let scene = Scene::new();
+    scene.env.onboard(&scene.sandbox, "b");
+    std::fs::write(scene.env.credential_file("a"), "nonsense").unwrap();
+    let run = scene.rotate(&["--all", "--grace", "0"]);
+    assert_eq!(run.code, 4, "{run:?}");
+    assert!(run.stdout.contains("a  the file of a is damaged"), "{run:?}");
+    assert_eq!(scene.shown("b")["generation"], 2);
 }

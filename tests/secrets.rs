@@ -347,6 +347,33 @@ fn an_echoing_server_gets_no_token_into_a_message() {
     );
 }
 
+/// A terminal obeys more than the controls that JSON itself escapes: C1, DEL, and what reorders text.
+#[cfg(unix)]
+#[test]
+fn json_moves_no_terminal_and_means_the_same() {
+    let env = TestEnv::with_vault();
+    let sandbox = Sandbox::start();
+    env.onboard(&sandbox, "a");
+    let name = "\u{9b}2J\u{202e}\u{2066}\u{7f}\u{200f}Zoë 日本.env";
+    let export = env.run(&["export", "a", "--format", "dotenv", "--output", name, "--json"]);
+    assert_eq!(export.json()["file"], name);
+    let verify = env.run(&["verify", "--dotenv", name, "--json"]);
+    assert!(verify.json().to_string().contains(name), "{verify:?}");
+    let again = env.run(&["export", "a", "--format", "dotenv", "--output", name, "--json"]);
+    assert!(
+        again.code == 3 && again.json()["error"].to_string().contains(name),
+        "{again:?}"
+    );
+    let log = env.run(&["log", "--json"]);
+    assert!(log.json().to_string().contains(name), "{log:?}");
+    let usage = env.run(&["--json", name]);
+    assert_eq!(usage.json()["error"]["exit"], 2);
+    for run in [export, verify, again, log, usage] {
+        let obeyed = |c: &char| (c.is_control() && *c != '\n') || "\u{202e}\u{2066}\u{200f}".contains(*c);
+        assert_eq!(run.stdout.chars().find(obeyed), None, "{run:?}");
+    }
+}
+
 /// Arguments are seen by every user of the machine: no option takes a secret.
 #[test]
 fn no_option_takes_a_secret() {

@@ -4,12 +4,13 @@ use reqwest::Method;
 use secrecy::ExposeSecret;
 use secrecy::SecretString;
 
-use super::client::{Call, Client};
-use super::error::{ApiError, Stage};
+use super::client::parse;
+use super::error::ApiError;
 use super::login::{CallError, UserSession};
-use super::user_action::{Access, Action};
+use super::mutation::{Gone, acknowledged, until_done};
 use super::wire;
 use crate::model::credential::Kind;
+use crate::model::effect::Effect;
 use crate::model::ids::{CredentialId, ExternalId, IdentityId, PermissionId, TokenId};
 use crate::model::token::AuthToken;
 
@@ -17,8 +18,6 @@ use crate::model::token::AuthToken;
 const MOST_PAGES: usize = 1_000;
 const LARGEST_LIST: usize = 64 * 1024 * 1024;
 const LONGEST_PAGE_TOKEN: usize = 4 * 1024;
-/// How often a signed call is begun anew while it surely has not happened.
-const ATTEMPTS: usize = 4;
 
 /// An account to be made.
 #[derive(Debug, Clone, Copy)]
@@ -95,20 +94,20 @@ impl UserSession<'_> {
             body["daysValid"] = days.into();
         }
         let body = body.to_string();
-        let answer = self.mutate(&Method::POST, collection(kind), Some(&body)).await?;
         let host = self.environment().api_url.host();
         let incomplete = || ApiError::NotDfns {
             host: host.to_owned(),
             what: "a new account without its token",
+            effect: Effect::Done,
         };
         let (token, identity_id) = match kind {
             Kind::Pat => {
-                let token: wire::NewToken = parse(host, &answer)?;
+                let token: wire::NewToken = self.create_at(collection(kind), &body).await?;
                 let identity_id = IdentityId::new(token.token_id.clone());
                 (token, identity_id)
             }
             Kind::ServiceAccount | Kind::User => {
-                let account: wire::NewServiceAccount = parse(host, &answer)?;
+                let account: wire::NewServiceAccount = self.create_at(collection(kind), &body).await?;
                 let token = account.access_tokens.into_iter().next().ok_or_else(incomplete)?;
                 (token, IdentityId::new(account.user_info.user_id))
             }
@@ -163,14 +162,12 @@ impl UserSession<'_> {
             AccountVerb::Deactivate => (Method::PUT, format!("{path}/deactivate"), Some("{}")),
             AccountVerb::Delete => (Method::DELETE, path, None),
         };
-        let mut last = self.mutate(&method, &path, body).await;
-        for _ in 1..ATTEMPTS {
-            match &last {
-                Err(error) if error.may_have_happened() => last = self.mutate(&method, &path, body).await,
-                _ => break,
-            }
-        }
-        last.map(drop)
+        let gone = if verb == AccountVerb::Delete {
+            Gone::IsDone
+        } else {
+            Gone::IsAFailure
+        };
+        until_done(gone, async || self.acknowledged(&method, &path, body).await).await
     }
 
     /// Gives an identity a permission: three requests. Not repeated where it may have happened.
@@ -180,7 +177,10 @@ impl UserSession<'_> {
     pub async fn assign(&self, permission: &PermissionId, identity: &IdentityId) -> Result<(), CallError> {
         let path = format!("/permissions/{permission}/assignments");
         let body = serde_json::json!({ "identityId": identity }).to_string();
-        self.mutate(&Method::POST, &path, Some(&body)).await.map(drop)
+        match self.acknowledged(&Method::POST, &path, Some(&body)).await {
+            Err(error) if error.effect() == Effect::Done => Ok(()),
+            outcome => outcome,
+        }
     }
 
     /// All permissions of the organisation: id and name.
@@ -223,59 +223,22 @@ impl UserSession<'_> {
         Err(CallError::Call(ApiError::NotDfns {
             host: self.environment().api_url.host().to_owned(),
             what: "a list without end",
+            effect: Effect::None,
         }))
     }
 
-    async fn mutate(&self, method: &Method, path: &str, body: Option<&str>) -> Result<Vec<u8>, CallError> {
-        self.call(async |access| self.client().mutate(access, method, path, body).await)
+    async fn create_at<T: serde::de::DeserializeOwned>(&self, path: &str, body: &str) -> Result<T, CallError> {
+        self.call(async |access| {
+            self.client()
+                .mutate(access, &Method::POST, path, Some(body), parse)
+                .await
+        })
+        .await
+    }
+
+    async fn acknowledged(&self, method: &Method, path: &str, body: Option<&str>) -> Result<(), CallError> {
+        self.call(async |access| self.client().mutate(access, method, path, body, acknowledged).await)
             .await
-    }
-}
-
-impl Client {
-    /// A call that changes state: signed, then sent once with the very bytes that were signed. Begun anew only while it
-    /// surely has not happened.
-    pub(super) async fn mutate(
-        &self,
-        access: Access<'_>,
-        method: &Method,
-        path: &str,
-        body: Option<&str>,
-    ) -> Result<Vec<u8>, CallError> {
-        let mut attempt = 1;
-        loop {
-            let action = Action {
-                method: method.as_str(),
-                path,
-                payload: body.unwrap_or_default(),
-            };
-            let signed = self.sign(access, action).await.map_err(CallError::Signing)?;
-            let call = Call {
-                api_url: &access.environment.api_url,
-                method: method.clone(),
-                target: path,
-                token: Some(access.token),
-                application_id: access.environment.application_id.as_ref(),
-                user_action: Some(signed.user_action.expose_secret()),
-                body: body.map(|body| body.as_bytes().to_vec()),
-            };
-            match self.send(&call).await {
-                Ok(answer) => return Ok(answer.body),
-                Err(error) if attempt < ATTEMPTS && surely_not_done(&error) && self.pause(&error, attempt).await => {
-                    attempt += 1;
-                }
-                Err(error) => return Err(error.into()),
-            }
-        }
-    }
-}
-
-/// Failures that leave no doubt, and may pass.
-fn surely_not_done(error: &ApiError) -> bool {
-    match error {
-        ApiError::RateLimited { .. } => true,
-        ApiError::Unreachable { stage, .. } => matches!(stage, Stage::Dns | Stage::Connect),
-        _ => false,
     }
 }
 
@@ -284,15 +247,6 @@ fn collection(kind: Kind) -> &'static str {
         Kind::Pat => "/auth/pats",
         Kind::ServiceAccount | Kind::User => "/auth/service-accounts",
     }
-}
-
-// An answer that came but does not parse: the account exists, and its token is lost with it.
-pub(super) fn parse<T: serde::de::DeserializeOwned>(host: &str, body: &[u8]) -> Result<T, ApiError> {
-    serde_json::from_slice(body).map_err(|_| ApiError::Unreachable {
-        host: host.to_owned(),
-        stage: Stage::Broken,
-        reason: "the answer to a creation is not whole".to_owned(),
-    })
 }
 
 impl RemoteAccount {

@@ -12,14 +12,14 @@ use jiff::Timestamp;
 use jiff::fmt::rfc2822;
 use reqwest::header::{CONTENT_TYPE, DATE, HeaderMap, HeaderName, HeaderValue, LOCATION, RETRY_AFTER};
 use reqwest::redirect::Policy;
-use reqwest::{Method, Response, StatusCode};
+use reqwest::{Response, StatusCode};
 use serde::de::{DeserializeOwned, IgnoredAny};
 
-use super::error::{ApiError, Stage};
+use super::call::Call;
+use super::error::ApiError;
 use super::limiter::Limiter;
 use super::remote_text::{message_in, safe_text, without_token};
-use crate::model::ids::ApplicationId;
-use crate::model::token::AuthToken;
+use crate::model::effect::Effect;
 use crate::model::url::ApiUrl;
 use crate::sys::instants;
 
@@ -62,18 +62,6 @@ pub struct Client {
     requests: AtomicU32,
 }
 
-/// One request, ready to be sent.
-pub(super) struct Call<'a> {
-    pub(super) api_url: &'a ApiUrl,
-    pub(super) method: Method,
-    /// Path and query.
-    pub(super) target: &'a str,
-    pub(super) token: Option<&'a AuthToken>,
-    pub(super) application_id: Option<&'a ApplicationId>,
-    pub(super) user_action: Option<&'a str>,
-    pub(super) body: Option<Vec<u8>>,
-}
-
 /// An error that may pass, if the call behind it may do better later.
 pub(super) trait MayPass {
     /// The call that failed, if one did.
@@ -89,6 +77,8 @@ impl MayPass for ApiError {
 /// An answer whose body is still coming.
 pub(super) struct Streamed {
     pub(super) response: Response,
+    /// What the call has done, by the head of the answer.
+    pub(super) effect: Effect,
     host: String,
     patience: Duration,
 }
@@ -97,8 +87,8 @@ impl Streamed {
     /// The next part of the body; none at its end.
     pub(super) async fn chunk(&mut self) -> Result<Option<Bytes>, ApiError> {
         match tokio::time::timeout(self.patience, self.response.chunk()).await {
-            Ok(chunk) => chunk.map_err(|error| ApiError::from_transport(&self.host, &error)),
-            Err(_) => Err(ApiError::timed_out(&self.host)),
+            Ok(chunk) => chunk.map_err(|error| ApiError::from_transport(&self.host, &error, self.effect)),
+            Err(_) => Err(ApiError::timed_out(&self.host, self.effect)),
         }
     }
 }
@@ -108,27 +98,6 @@ pub(super) struct Answer {
     pub(super) body: Vec<u8>,
     /// The server's clock.
     pub(super) date: Option<Timestamp>,
-}
-
-impl Answer {
-    /// The JSON that came back for a call.
-    pub(super) fn json<T: DeserializeOwned>(&self, call: &Call<'_>) -> Result<T, ApiError> {
-        serde_json::from_slice(&self.body).map_err(|error| {
-            let host = call.api_url.host().to_owned();
-            if error.is_eof() && !self.body.is_empty() {
-                ApiError::Unreachable {
-                    host,
-                    stage: Stage::Broken,
-                    reason: "the JSON ends too early".to_owned(),
-                }
-            } else {
-                ApiError::NotDfns {
-                    host,
-                    what: what_is(&self.body),
-                }
-            }
-        })
-    }
 }
 
 impl Client {
@@ -160,7 +129,8 @@ impl Client {
         let builder = reqwest::Client::builder()
             .user_agent(concat!("dfns-keys/", env!("CARGO_PKG_VERSION")))
             .redirect(Policy::none())
-            .connect_timeout(CONNECT_TIMEOUT.min(self.config.timeout));
+            // Shorter than the whole, so that a connection that never came about is told from an answer that never came.
+            .connect_timeout(CONNECT_TIMEOUT.min(self.config.timeout * 9 / 10));
         let builder = if plain {
             builder.no_proxy().tls_certs_only([])
         } else {
@@ -189,7 +159,8 @@ impl Client {
         let response = self.open(call, HeaderMap::new(), self.config.timeout).await?;
         let status = response.status();
         let headers = response.headers().clone();
-        let body = read_limited(response, call.api_url.host()).await?;
+        let effect = call.effect_by(status, &headers);
+        let body = read_limited(response, call.api_url.host(), effect).await?;
         instants::pass();
         self.answered(call, status, began);
         Ok((status, headers, body))
@@ -204,9 +175,10 @@ impl Client {
         let patience = self.config.timeout;
         let response = tokio::time::timeout(patience, self.open(call, headers, LONGEST_STREAM))
             .await
-            .map_err(|_| ApiError::timed_out(host))??;
+            .map_err(|_| ApiError::timed_out(host, call.effect_if_sent()))??;
         self.answered(call, response.status(), began);
         Ok(Streamed {
+            effect: call.effect_by(response.status(), response.headers()),
             response,
             host: host.to_owned(),
             patience,
@@ -239,7 +211,7 @@ impl Client {
         self.requests.fetch_add(1, Ordering::Relaxed);
         instants::pass();
         let sent = request.send().await;
-        sent.map_err(|error| ApiError::from_transport(call.api_url.host(), &error))
+        sent.map_err(|error| ApiError::from_transport(call.api_url.host(), &error, call.effect_if_sent()))
     }
 
     fn headers(&self, call: &Call<'_>) -> Result<HeaderMap, ApiError> {
@@ -266,7 +238,7 @@ impl Client {
         call: &Call<'_>,
     ) -> Result<(T, Option<Timestamp>), ApiError> {
         let answer = self.send(call).await?;
-        Ok((answer.json(call)?, answer.date))
+        Ok((parse(call, &answer.body)?, answer.date))
     }
 
     /// Repeats something that is safe to repeat for as long as its failures are passing ones.
@@ -319,17 +291,34 @@ fn asked_wait(cause: &ApiError) -> Option<Duration> {
     }
 }
 
-async fn read_limited(mut response: Response, host: &str) -> Result<Vec<u8>, ApiError> {
+/// The JSON of an answer with a status of success.
+pub(super) fn parse<T: DeserializeOwned>(call: &Call<'_>, body: &[u8]) -> Result<T, ApiError> {
+    serde_json::from_slice(body).map_err(|error| {
+        let host = call.api_url.host();
+        if error.is_eof() && !body.is_empty() {
+            let effect = if call.changes { Effect::Done } else { Effect::None };
+            return ApiError::broken(host, "the JSON ends too early", effect);
+        }
+        ApiError::NotDfns {
+            host: host.to_owned(),
+            what: what_is(body),
+            effect: call.effect_if_sent(),
+        }
+    })
+}
+
+async fn read_limited(mut response: Response, host: &str, effect: Effect) -> Result<Vec<u8>, ApiError> {
     let mut body = Vec::new();
     while let Some(chunk) = response
         .chunk()
         .await
-        .map_err(|error| ApiError::from_transport(host, &error))?
+        .map_err(|error| ApiError::from_transport(host, &error, effect))?
     {
         if body.len() + chunk.len() > BODY_LIMIT {
             return Err(ApiError::NotDfns {
                 host: host.to_owned(),
                 what: "more than 4 MiB",
+                effect,
             });
         }
         body.extend_from_slice(&chunk);
@@ -347,16 +336,22 @@ fn refusal(host: &str, status: u16, headers: &HeaderMap, body: &[u8], call: &Cal
                 .get(LOCATION)
                 .and_then(|location| location.to_str().ok())
                 .map(|location| safe_text(&without_token(location, call.token))),
+            effect: call.effect_if_sent(),
         },
         429 => ApiError::RateLimited {
             retry_after: retry_after(headers),
         },
-        500..=599 => ApiError::Failing { status, message },
+        500..=599 => ApiError::Failing {
+            status,
+            message,
+            effect: call.effect_if_sent(),
+        },
         // A refusal of Dfns's is JSON; a web page comes from something in between.
         _ if message.is_none() && !body.is_empty() && serde_json::from_slice::<IgnoredAny>(body).is_err() => {
             ApiError::NotDfns {
                 host: host.to_owned(),
                 what: what_is(body),
+                effect: call.effect_if_sent(),
             }
         }
         _ => ApiError::Refused {

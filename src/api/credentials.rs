@@ -3,9 +3,9 @@
 
 use reqwest::Method;
 
-use super::accounts::parse;
-use super::client::Client;
+use super::client::{Client, parse};
 use super::login::{CallError, credential_info};
+use super::mutation::{Gone, acknowledged, until_done};
 use super::user_action::Access;
 use super::wire;
 use crate::model::ids::{CredentialId, CredentialUuid};
@@ -54,10 +54,9 @@ impl Client {
                 access.environment, &challenge.challenge, key.credential_id, key.public_key, key.signer),
         })
         .to_string();
-        let answer = self
-            .mutate(access, &Method::POST, "/auth/credentials", Some(&body))
+        let registered: wire::Credential = self
+            .mutate(access, &Method::POST, "/auth/credentials", Some(&body), parse)
             .await?;
-        let registered: wire::Credential = parse(access.environment.api_url.host(), &answer)?;
         Ok(RemoteKey::from_wire(registered, key.credential_id))
     }
 
@@ -86,16 +85,10 @@ impl Client {
             "/auth/credentials/deactivate"
         };
         let body = serde_json::json!({ "credentialUuid": key }).to_string();
-        let mut outcome = self.mutate(access, &Method::PUT, path, Some(&body)).await;
-        for _ in 0..3 {
-            match &outcome {
-                Err(error) if error.may_have_happened() => {
-                    outcome = self.mutate(access, &Method::PUT, path, Some(&body)).await;
-                }
-                _ => break,
-            }
-        }
-        outcome.map(drop)
+        until_done(Gone::IsAFailure, async || {
+            self.mutate(access, &Method::PUT, path, Some(&body), acknowledged).await
+        })
+        .await
     }
 }
 

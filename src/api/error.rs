@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use thiserror::Error;
 
 use super::remote_text::safe_text;
+use crate::model::effect::Effect;
 
 /// How far a request came before it failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,7 +28,7 @@ pub enum Stage {
 #[derive(Debug, Error)]
 pub enum ApiError {
     /// No whole answer came.
-    #[error("{host} cannot be reached: {}", .stage.in_words())]
+    #[error("{host} {}", .stage.in_words())]
     Unreachable {
         /// Which host.
         host: String,
@@ -35,6 +36,8 @@ pub enum ApiError {
         stage: Stage,
         /// The underlying error's words, innermost first where it helps.
         reason: String,
+        /// What the request has done.
+        effect: Effect,
     },
     /// 429, and waiting did not help or would take too long.
     #[error("Dfns limits the rate of requests{}", .retry_after.map(|wait| format!(" and asks to wait {} s", wait.as_secs())).unwrap_or_default())]
@@ -49,6 +52,8 @@ pub enum ApiError {
         status: u16,
         /// What it said, made safe to show.
         message: Option<String>,
+        /// What the request has done.
+        effect: Effect,
     },
     /// 4xx.
     #[error("Dfns refuses: status {status}{}", said(.message.as_deref()))]
@@ -70,6 +75,8 @@ pub enum ApiError {
         host: String,
         /// Where to, made safe to show.
         location: Option<String>,
+        /// What the request has done.
+        effect: Effect,
     },
     /// An answer that is not what the API answers.
     #[error("{host} answers something that is not Dfns's: {what}")]
@@ -78,6 +85,8 @@ pub enum ApiError {
         host: String,
         /// What it is instead.
         what: &'static str,
+        /// What the request has done.
+        effect: Effect,
     },
     /// The HTTP client could not be set up.
     #[error("the HTTP client cannot be set up: {reason}")]
@@ -90,11 +99,11 @@ pub enum ApiError {
 impl Stage {
     fn in_words(self) -> &'static str {
         match self {
-            Self::Dns => "its name does not resolve",
-            Self::Connect => "no connection",
-            Self::Tls => "no secure connection (TLS)",
-            Self::Timeout => "no answer in time",
-            Self::Broken => "the connection broke before the answer was whole",
+            Self::Dns => "cannot be reached: its name does not resolve",
+            Self::Connect => "cannot be reached: no connection",
+            Self::Tls => "cannot be reached: no secure connection (TLS)",
+            Self::Timeout => "gives no answer in time",
+            Self::Broken => "was reached, but the connection broke before the answer was whole",
         }
     }
 }
@@ -121,24 +130,26 @@ impl ApiError {
         }
     }
 
-    /// Whether a call that changes state may have taken effect all the same.
+    /// What the request that failed has done.
     #[must_use]
-    pub fn may_have_happened(&self) -> bool {
+    pub fn effect(&self) -> Effect {
         match self {
-            Self::Failing { .. } | Self::NotDfns { .. } | Self::Redirected { .. } => true,
-            Self::Unreachable { stage, .. } => match stage {
-                Stage::Timeout | Stage::Broken => true,
-                Stage::Dns | Stage::Connect | Stage::Tls => false,
-            },
-            Self::RateLimited { .. } | Self::Refused { .. } | Self::AwaitingApproval | Self::Setup { .. } => false,
+            Self::Unreachable { effect, .. }
+            | Self::Failing { effect, .. }
+            | Self::NotDfns { effect, .. }
+            | Self::Redirected { effect, .. } => *effect,
+            Self::RateLimited { .. } | Self::Refused { .. } | Self::AwaitingApproval | Self::Setup { .. } => {
+                Effect::None
+            }
         }
     }
 
-    pub(super) fn timed_out(host: &str) -> Self {
+    pub(super) fn timed_out(host: &str, effect: Effect) -> Self {
         Self::Unreachable {
             host: host.to_owned(),
             stage: Stage::Timeout,
             reason: String::new(),
+            effect,
         }
     }
 
@@ -160,7 +171,18 @@ impl ApiError {
         }
     }
 
-    pub(super) fn from_transport(host: &str, error: &reqwest::Error) -> Self {
+    /// An answer that broke off.
+    pub(super) fn broken(host: &str, reason: &str, effect: Effect) -> Self {
+        Self::Unreachable {
+            host: host.to_owned(),
+            stage: Stage::Broken,
+            reason: reason.to_owned(),
+            effect,
+        }
+    }
+
+    /// What the transport says. `effect` is what the request has done if it was sent.
+    pub(super) fn from_transport(host: &str, error: &reqwest::Error, effect: Effect) -> Self {
         let mut last = None;
         let mut tls = false;
         let mut tls_reason = None;
@@ -175,21 +197,25 @@ impl ApiError {
             last = Some(text);
             source = cause.source();
         }
-        let stage = if error.is_timeout() {
-            Stage::Timeout
-        } else if name_unresolved {
-            Stage::Dns
-        } else if tls {
-            Stage::Tls
-        } else if error.is_connect() {
-            Stage::Connect
+        let (stage, effect) = if error.is_connect() || error.is_builder() {
+            let stage = if name_unresolved {
+                Stage::Dns
+            } else if tls {
+                Stage::Tls
+            } else {
+                Stage::Connect
+            };
+            (stage, Effect::None)
+        } else if error.is_timeout() {
+            (Stage::Timeout, effect)
         } else {
-            Stage::Broken
+            (Stage::Broken, effect)
         };
         Self::Unreachable {
             host: host.to_owned(),
             stage,
             reason: safe_text(tls_reason.or(last.as_deref()).unwrap_or_default()),
+            effect,
         }
     }
 }

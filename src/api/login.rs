@@ -12,11 +12,13 @@ use sha2::{Digest, Sha256};
 use thiserror::Error;
 use tokio::sync::Mutex;
 
-use super::client::{Call, Client};
+use super::call::Call;
+use super::client::Client;
 use super::error::ApiError;
 use super::user_action::{Access, SigningError, assertion};
 use super::wire;
 use crate::model::credential::Environment;
+use crate::model::effect::Effect;
 use crate::model::ids::{CredentialId, OrganisationId, Username};
 use crate::model::token::AuthToken;
 use crate::model::user_action::{Ceremony, Signer, client_data};
@@ -50,13 +52,30 @@ impl CallError {
         }
     }
 
+    /// What the call has done. One that was not even signed has done nothing, whatever became of the requests before it.
+    #[must_use]
+    pub fn effect(&self) -> Effect {
+        match self {
+            Self::Call(error) => error.effect(),
+            Self::Login(_) | Self::Signing(_) => Effect::None,
+        }
+    }
+
     /// Whether the call may have taken effect although its answer is missing.
     #[must_use]
     pub fn may_have_happened(&self) -> bool {
-        match self {
-            Self::Call(error) => error.may_have_happened(),
-            Self::Login(_) | Self::Signing(_) => false,
-        }
+        self.effect() != Effect::None
+    }
+
+    /// Whether somebody has to approve it first.
+    #[must_use]
+    pub fn awaits_approval(&self) -> bool {
+        matches!(self, Self::Call(ApiError::AwaitingApproval))
+    }
+
+    /// Whether there is nothing where the call was sent.
+    pub(super) fn is_not_found(&self) -> bool {
+        matches!(self, Self::Call(ApiError::Refused { status: 404, .. }))
     }
 
     /// Whether it looks as if the session had ended, at whichever step of the call that was.
@@ -200,6 +219,7 @@ impl Client {
                 SigningError::Signature(ApiError::NotDfns {
                     host: session.environment.api_url.host().to_owned(),
                     what: "a log-in without a token",
+                    effect: Effect::None,
                 })
             })
         })
@@ -244,7 +264,10 @@ impl Client {
             "credentialKind": "Key",
             "credentialInfo": credential_info(environment, &code.challenge, credential_id, public_key, signer),
         });
-        let call = unauthenticated(environment, "/auth/credentials/code/verify", &body);
+        let call = Call {
+            changes: true,
+            ..unauthenticated(environment, "/auth/credentials/code/verify", &body)
+        };
         let (answer, _): (wire::RegisteredCredential, _) = self.send_json(&call).await?;
         Ok(if answer.credential_id.is_empty() {
             credential_id.clone()
@@ -309,5 +332,6 @@ fn unauthenticated<'a>(environment: &'a Environment, target: &'a str, body: &imp
         application_id: environment.application_id.as_ref(),
         user_action: None,
         body: Some(serde_json::to_vec(body).expect("plain texts serialise")),
+        changes: false,
     }
 }

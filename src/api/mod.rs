@@ -3,11 +3,13 @@
 //! Facts: <https://docs.dfns.co/api-reference>. Where its documents disagree, the client lives with both readings.
 
 pub mod accounts;
+mod call;
 pub mod client;
 pub mod credentials;
 pub mod error;
 mod limiter;
 pub mod login;
+mod mutation;
 mod permissions;
 pub mod raw;
 mod remote_text;

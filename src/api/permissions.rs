@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use reqwest::Method;
 
-use super::client::{Call, Client};
+use super::call::Call;
+use super::client::{Client, parse};
 use super::error::ApiError;
 use super::user_action::Access;
 use super::wire;
@@ -80,10 +81,11 @@ impl Client {
             application_id: access.environment.application_id.as_ref(),
             user_action: None,
             body: None,
+            changes: false,
         };
         self.retrying(async || {
             let answer = self.send(&call).await?;
-            Ok((answer.json(&call)?, answer.body.len()))
+            Ok((parse(&call, &answer.body)?, answer.body.len()))
         })
         .await
     }
@@ -105,6 +107,7 @@ impl Client {
             application_id: access.environment.application_id.as_ref(),
             user_action: None,
             body: Some(body.as_bytes().to_vec()),
+            changes: false,
         };
         self.retrying(async || self.send_json(&call).await)
             .await

@@ -6,10 +6,12 @@ use reqwest::Method;
 use reqwest::header::HeaderMap;
 use secrecy::ExposeSecret;
 
-use super::client::{Call, Client, Streamed};
+use super::call::Call;
+use super::client::{Client, Streamed};
 use super::error::ApiError;
 use super::login::CallError;
 use super::user_action::{Access, Action};
+use crate::model::effect::Effect;
 use crate::model::operations;
 
 /// A call to be made.
@@ -32,8 +34,18 @@ impl RawCall<'_> {
     pub fn is_signed(&self) -> bool {
         match operations::find(self.method, self.path) {
             Some(operation) => operation.signed,
-            None => !matches!(self.method, "GET" | "HEAD" | "OPTIONS"),
+            None => self.is_no_reading(),
         }
+    }
+
+    /// Whether it may change anything at Dfns.
+    #[must_use]
+    pub fn changes(&self) -> bool {
+        self.is_no_reading() || self.is_signed()
+    }
+
+    fn is_no_reading(&self) -> bool {
+        !matches!(self.method, "GET" | "HEAD" | "OPTIONS")
     }
 }
 
@@ -51,6 +63,12 @@ impl RawAnswer {
     #[must_use]
     pub fn headers(&self) -> &HeaderMap {
         self.0.response.headers()
+    }
+
+    /// What the call has done, as far as the head of this answer says.
+    #[must_use]
+    pub fn effect(&self) -> Effect {
+        self.0.effect
     }
 
     /// The next part of its body; none at its end.
@@ -107,6 +125,7 @@ impl Client {
             application_id: access.environment.application_id.as_ref(),
             user_action: signed.as_ref().map(|signed| signed.user_action.expose_secret()),
             body: call.body.map(|body| body.as_bytes().to_vec()),
+            changes: call.changes(),
         };
         Ok(RawAnswer(self.stream(&prepared, headers).await?))
     }

@@ -10,7 +10,8 @@ use reqwest::Method;
 use secrecy::SecretString;
 use thiserror::Error;
 
-use super::client::{Call, Client, MayPass};
+use super::call::Call;
+use super::client::{Client, MayPass};
 use super::error::ApiError;
 use super::wire;
 use crate::model::credential::Environment;
@@ -275,6 +276,7 @@ fn post<'a>(access: Access<'a>, target: &'a str, body: Vec<u8>) -> Call<'a> {
         application_id: access.environment.application_id.as_ref(),
         user_action: None,
         body: Some(body),
+        changes: false,
     }
 }
 

@@ -14,6 +14,7 @@ use serde_json::{Map, Value, json};
 
 use super::When;
 use super::error::{Exit, Failure};
+use super::harmless;
 use crate::model::quoted::{shown, without_secrets};
 
 const RED: Style = AnsiColor::Red.on_default().bold();
@@ -99,6 +100,7 @@ impl Ui {
         ForeignData {
             ui: self,
             to_terminal: io::stdout().is_terminal(),
+            held: self.json.then(Vec::new),
             unfinished: Vec::new(),
             open_line: false,
         }
@@ -107,7 +109,7 @@ impl Ui {
     /// Writes text for people to stdout, because it is what they asked for (a table, a record).
     pub(super) fn answer(&self, text: &str) -> Result<(), Failure> {
         let mut stdout = AutoStream::new(io::stdout(), self.choice(io::stdout().is_terminal())).lock();
-        written(writeln!(stdout, "{}", harmless(text)).and_then(|()| stdout.flush()))
+        written(writeln!(stdout, "{}", harmless::text(text)).and_then(|()| stdout.flush()))
     }
 
     /// Writes the one JSON document of a success.
@@ -119,7 +121,17 @@ impl Ui {
 
     /// Writes a JSON document as it is.
     pub(super) fn raw_document(&self, document: &Value) -> Result<(), Failure> {
-        self.data(format!("{document:#}\n").as_bytes())
+        self.part_of_document(&format!("{document:#}\n"))
+    }
+
+    /// Writes a JSON document as one line, for a reader that goes on reading.
+    pub(super) fn line(&self, document: &Value) -> Result<(), Failure> {
+        self.part_of_document(&format!("{document}\n"))
+    }
+
+    /// Writes text that is a part of a JSON document.
+    pub(super) fn part_of_document(&self, text: &str) -> Result<(), Failure> {
+        self.data(harmless::json(text).as_bytes())
     }
 
     /// Tells a person something, unless they want quiet.
@@ -141,7 +153,7 @@ impl Ui {
     /// Writes to stderr; where that is closed, there is nobody to tell.
     fn stderr(&self, text: &str) {
         let mut stderr = AutoStream::new(io::stderr(), self.choice(io::stderr().is_terminal())).lock();
-        let _ = writeln!(stderr, "{}", harmless(text));
+        let _ = writeln!(stderr, "{}", harmless::text(text));
     }
 
     fn choice(&self, terminal: bool) -> ColorChoice {
@@ -234,10 +246,15 @@ pub(super) fn wrapped(text: &str, indent: &str) -> String {
     lines.join("\n")
 }
 
+/// More than this is not held back.
+const MOST_HELD: usize = 4 * 1024 * 1024;
+
 /// See [`Ui::foreign_data`].
 pub(super) struct ForeignData<'a> {
     ui: &'a Ui,
     to_terminal: bool,
+    /// What is held back until it is whole, so that beside the document of a failure there is nothing else.
+    held: Option<Vec<u8>>,
     /// The beginning of a character whose end is in the next part.
     unfinished: Vec<u8>,
     /// Whether a terminal's last line has no end yet.
@@ -246,6 +263,17 @@ pub(super) struct ForeignData<'a> {
 
 impl ForeignData<'_> {
     pub(super) fn write(&mut self, bytes: &[u8]) -> Result<(), Failure> {
+        if let Some(held) = &mut self.held {
+            held.extend_from_slice(bytes);
+            if held.len() <= MOST_HELD {
+                return Ok(());
+            }
+        }
+        let held = self.held.take();
+        self.pass_on(held.as_deref().unwrap_or(bytes))
+    }
+
+    fn pass_on(&mut self, bytes: &[u8]) -> Result<(), Failure> {
         if !self.to_terminal {
             return self.ui.data(bytes);
         }
@@ -255,8 +283,11 @@ impl ForeignData<'_> {
         self.ui.data(text.as_bytes())
     }
 
-    /// Ends a terminal's line that the data left open, so that the prompt does not stand behind it.
-    pub(super) fn finish(self) -> Result<(), Failure> {
+    /// Ends the data, and a terminal's line that it left open, so that the prompt does not stand behind it.
+    pub(super) fn finish(mut self) -> Result<(), Failure> {
+        if let Some(held) = self.held.take() {
+            self.pass_on(&held)?;
+        }
         if self.open_line { self.ui.data(b"\n") } else { Ok(()) }
     }
 }
@@ -269,36 +300,9 @@ fn shown_so_far(bytes: &mut Vec<u8>) -> String {
     };
     let end = bytes.len();
     let whole = (end.saturating_sub(3)..end).find(is_beginning).unwrap_or(end);
-    let text = harmless(&String::from_utf8_lossy(&bytes[..whole]));
+    let text = harmless::text(&String::from_utf8_lossy(&bytes[..whole]));
     bytes.drain(..whole);
     text
-}
-
-/// Text that a terminal shows and nothing more, whoever it came from: an id or a name of Dfns's may hold anything. Of
-/// escape sequences only those for colour pass, which are our own.
-fn harmless(text: &str) -> String {
-    let mut safe = String::with_capacity(text.len());
-    for (position, character) in text.char_indices() {
-        // Bidirectional controls reorder what a person reads.
-        let moves = character.is_control()
-            || matches!(character, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}');
-        if !moves || matches!(character, '\n' | '\t') || is_colour(&text[position..]) {
-            safe.push(character);
-        } else {
-            safe.extend(character.escape_default());
-        }
-    }
-    safe
-}
-
-/// Whether a text begins with a sequence that sets a colour: `ESC [`, digits and semicolons, `m`.
-fn is_colour(text: &str) -> bool {
-    text.strip_prefix("\u{1b}[")
-        .and_then(|rest| {
-            rest.find(|c: char| !c.is_ascii_digit() && c != ';')
-                .map(|end| &rest[end..])
-        })
-        .is_some_and(|rest| rest.starts_with('m'))
 }
 
 fn merge(document: &mut Value, fields: Value) {
@@ -339,7 +343,7 @@ pub(super) fn usage(error: clap::Error, tip: Option<String>, json: bool) -> Exit
     } else {
         let _ = error.print();
         if let Some(tip) = tip {
-            let _ = writeln!(io::stderr(), "hint: {}", harmless(&tip));
+            let _ = writeln!(io::stderr(), "hint: {}", harmless::text(&tip));
         }
     }
     Exit::Usage
@@ -384,23 +388,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_id_from_the_other_side_cannot_move_a_terminal() {
-        for sequence in [
-            "\u{1b}[2J",
-            "\u{1b}]0;title\u{7}",
-            "\r",
-            "\u{8}",
-            "\u{9b}2J",
-            "\u{202e}",
-            "\u{1b}",
-            "\u{1b}[1",
-        ] {
-            let shown = harmless(&format!("credential {sequence}x"));
-            assert!(shown.chars().all(|c| !c.is_control() && c != '\u{202e}'), "{shown:?}");
-            assert!(shown.starts_with("credential ") && shown.ends_with('x'), "{shown:?}");
-        }
+    fn our_own_colours_and_line_ends_pass() {
         let ours = Tone::Bad.paint("Zoë — 日本\n\tFAIL");
-        assert_eq!(harmless(&ours), ours);
+        assert_eq!(harmless::text(&ours), ours);
     }
 
     #[test]
@@ -412,7 +402,7 @@ mod tests {
                 unfinished.extend_from_slice(part);
                 shown.push_str(&shown_so_far(&mut unfinished));
             }
-            assert_eq!(shown, harmless(text), "in parts of {length}");
+            assert_eq!(shown, harmless::text(text), "in parts of {length}");
         }
         assert_eq!(shown_so_far(&mut b"a\xffb".to_vec()), "a\u{fffd}b");
     }

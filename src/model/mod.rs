@@ -3,6 +3,7 @@
 
 pub mod credential;
 pub mod duration;
+pub mod effect;
 pub mod ids;
 pub mod operations;
 pub mod quoted;

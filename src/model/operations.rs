@@ -76,6 +76,21 @@ pub fn find(method: &str, path: &str) -> Option<&'static Operation> {
         .min_by_key(|operation| operation.path_variables().count())
 }
 
+/// The reading that shows what a call changed: of the same path, or of what it is a part of.
+#[must_use]
+pub fn reading_what_changes(method: &str, path: &str) -> Option<&'static Operation> {
+    let mut path = find(method, path)?.path;
+    loop {
+        if let Some(reading) = all()
+            .iter()
+            .find(|operation| operation.method == "GET" && operation.path == path)
+        {
+            return Some(reading);
+        }
+        path = path.rsplit_once('/')?.0;
+    }
+}
+
 /// What a call that is no known operation may have meant: the same path with another method, or else the nearest paths.
 #[must_use]
 pub fn nearest(method: &str, path: &str) -> Vec<&'static Operation> {
@@ -148,6 +163,19 @@ mod tests {
         );
         assert_eq!(find("GET", "/wallets/"), None);
         assert_eq!(find("PATCH", "/wallets"), None);
+    }
+
+    #[test]
+    fn what_a_call_changed_is_shown_by_a_reading_near_it() {
+        let reading = |method, path| reading_what_changes(method, path).map(|operation| operation.path);
+        assert_eq!(reading("POST", "/wallets"), Some("/wallets"));
+        assert_eq!(reading("POST", "/wallets/import"), Some("/wallets"), "not one wallet");
+        assert_eq!(
+            reading("POST", "/wallets/wa-1/transfers"),
+            Some("/wallets/{walletId}/transfers")
+        );
+        assert_eq!(reading("PUT", "/auth/pats/to-1/activate"), Some("/auth/pats/{tokenId}"));
+        assert_eq!(reading("POST", "/something/else"), None);
     }
 
     #[test]

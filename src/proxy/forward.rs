@@ -17,6 +17,7 @@ use super::credential::Live;
 use super::gate::Refused;
 use crate::api::raw::{RawAnswer, RawCall};
 use crate::api::{ApiError, CallError, SigningError};
+use crate::model::effect::Effect;
 
 /// Bodies are signed, and therefore held.
 const BODY_LIMIT: usize = 8 * 1024 * 1024;
@@ -177,8 +178,10 @@ fn failure(error: &CallError) -> Response<Body> {
         CallError::Signing(error) | CallError::Login(error) => {
             format!("the call was not signed, and not sent: {error}")
         }
-        CallError::Call(error) if error.may_have_happened() => format!("{error}; the call may have happened"),
-        CallError::Call(error) => format!("{error}; the call was not made"),
+        CallError::Call(error) => match error.effect() {
+            Effect::None => format!("{error}; nothing was changed at Dfns"),
+            Effect::Unknown | Effect::Done => format!("{error}; the call may have happened"),
+        },
     };
     let status = match error.api_error() {
         Some(ApiError::Refused { status, .. } | ApiError::Failing { status, .. }) => {
@@ -194,7 +197,7 @@ fn failure(error: &CallError) -> Response<Body> {
         ) => StatusCode::BAD_GATEWAY,
         None => StatusCode::FORBIDDEN,
     };
-    let mut response = refusal(status, &message);
+    let mut response = own(status, &message, error.effect());
     if let Some(ApiError::RateLimited {
         retry_after: Some(wait),
     }) = error.api_error()
@@ -206,9 +209,19 @@ fn failure(error: &CallError) -> Response<Body> {
     response
 }
 
-/// A refusal of the proxy's own, in the form of Dfns's.
+/// A refusal of the proxy's own: the call is not made.
 fn refusal(status: StatusCode, message: &str) -> Response<Body> {
-    let document = json!({"error": {"id": "dfns-keys-proxy", "status": status.as_u16(), "message": message}});
+    own(status, message, Effect::None)
+}
+
+/// An answer of the proxy's own, in the form of Dfns's, with what the call has done.
+fn own(status: StatusCode, message: &str, effect: Effect) -> Response<Body> {
+    let document = json!({"error": {
+        "id": "dfns-keys-proxy",
+        "status": status.as_u16(),
+        "message": message,
+        "effect": effect,
+    }});
     let body = Full::new(Bytes::from(document.to_string())).map_err(|never| match never {});
     let mut response = Response::new(UnsyncBoxBody::new(body));
     *response.status_mut() = status;

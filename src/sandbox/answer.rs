@@ -1,11 +1,20 @@
 //! Answers, and how they become HTTP.
 
 use bytes::Bytes;
-use http_body_util::Full;
+use futures_util::{StreamExt, stream};
+use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt, Full, StreamBody};
+use hyper::body::Frame;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
+use thiserror::Error;
 
-pub(super) type HttpResponse = hyper::Response<Full<Bytes>>;
+pub(super) type HttpResponse = hyper::Response<UnsyncBoxBody<Bytes, Close>>;
+
+/// What makes hyper close a connection, without an answer or in the middle of one.
+#[derive(Debug, Error)]
+#[error("closed on request")]
+pub(super) struct Close;
 
 #[derive(Debug, Clone)]
 pub(super) struct Answer {
@@ -64,8 +73,29 @@ impl Answer {
         for (name, value) in self.headers {
             response = response.header(name, value);
         }
+        let body = whole(self.body);
         response
-            .body(Full::new(Bytes::from(self.body)))
-            .unwrap_or_else(|_| hyper::Response::new(Full::new(Bytes::new())))
+            .body(body)
+            .unwrap_or_else(|_| hyper::Response::new(whole(Vec::new())))
     }
+
+    /// Its head and the first half of its body, and then the connection breaks.
+    pub(super) fn into_cut_response(self, clock_offset: SignedDuration) -> HttpResponse {
+        let length = self.body.len().to_string();
+        let half = Bytes::from(self.body[..self.body.len() / 2].to_vec());
+        let sent = stream::once(async { Ok(Frame::data(half)) });
+        let broken = stream::once(async {
+            // So that what stands before it is on its way.
+            tokio::task::yield_now().await;
+            Err(Close)
+        });
+        let body = UnsyncBoxBody::new(StreamBody::new(sent.chain(broken)));
+        self.header("content-length", length)
+            .into_response(clock_offset)
+            .map(|_| body)
+    }
+}
+
+fn whole(body: Vec<u8>) -> UnsyncBoxBody<Bytes, Close> {
+    UnsyncBoxBody::new(Full::new(Bytes::from(body)).map_err(|never| match never {}))
 }

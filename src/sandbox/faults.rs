@@ -19,11 +19,14 @@ pub(super) enum Fault {
     CloseAfter,
     /// The request takes effect, and half of its JSON arrives.
     Truncate,
+    /// The request takes effect, and the connection breaks in the middle of its answer.
+    Cut,
     /// Something else answers, and nothing happens.
     Instead(Answer),
 }
 
 struct Planned {
+    method: Option<String>,
     path: Option<String>,
     skip: u64,
     times: u64,
@@ -44,10 +47,7 @@ impl Faults {
         if request.path.starts_with("/sandbox/") {
             return None;
         }
-        let position = self
-            .planned
-            .iter()
-            .position(|planned| planned.path.as_ref().is_none_or(|path| *path == request.path))?;
+        let position = self.planned.iter().position(|planned| planned.concerns(request))?;
         let planned = &mut self.planned[position];
         if planned.skip > 0 {
             planned.skip -= 1;
@@ -63,6 +63,13 @@ impl Faults {
             self.planned.remove(position);
         }
         Some(fault)
+    }
+}
+
+impl Planned {
+    fn concerns(&self, request: &Request) -> bool {
+        let is = |wanted: &Option<String>, found: &str| wanted.as_ref().is_none_or(|wanted| wanted == found);
+        is(&self.path, &request.path) && is(&self.method, &request.method)
     }
 }
 
@@ -125,7 +132,16 @@ fn identities(world: &World) -> Vec<Value> {
 fn plan(request: &Request) -> Result<Planned, Answer> {
     let fields = request.json(
         &["fault"],
-        &["path", "skip", "times", "every", "status", "retry_after", "wait_ms"],
+        &[
+            "method",
+            "path",
+            "skip",
+            "times",
+            "every",
+            "status",
+            "retry_after",
+            "wait_ms",
+        ],
     )?;
     let number = |name: &str| fields.get(name).and_then(Value::as_u64);
     let page = "<html><body>Sign in to the network</body></html>";
@@ -136,6 +152,7 @@ fn plan(request: &Request) -> Result<Planned, Answer> {
         Some("close_before") => Fault::CloseBefore,
         Some("close_after") => Fault::CloseAfter,
         Some("truncate") => Fault::Truncate,
+        Some("cut") => Fault::Cut,
         Some("html") => Fault::Instead(Answer::html(
             u16::try_from(number("status").unwrap_or(200)).unwrap_or(200),
             page.to_owned(),
@@ -153,8 +170,10 @@ fn plan(request: &Request) -> Result<Planned, Answer> {
         }
         _ => return Err(Answer::error(400, "unknown fault")),
     };
+    let wanted = |name: &str| fields.get(name).and_then(Value::as_str).map(str::to_owned);
     Ok(Planned {
-        path: fields.get("path").and_then(Value::as_str).map(str::to_owned),
+        method: wanted("method"),
+        path: wanted("path"),
         skip: number("skip").unwrap_or(0),
         times: number("times").unwrap_or(1).max(1),
         every: number("every").unwrap_or(1).max(1),

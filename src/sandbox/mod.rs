@@ -15,7 +15,6 @@ mod request;
 mod users;
 mod world;
 
-use std::convert::Infallible;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -29,7 +28,7 @@ use thiserror::Error;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
-use answer::{Answer, HttpResponse};
+use answer::{Answer, Close, HttpResponse};
 use faults::Fault;
 use request::Request;
 use world::World;
@@ -157,17 +156,6 @@ async fn connection(stream: TcpStream, shared: Arc<Shared>) {
         .await;
 }
 
-/// What makes hyper close a connection without an answer.
-#[derive(Debug, Error)]
-#[error("closed on request")]
-struct Close;
-
-impl From<Infallible> for Close {
-    fn from(never: Infallible) -> Self {
-        match never {}
-    }
-}
-
 async fn answer(shared: &Shared, incoming: hyper::Request<Incoming>) -> Result<HttpResponse, Close> {
     let request = Request::read(incoming).await.ok_or(Close)?;
     // Even a sleep of nothing waits for the timer's next tick, a millisecond.
@@ -186,7 +174,7 @@ async fn answer(shared: &Shared, incoming: hyper::Request<Incoming>) -> Result<H
                 shared.world().log(&request, answer.status);
                 return Ok(answer.clone().into_response(shared.world().clock_offset()));
             }
-            Fault::CloseAfter | Fault::Truncate => {}
+            Fault::CloseAfter | Fault::Truncate | Fault::Cut => {}
         }
     }
     let answer = route(shared, &request);
@@ -195,6 +183,7 @@ async fn answer(shared: &Shared, incoming: hyper::Request<Incoming>) -> Result<H
     match fault {
         Some(Fault::CloseAfter) => Err(Close),
         Some(Fault::Truncate) => Ok(answer.truncated().into_response(world.clock_offset())),
+        Some(Fault::Cut) => Ok(answer.into_cut_response(world.clock_offset())),
         _ => Ok(answer.into_response(world.clock_offset())),
     }
 }

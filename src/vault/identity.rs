@@ -16,7 +16,7 @@ use crate::model::secret::Passphrase;
 use crate::sys::files::{self, FileError, IfExists, Readable};
 use crate::sys::panics::contained;
 
-const FILE: &str = "identity.age";
+pub(super) const FILE: &str = "identity.age";
 const SIZE_LIMIT: u64 = 1024 * 1024;
 /// Each is tried with each stanza of a file.
 const MOST_IN_A_FILE: usize = 64;

@@ -7,10 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use super::VaultError;
 use crate::model::ids::CredentialName;
-use crate::sys::files;
+use crate::sys::files::{self, Line, Lines};
 
 const FILE: &str = "log.jsonl";
-const SIZE_LIMIT: u64 = 256 * 1024 * 1024;
 
 /// Something that happened.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -73,26 +72,59 @@ pub(super) fn append(directory: &Path, at: Timestamp, events: &[Event]) -> Resul
     Ok(())
 }
 
-pub(super) fn read(directory: &Path, name: Option<&CredentialName>) -> Result<Vec<Record>, VaultError> {
-    let bytes = match files::read(&directory.join(FILE), SIZE_LIMIT) {
-        Ok(bytes) => bytes,
-        Err(error) if error.is_not_found() => return Ok(Vec::new()),
-        Err(error) => return Err(error.into()),
-    };
-    let mut records = Vec::new();
-    let mut lines = bytes.split_inclusive(|byte| *byte == b'\n').enumerate().peekable();
-    while let Some((index, line)) = lines.next() {
-        // A line without its end was cut off by a crash while it was written: what it told is lost, and no more.
-        if !line.ends_with(b"\n") && lines.peek().is_none() {
-            break;
-        }
-        let record: Record = serde_json::from_slice(line).map_err(|_| VaultError::Damaged {
-            what: FILE.to_owned(),
-            reason: format!("line {} is no record", index + 1),
-        })?;
-        if name.is_none_or(|name| record.name.as_ref() == Some(name)) {
-            records.push(record);
+/// What stands in a line of the log.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Entry {
+    /// What happened.
+    Record(Box<Record>),
+    /// No record: a line that was cut off when its writer was stopped, or changed from outside.
+    Damaged {
+        /// The line's number, counted from 1.
+        line: u64,
+    },
+}
+
+/// The log from its beginning, oldest first, one line at a time in memory.
+pub struct Entries {
+    /// Nothing, where there is no log yet.
+    lines: Option<Lines>,
+    number: u64,
+}
+
+impl Iterator for Entries {
+    type Item = Result<Entry, VaultError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            let line = match self.lines.as_mut()?.next()? {
+                Ok(line) => line,
+                Err(error) => {
+                    // What comes after is not to be had.
+                    self.lines = None;
+                    return Some(Err(error.into()));
+                }
+            };
+            self.number += 1;
+            let text = match &line {
+                Line::Whole(text) | Line::Torn(text) => text.trim_ascii_end(),
+                Line::TooLong => b"too long",
+            };
+            // Two that end a torn line at once leave an empty one.
+            if !text.is_empty() {
+                return Some(Ok(serde_json::from_slice(text)
+                    .map_or(Entry::Damaged { line: self.number }, |record| {
+                        Entry::Record(Box::new(record))
+                    })));
+            }
         }
     }
-    Ok(records)
+}
+
+pub(super) fn read(directory: &Path) -> Result<Entries, VaultError> {
+    let lines = match Lines::open(&directory.join(FILE)) {
+        Ok(lines) => Some(lines),
+        Err(error) if error.is_not_found() => None,
+        Err(error) => return Err(error.into()),
+    };
+    Ok(Entries { lines, number: 0 })
 }

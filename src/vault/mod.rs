@@ -43,6 +43,14 @@ pub enum VaultError {
     /// There is one already.
     #[error("there is a vault at {} already", quoted::path(.0))]
     Exists(PathBuf),
+    /// A folder for a new vault holds something else.
+    #[error("{} holds something that is no part of a vault: {found}", .directory.display())]
+    Occupied {
+        /// The folder.
+        directory: PathBuf,
+        /// What stands in it.
+        found: String,
+    },
     /// `vault.json` or a credential was written by a newer dfns-keys.
     #[error("{what} has format version {found}; this dfns-keys knows versions up to {known}")]
     Newer {
@@ -163,6 +171,7 @@ impl Vault {
         }
         let mut recipients = recipients.to_vec();
         recipients::check(&recipients)?;
+        check_free(directory)?;
         files::create_private_directory(directory)?;
         files::create_private_directory(&directory.join(store::CREDENTIALS))?;
         let mut own = None;
@@ -377,11 +386,30 @@ impl Vault {
         log::append(&self.directory, self.clock.now(), events)
     }
 
-    /// The audit log, oldest first, of one credential or of all.
+    /// The audit log, oldest first, as a stream.
     ///
     /// # Errors
-    /// When it cannot be read, or a line of it is no record.
-    pub fn events(&self, name: Option<&CredentialName>) -> Result<Vec<log::Record>, VaultError> {
-        log::read(&self.directory, name)
+    /// When it cannot be read. A line that is no record is an entry of its own.
+    pub fn events(&self) -> Result<log::Entries, VaultError> {
+        log::read(&self.directory)
+    }
+}
+
+/// A vault may be made where nothing is, or what an `init` that was stopped left.
+fn check_free(directory: &Path) -> Result<(), VaultError> {
+    let ours = [identity::FILE, recipients::FILE, store::CREDENTIALS];
+    let names = |directory: &Path| match files::list(directory) {
+        Err(error) if error.is_not_found() => Ok(Vec::new()),
+        listed => listed,
+    };
+    let is_foreign = |name: &String| !ours.contains(&name.as_str()) && !name.starts_with(".dfns-keys-");
+    let mut foreign = names(directory)?.into_iter().filter(is_foreign);
+    let mut credentials = names(&directory.join(store::CREDENTIALS))?.into_iter();
+    match foreign.next().or_else(|| credentials.next()) {
+        None => Ok(()),
+        Some(found) => Err(VaultError::Occupied {
+            directory: directory.to_owned(),
+            found: found.chars().take(40).collect::<String>().escape_debug().to_string(),
+        }),
     }
 }

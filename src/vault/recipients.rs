@@ -12,7 +12,7 @@ use super::{VaultError, sealed, ssh};
 use crate::model::quoted::{self, Quoted};
 use crate::sys::files::{self, IfExists, Readable};
 
-const FILE: &str = "recipients.txt";
+pub(super) const FILE: &str = "recipients.txt";
 /// A post-quantum recipient takes 2 KiB.
 const LONGEST: usize = 8 * 1024;
 

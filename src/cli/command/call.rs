@@ -4,8 +4,8 @@ use clap::Args;
 use serde_json::json;
 use zeroize::Zeroizing;
 
+use crate::api::Access;
 use crate::api::raw::{RawAnswer, RawCall};
-use crate::api::{Access, CallError};
 use crate::cli::context::Context;
 use crate::cli::error::{Exit, Failure};
 use crate::cli::ui::ForeignData;
@@ -85,14 +85,20 @@ impl CallArgs {
             credential_id: Some(&generation.credential_id),
         };
         let client = context.client();
+        let fail = |error| Failure::single_call(error, &self.name, &call);
         context.block_on(async {
-            let mut answer = client.raw(access, call).await?;
+            let mut answer = client.raw(access, call).await.map_err(fail)?;
             let mut out = context.ui.foreign_data();
             self.head(context, &answer, &mut out)?;
-            while let Some(part) = answer.chunk().await.map_err(CallError::from)? {
+            while let Some(part) = answer.chunk().await.map_err(|error| fail(error.into()))? {
                 out.write(&part)?;
             }
             out.finish()?;
+            if answer.status() != 202
+                && let Some(doubt) = Failure::doubtful_answer(answer.effect(), &self.name, &call)
+            {
+                context.ui.warn(&doubt);
+            }
             Ok(exit(answer.status()))
         })?
     }

@@ -5,6 +5,7 @@ use crate::cli::context::Context;
 use crate::cli::error::{Exit, Failure};
 use crate::model::quoted;
 use crate::sys::clock::SystemClock;
+use crate::sys::files;
 use crate::vault::{Opening, RecipientText, Vault};
 
 /// Create the vault
@@ -29,6 +30,11 @@ impl InitArgs {
             .collect::<Result<Vec<_>, _>>()?;
         if let Ok(vault) = context.vault() {
             return Err(crate::vault::VaultError::Exists(vault.directory().to_owned()).into());
+        }
+        if files::exists(&directory) {
+            files::check_is_ours(&directory).map_err(|error| {
+                Failure::from(error).hint("name a new folder, or one of your own, with --vault DIR")
+            })?;
         }
         let seal_only = !recipients.is_empty() && !context.supplier.has_flag();
         let passphrase = if seal_only {

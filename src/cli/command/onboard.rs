@@ -280,7 +280,7 @@ fn ask_for_token() -> Result<AuthToken, Failure> {
         _ => Failure::new(Exit::Other, "terminal", format!("cannot read the token: {error}")),
     })?;
     let text = Zeroizing::new(secrecy::ExposeSecret::expose_secret(&answer).to_owned());
-    AuthToken::parse(&text).map_err(|error| token_shape("what was pasted", error))
+    AuthToken::parse(&text).map_err(|error| token_shape("what was pasted", error, "the key stays sealed"))
 }
 
 /// Reads a token from a file, or from stdin for `-`.
@@ -293,10 +293,10 @@ pub(super) fn read_token(context: &Context, path: &Path) -> Result<AuthToken, Fa
     };
     let text = std::str::from_utf8(&bytes)
         .map_err(|_| Failure::new(Exit::Refused, "token_shape", format!("{shown} is not text")))?;
-    AuthToken::parse(text).map_err(|error| token_shape(&shown, error))
+    AuthToken::parse(text).map_err(|error| token_shape(&shown, error, "nothing was changed"))
 }
 
-fn token_shape(source: &str, error: TokenShapeError) -> Failure {
+fn token_shape(source: &str, error: TokenShapeError, as_it_was: &str) -> Failure {
     let hint = match error {
         TokenShapeError::Pem => "the token is the long text with two dots in it that the dashboard shows once",
         TokenShapeError::Quoted => "take the quotes away",
@@ -310,7 +310,7 @@ fn token_shape(source: &str, error: TokenShapeError) -> Failure {
         }
     };
     Failure::new(Exit::Refused, "token_shape", format!("{source}: {error}"))
-        .hint(format!("{hint}; it was not sent anywhere, and nothing was changed"))
+        .hint(format!("{hint}; it was not sent anywhere, and {as_it_was}"))
 }
 
 fn instructions(record: &PublicRecord) -> String {

@@ -167,7 +167,8 @@ fn report(context: &Context, client: &Client, outcomes: Vec<Outcome>) -> Result<
         if single && failures.is_empty() {
             context.ui.document(&rows[0])?;
         } else if let Some(exit) = worst {
-            let mut first = failures.swap_remove(0).1;
+            let (_, first) = failures.swap_remove(0);
+            let mut first = first.standing_for(failures.iter().map(|(_, failure)| failure));
             if !single {
                 first.message = format!("{} of {} were not onboarded", failures.len() + 1, rows.len());
             }

@@ -50,7 +50,7 @@ impl ProxyArgs {
             let listener = Listener::bind(&self.listen).await?;
             let proxy = Proxy::new(listener, &unlocked, &self.name, context.client(), rules, log, troubled)?;
             let ready = json!({"url": proxy.url(), "token": proxy.expose_local_token()});
-            context.ui.data(format!("{ready}\n").as_bytes())?;
+            context.ui.line(&ready)?;
             context.ui.say(&format!(
                 "The proxy for {} is at {} until you press Ctrl-C; the token above is for this run alone.",
                 self.name,

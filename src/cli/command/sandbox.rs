@@ -52,9 +52,7 @@ impl SandboxArgs {
             // Whoever reads the address may stop it at once.
             let mut signals = StopSignals::listen()?;
             let sandbox = Sandbox::bind(self.listen, config).await?;
-            context
-                .ui
-                .data(format!("{}\n", json!({"url": sandbox.url()})).as_bytes())?;
+            context.ui.line(&json!({"url": sandbox.url()}))?;
             context.ui.say(&format!(
                 "The sandbox is at {} until you press Ctrl-C. Opened in a browser, it is the dashboard.",
                 sandbox.url()

@@ -1,69 +1,58 @@
 //! What goes wrong between us and Dfns.
 
 use super::{Exit, Failure};
+use crate::api::raw::RawCall;
 use crate::api::{ApiError, CallError, SigningError, Stage};
+use crate::model::effect::Effect;
+use crate::model::ids::CredentialName;
+use crate::model::operations;
 use crate::workflow::refusal::Refusal;
+
+/// How to find out what became of a call, where there is nothing better.
+const IN_THE_DASHBOARD: &str = "look in the dashboard before you do it again";
 
 impl From<ApiError> for Failure {
     fn from(error: ApiError) -> Self {
-        let message = error.to_string();
-        match error {
-            ApiError::Unreachable { stage, reason, .. } => {
-                let failure = Self::new(Exit::Unreachable, "unreachable", message);
-                let failure = if reason.is_empty() {
-                    failure
-                } else {
-                    failure.details([reason])
-                };
-                failure.hint(match stage {
-                    Stage::Dns => "is the api url spelled right, and is there a network?",
-                    Stage::Connect => {
-                        "is the api url right? a firewall or a missing proxy setting (HTTPS_PROXY) looks like this"
-                    }
-                    Stage::Tls => "somebody may be in between: look at the certificate before you trust it",
-                    Stage::Timeout => "try again; --timeout gives a slow answer more time",
-                    Stage::Broken => "nothing was changed; try again",
-                })
-            }
-            ApiError::RateLimited { .. } => Self::new(Exit::Unreachable, "rate_limited", message)
-                .hint("the limit is the organisation's: try again later, or lower --rate-limit"),
-            ApiError::Failing { .. } => {
-                Self::new(Exit::Unreachable, "failing", message).hint("nothing was changed; try again later")
-            }
-            ApiError::Refused { status, .. } => {
-                let exit = match status {
-                    401..=403 => Exit::Refused,
-                    _ => Exit::Other,
-                };
-                Self::new(exit, "refused", message)
-            }
-            ApiError::AwaitingApproval => Self::new(Exit::Waiting, "awaiting_approval", message)
-                .hint("run the same command again once it is approved in the dashboard"),
-            ApiError::Redirected { .. } => Self::new(Exit::Unreachable, "redirected", message)
-                .hint("the token was not carried along; is the api url right?"),
-            ApiError::NotDfns { .. } => Self::new(Exit::Unreachable, "not_dfns", message)
-                .hint("a proxy or a captive portal may be in between, or the api url is another service's"),
-            ApiError::Setup { .. } => Self::new(Exit::Other, "http_client", message),
-        }
+        Self::request(error, IN_THE_DASHBOARD)
     }
 }
 
 impl From<CallError> for Failure {
     fn from(error: CallError) -> Self {
-        let message = error.to_string();
-        match error {
-            CallError::Login(error) => Self::signing(error).with_message(message).hint_if_none(
-                "is the user still active, and the key still registered? `dfns-keys enroll` registers a new one",
-            ),
-            CallError::Signing(error) => Self::signing(error).with_message(message),
-            CallError::Call(error) => Self::call(error),
-        }
+        Self::call(error, IN_THE_DASHBOARD)
+    }
+}
+
+/// What to say where Dfns may have done what the answer does not tell: how to find out.
+fn doubt(effect: Effect, how_to_find_out: &str) -> Option<String> {
+    match effect {
+        Effect::None => None,
+        Effect::Unknown => Some(format!("Dfns may have done it: {how_to_find_out}")),
+        Effect::Done => Some(format!(
+            "Dfns has done it, and only its answer is not whole: {how_to_find_out}"
+        )),
+    }
+}
+
+/// How to find out what became of a single call.
+fn where_to_look(name: &CredentialName, call: &RawCall<'_>) -> String {
+    match operations::reading_what_changes(call.method, call.path) {
+        Some(operation) => format!(
+            "look with `dfns-keys call {name} GET {}` before you make it again",
+            operation.path
+        ),
+        None => "look in the dashboard before you make it again".to_owned(),
     }
 }
 
 impl Failure {
-    pub(super) fn with_message(mut self, message: String) -> Self {
+    pub(in crate::cli) fn with_message(mut self, message: String) -> Self {
         self.message = message;
+        self
+    }
+
+    pub(super) fn with_effect(mut self, effect: Effect) -> Self {
+        self.effect = Some(effect);
         self
     }
 
@@ -72,18 +61,48 @@ impl Failure {
         self
     }
 
+    /// `dfns-keys call` failed.
+    pub(in crate::cli) fn single_call(error: CallError, name: &CredentialName, call: &RawCall<'_>) -> Self {
+        Self::call(error, &where_to_look(name, call))
+    }
+
+    /// What to say beside an answer to `dfns-keys call` that leaves it open whether the call was done.
+    pub(in crate::cli) fn doubtful_answer(effect: Effect, name: &CredentialName, call: &RawCall<'_>) -> Option<String> {
+        match effect {
+            Effect::None | Effect::Done => None,
+            Effect::Unknown => doubt(effect, &where_to_look(name, call)),
+        }
+    }
+
+    /// The change of an account at Dfns failed; `command` shows it.
+    pub(in crate::cli) fn account(error: CallError, command: &str) -> Self {
+        Self::call(error, &format!("`{command}` says how it stands"))
+    }
+
+    /// A call failed, or what comes before it.
+    pub(super) fn call(error: CallError, how_to_find_out: &str) -> Self {
+        let message = error.to_string();
+        match error {
+            CallError::Login(error) => Self::signing(error).with_message(message).hint_if_none(
+                "is the user still active, and the key still registered? `dfns-keys enroll` registers a new one",
+            ),
+            CallError::Signing(error) => Self::signing(error).with_message(message),
+            CallError::Call(error) => Self::as_user(error, how_to_find_out),
+        }
+    }
+
     pub(super) fn signing(error: SigningError) -> Self {
         let message = error.to_string();
         match error {
-            SigningError::Challenge(error) | SigningError::Signature(error) => Self::call(error),
+            SigningError::Challenge(error) | SigningError::Signature(error) => Self::as_user(error, IN_THE_DASHBOARD),
             SigningError::NoKeys | SigningError::KeyNotAmong { .. } | SigningError::NoneFits { .. } => {
-                Self::new(Exit::Refused, "refused", message)
+                Self::new(Exit::Refused, "refused", message).with_effect(Effect::None)
             }
         }
     }
 
     /// A call as a user: a refusal mostly names the permission that is missing.
-    pub(super) fn call(error: ApiError) -> Self {
+    pub(super) fn as_user(error: ApiError, how_to_find_out: &str) -> Self {
         let hint = match &error {
             ApiError::Refused { status, message, .. } => match (status, message.as_deref().and_then(operation_in)) {
                 (_, Some(operation)) => Some(format!("give the user a permission with the operation {operation}")),
@@ -95,42 +114,103 @@ impl Failure {
             },
             _ => None,
         };
-        let failure = Self::from(error);
+        let failure = Self::request(error, how_to_find_out);
         match hint {
             Some(hint) => failure.hint(hint),
             None => failure,
         }
     }
 
-    /// The diagnosis of a refusal.
-    pub(super) fn refused(refusal: Refusal, fingerprint: &str, organisation: Option<&str>) -> Self {
+    /// A request failed.
+    fn request(error: ApiError, how_to_find_out: &str) -> Self {
+        let message = error.to_string();
+        let effect = error.effect();
+        let doubt = doubt(effect, how_to_find_out);
+        // The cause goes behind what is in doubt, and advice to repeat the call is for those that had no effect.
+        let hints = |again: Option<&str>, cause: Option<&str>| {
+            let first = doubt.or(again.map(str::to_owned));
+            let all: Vec<String> = first.into_iter().chain(cause.map(str::to_owned)).collect();
+            all.join("; ")
+        };
+        let failure = match error {
+            ApiError::Unreachable { stage, reason, .. } => {
+                let failure = Self::new(Exit::Unreachable, "unreachable", message);
+                let failure = if reason.is_empty() {
+                    failure
+                } else {
+                    failure.details([reason])
+                };
+                failure.hint(match stage {
+                    Stage::Dns => hints(None, Some("is the api url spelled right, and is there a network?")),
+                    Stage::Connect => hints(
+                        None,
+                        Some(
+                            "is the api url right? a firewall or a missing proxy setting (HTTPS_PROXY) looks like this",
+                        ),
+                    ),
+                    Stage::Tls => hints(
+                        None,
+                        Some("somebody may be in between: look at the certificate before you trust it"),
+                    ),
+                    Stage::Timeout => hints(Some("try again"), Some("--timeout gives a slow answer more time")),
+                    Stage::Broken => hints(Some("try again"), None),
+                })
+            }
+            ApiError::RateLimited { .. } => Self::new(Exit::Unreachable, "rate_limited", message)
+                .hint("the limit is the organisation's: try again later, or lower --rate-limit"),
+            ApiError::Failing { .. } => {
+                Self::new(Exit::Unreachable, "failing", message).hint(hints(Some("try again later"), None))
+            }
+            ApiError::Refused { status, .. } => {
+                let exit = match status {
+                    401..=403 => Exit::Refused,
+                    _ => Exit::Other,
+                };
+                Self::new(exit, "refused", message)
+            }
+            // Neither done nor undone: its code says how it stands.
+            ApiError::AwaitingApproval => {
+                return Self::new(Exit::Waiting, "awaiting_approval", message)
+                    .hint("run the same command again once it is approved in the dashboard");
+            }
+            ApiError::Redirected { .. } => Self::new(Exit::Unreachable, "redirected", message).hint(hints(
+                None,
+                Some("the token was not carried along; is the api url right?"),
+            )),
+            ApiError::NotDfns { .. } => Self::new(Exit::Unreachable, "not_dfns", message).hint(hints(
+                None,
+                Some("a proxy or a captive portal may be in between, or the api url is another service's"),
+            )),
+            ApiError::Setup { .. } => Self::new(Exit::Other, "http_client", message),
+        };
+        failure.with_effect(effect)
+    }
+
+    /// The diagnosis of a refusal. `unchanged` says that nothing was changed before it, here or at Dfns.
+    pub(super) fn refused(refusal: Refusal, fingerprint: &str, organisation: Option<&str>, unchanged: bool) -> Self {
         let of = organisation
             .map(|id| format!(" and belongs to {id}"))
             .unwrap_or_default();
         let said = |message: &Option<String>| message.as_ref().map(|text| format!("Dfns says: \"{text}\""));
-        let unchanged = "nothing was changed";
         let message = refusal.to_string();
-        let refused = |code| Self::new(Exit::Refused, code, message);
-        match refusal {
-            Refusal::TokenExpired { .. } => {
-                refused("token_expired").hint(format!("make a new token in the dashboard; {unchanged}"))
-            }
-            Refusal::OtherOrganisation { .. } => refused("other_organisation").hint(format!(
-                "paste the token of the right organisation, or leave --org-id out; {unchanged}"
-            )),
+        let refused = |code| Self::new(Exit::Refused, code, message).with_effect(Effect::None);
+        let failure = match refusal {
+            Refusal::TokenExpired { .. } => refused("token_expired").hint("make a new token in the dashboard"),
+            Refusal::OtherOrganisation { .. } => refused("other_organisation")
+                .hint("paste the token of the right organisation, or leave --org-id out"),
             Refusal::OtherRegion { issuer, .. } => refused("other_region").hint(format!(
-                "begin with --api-url https://{issuer} if that is where the account lives; {unchanged}"
+                "begin with --api-url https://{issuer} if that is where the account lives"
             )),
             Refusal::TokenRefused { message } => refused("token_refused")
                 .details(said(&message))
                 .details(["It may be revoked or deactivated, of another region, or cut short when it was pasted.".to_owned()])
-                .hint(format!("look at the account in the dashboard, and at the api url; {unchanged}")),
+                .hint("look at the account in the dashboard, and at the api url"),
             Refusal::NotAllowed { message } => refused("not_allowed")
                 .details(said(&message))
-                .hint(format!("grant it what it needs in the dashboard; {unchanged}")),
-            Refusal::NoKeyRegistered => refused("no_key_registered").hint(format!(
-                "was the public key pasted when the account was made? {unchanged}"
-            )),
+                .hint("grant it what it needs in the dashboard"),
+            Refusal::NoKeyRegistered => {
+                refused("no_key_registered").hint("was the public key pasted when the account was made?")
+            }
             Refusal::OtherKey { registered, message } => refused("other_key")
                 .details([
                     format!(
@@ -142,12 +222,19 @@ impl Failure {
                         .to_owned(),
                 ])
                 .details(said(&message))
-                .hint(format!("compare with `dfns-keys show NAME --public-key`; {unchanged}")),
+                .hint("compare with `dfns-keys show NAME --public-key`"),
             Refusal::KeyGone { .. } => refused("key_gone").hint("it was deleted or deactivated at Dfns: onboard again"),
             Refusal::OriginRefused { message, .. } => refused("origin_refused")
                 .details(said(&Some(message)))
-                .hint(format!("give the application's own origin with --origin; {unchanged}")),
+                .hint("give the application's own origin with --origin"),
             Refusal::Call(error) => error.into(),
+        };
+        match failure.hint.clone() {
+            Some(hint) if unchanged => {
+                let mark = if hint.ends_with('?') { "" } else { ";" };
+                failure.hint(format!("{hint}{mark} nothing was changed"))
+            }
+            _ => failure,
         }
     }
 }

@@ -1,6 +1,7 @@
 //! What goes wrong with the jobs that users come for.
 
 use super::{Exit, Failure};
+use crate::model::effect::Effect;
 use crate::workflow::administrator::AdministratorError;
 use crate::workflow::import::ImportError;
 use crate::workflow::onboard::OnboardError;
@@ -39,6 +40,7 @@ impl From<OnboardError> for Failure {
                 refusal,
                 &fingerprint,
                 organisation_id.as_ref().map(crate::model::ids::OrganisationId::as_str),
+                true,
             ),
         }
     }
@@ -113,9 +115,12 @@ impl From<AdministratorError> for Failure {
             }
             AdministratorError::OtherUser { .. } => Self::new(Exit::Refused, "other_user", message)
                 .hint("make the code while signed in as that user; nothing was registered"),
-            AdministratorError::Code(error) => Self::call(error).with_message(message).hint_if_none(
-                "a code lives one minute and is good once: make a new one and run the same command again",
-            ),
+            AdministratorError::Code(error) => Self::as_user(
+                error,
+                "run the same command again: it finds out by logging in, and asks for another code only where it must",
+            )
+            .with_message(message)
+            .hint_if_none("a code lives one minute and is good once: make a new one and run the same command again"),
             AdministratorError::Login(error) => error.into(),
             AdministratorError::Key { .. } => Self::new(Exit::Vault, "damaged", message),
             AdministratorError::Randomness(error) => error.into(),
@@ -137,13 +142,19 @@ impl From<ProvisionError> for Failure {
             }
             ProvisionError::OtherSettings(error) => error.into(),
             ProvisionError::NameTaken { .. } => Self::new(Exit::State, "name_taken", message)
+                .with_effect(Effect::None)
                 .hint("`dfns-keys account list` shows who has it; choose another name"),
             ProvisionError::AwaitingApproval { .. } => Self::new(Exit::Waiting, "awaiting_approval", message)
                 .hint("run the same command again once it is approved in the dashboard"),
-            ProvisionError::Call { error, .. } => Self::from(error).with_message(message),
+            ProvisionError::Call { error, .. } => Self::call(
+                error,
+                "run the same command again: it looks for what is there before it makes anything",
+            )
+            .with_message(message),
             ProvisionError::TooManyOrphans(_) => Self::new(Exit::Unreachable, "answers_lost", message)
+                .with_effect(Effect::Done)
                 .hint("each of them was deactivated; look at the connection, and run the same command again"),
-            ProvisionError::Refused(refusal) => Self::refused(refusal, "its own", None).with_message(message),
+            ProvisionError::Refused(refusal) => Self::refused(refusal, "its own", None, false).with_message(message),
             ProvisionError::Key { .. } => Self::new(Exit::Vault, "damaged", message),
             ProvisionError::Randomness(error) => error.into(),
             ProvisionError::Vault(error) => error.into(),
@@ -162,9 +173,9 @@ impl From<RotateError> for Failure {
             RotateError::NotPromoted(name) => Self::new(Exit::State, "not_promoted", message).hint(format!(
                 "go on with `dfns-keys rotate {name}`, hand the new key over, and only then --finish"
             )),
-            RotateError::NotOffered { .. } => Self::new(Exit::Refused, "not_offered", message).hint(
-                "leave --strategy out, or say --strategy replace --as ADMIN; `--rollback` ends what was begun",
-            ),
+            RotateError::NotOffered { .. } => Self::new(Exit::Refused, "not_offered", message)
+                .with_effect(Effect::None)
+                .hint("leave --strategy out, or say --strategy replace --as ADMIN; `--rollback` ends what was begun"),
             RotateError::NeedsAdministrator(_) => Self::new(Exit::Usage, "needs_administrator", message)
                 .hint("name an enrolled user with --as ADMIN"),
             RotateError::AccountUnknown(_) => Self::new(Exit::State, "account_unknown", message)
@@ -174,8 +185,12 @@ impl From<RotateError> for Failure {
             )),
             RotateError::AwaitingApproval(_) => Self::new(Exit::Waiting, "awaiting_approval", message)
                 .hint("run the same command again once it is approved in the dashboard"),
-            RotateError::Call { error, .. } => Self::from(error).with_message(message),
-            RotateError::Refused { refusal, .. } => Self::refused(refusal, "the next one", None).with_message(message),
+            RotateError::Call { error, .. } => {
+                Self::call(error, "run the same command again: it finds out, and goes on from there").with_message(message)
+            }
+            RotateError::Refused { refusal, .. } => {
+                Self::refused(refusal, "the next one", None, false).with_message(message)
+            }
             RotateError::NoWayBack { name, .. } => Self::new(Exit::State, "no_way_back", message)
                 .hint(format!("nothing was undone; go on with `dfns-keys rotate {name}`")),
             RotateError::FewerPermissions(_) => Self::new(Exit::Refused, "fewer_permissions", message)
@@ -184,6 +199,7 @@ impl From<RotateError> for Failure {
                 "deactivate the account in the dashboard and run the same command again, or name an enrolled user with --as ADMIN",
             ),
             RotateError::TooManyOrphans(_) => Self::new(Exit::Unreachable, "answers_lost", message)
+                .with_effect(Effect::Done)
                 .hint("each of them was deactivated; look at the connection, and run the same command again"),
             RotateError::Key { .. } => Self::new(Exit::Vault, "damaged", message),
             RotateError::Randomness(error) => error.into(),

@@ -21,10 +21,12 @@ impl From<FileError> for Failure {
             .hint("choose another name, or replace it with --force"),
             ErrorKind::PermissionDenied => Self::new(Exit::Other, "permission_denied", message)
                 .hint("look at the owner and mode of the file and of the directories above it"),
-            ErrorKind::StorageFull | ErrorKind::QuotaExceeded => Self::new(Exit::Other, "disk_full", message)
-                .hint("nothing was changed; make room and run the same command again"),
-            ErrorKind::ReadOnlyFilesystem => Self::new(Exit::Other, "read_only", message)
-                .hint("the file system is mounted read-only; nothing was changed"),
+            ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
+                Self::new(Exit::Other, "disk_full", message).hint("make room and run the same command again")
+            }
+            ErrorKind::ReadOnlyFilesystem => {
+                Self::new(Exit::Other, "read_only", message).hint("the file system is mounted read-only")
+            }
             ErrorKind::NotFound => Self::new(Exit::Other, "not_found", message),
             _ => Self::new(Exit::Other, "file", message),
         }
@@ -54,11 +56,11 @@ impl From<VaultError> for Failure {
                 .hint("make one with `dfns-keys init`, or name another with --vault DIR"),
             VaultError::Exists(_) => Self::new(Exit::State, "vault_exists", message)
                 .hint("use it as it is, or make another with --vault DIR"),
-            VaultError::Newer { .. } => {
-                Self::new(Exit::Vault, "newer_format", message).hint("update dfns-keys; nothing was changed")
-            }
+            VaultError::Occupied { .. } => Self::new(Exit::State, "not_empty", message)
+                .hint("name a new folder, or an empty one, with --vault DIR"),
+            VaultError::Newer { .. } => Self::new(Exit::Vault, "newer_format", message).hint("update dfns-keys"),
             VaultError::Damaged { .. } => {
-                Self::new(Exit::Vault, "damaged", message).hint("restore the file from a backup; nothing was changed")
+                Self::new(Exit::Vault, "damaged", message).hint("restore the file from a backup")
             }
             VaultError::Tampered { .. } => Self::new(Exit::Vault, "tampered", message).hint(
                 "somebody edited the file or put another in its place: restore it from a backup, and find out who can write to the vault",

@@ -8,6 +8,7 @@ mod local;
 use serde_json::{Map, Value};
 
 use crate::keys::KeyError;
+use crate::model::effect::Effect;
 use crate::model::ids::CredentialName;
 use crate::model::quoted::without_secrets;
 
@@ -58,6 +59,8 @@ pub(super) struct Failure {
     /// Further lines for people.
     pub(super) details: Vec<String>,
     pub(super) hint: Option<String>,
+    /// What the call that failed has done, where one failed.
+    pub(super) effect: Option<Effect>,
     /// The name that is not in the vault, which may be a slip for one that is.
     pub(super) missing: Option<CredentialName>,
     /// What a command adds to its JSON document on failure.
@@ -72,6 +75,7 @@ impl Failure {
             message: message.into(),
             details: Vec::new(),
             hint: None,
+            effect: None,
             missing: None,
             extra: Map::new(),
         }
@@ -93,12 +97,28 @@ impl Failure {
 
     /// The `error` object of a JSON document.
     pub(super) fn document(&self) -> Value {
-        serde_json::json!({
+        let mut document = serde_json::json!({
             "code": self.code,
             "exit": self.exit.code(),
             "message": without_secrets(&self.message),
             "hint": self.hint.as_deref().map(without_secrets),
-        })
+        });
+        if let Some(effect) = self.effect {
+            document["effect"] = serde_json::json!(effect);
+        }
+        document
+    }
+
+    /// This failure for several: its effect is that of all. Where they differ, it is in doubt.
+    pub(super) fn standing_for<'f>(mut self, others: impl Iterator<Item = &'f Self>) -> Self {
+        for other in others {
+            self.effect = match (self.effect, other.effect) {
+                (one, other) if one == other => one,
+                (one, None) | (None, one) => one,
+                (Some(_), Some(_)) => Some(Effect::Unknown),
+            };
+        }
+        self
     }
 
     pub(super) fn is_broken_pipe(&self) -> bool {

@@ -6,8 +6,8 @@
     reason = "this module is the door that the rest of the crate is kept from going around"
 )]
 
-use std::fs::{File, OpenOptions};
-use std::io::{self, Read, Write};
+use std::fs::File;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use thiserror::Error;
@@ -16,8 +16,10 @@ use zeroize::Zeroizing;
 use crate::model::quoted;
 
 mod leftovers;
+mod lines;
 mod prepared;
 
+pub use lines::{Line, Lines, append};
 pub use prepared::{Prepared, prepare};
 
 /// A file operation failed.
@@ -146,30 +148,17 @@ pub fn is_program(path: &Path) -> bool {
     is_file(path) && access(path, Access::EXEC_OK).is_ok()
 }
 
-/// Appends one record to a log that only its owner may read, in a single write, and syncs it.
+/// Creates a directory for its owner alone, with those above it where they are missing. One that is there already must be
+/// ours, and nobody else's to write to; then it is closed to others.
 ///
 /// # Errors
-/// When the file cannot be opened or written.
-pub fn append(path: &Path, record: &[u8]) -> Result<(), FileError> {
-    let fail = |source| FileError::new("append to", path, source);
-    let mut options = OpenOptions::new();
-    options.append(true).create(true);
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::OpenOptionsExt;
-        options.mode(0o600);
-    }
-    let mut file = options.open(path).map_err(fail)?;
-    file.write_all(record).map_err(fail)?;
-    file.sync_data().map_err(fail)
-}
-
-/// Creates a directory for its owner alone, with those above it where they are missing.
-///
-/// # Errors
-/// When it cannot be created, or something else has the name.
+/// When it cannot be created, something else has the name, or it is not ours alone.
 pub fn create_private_directory(path: &Path) -> Result<(), FileError> {
     let fail = |source| FileError::new("create the directory", path, source);
+    let missing: Vec<&Path> = path
+        .ancestors()
+        .take_while(|above| !above.as_os_str().is_empty() && !exists(above))
+        .collect();
     let mut builder = std::fs::DirBuilder::new();
     builder.recursive(true);
     #[cfg(unix)]
@@ -178,12 +167,42 @@ pub fn create_private_directory(path: &Path) -> Result<(), FileError> {
         builder.mode(0o700);
     }
     builder.create(path).map_err(fail)?;
+    check_is_ours(path)?;
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt;
         std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o700)).map_err(fail)?;
     }
-    sync_directory(directory_of(path)).map_err(fail)
+    for created in missing.into_iter().rev() {
+        sync_directory(directory_of(created)).map_err(fail)?;
+    }
+    Ok(())
+}
+
+/// Refuses a directory that is another user's, or that others can write to.
+///
+/// # Errors
+/// When it is so, or it cannot be looked at.
+pub fn check_is_ours(path: &Path) -> Result<(), FileError> {
+    let fail = |source| FileError::new("use the directory", path, source);
+    let metadata = std::fs::metadata(path).map_err(fail)?;
+    if !metadata.is_dir() {
+        return Err(fail(io::ErrorKind::NotADirectory.into()));
+    }
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt;
+        if metadata.uid() != rustix::process::geteuid().as_raw() {
+            return Err(fail(io::Error::other("it belongs to another user")));
+        }
+        if metadata.mode() & 0o022 != 0 {
+            let mode = metadata.mode() & 0o7777;
+            return Err(fail(io::Error::other(format!(
+                "others can write to it (its mode is {mode:04o})"
+            ))));
+        }
+    }
+    Ok(())
 }
 
 /// The names in a directory.

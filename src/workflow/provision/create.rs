@@ -14,6 +14,13 @@ use crate::vault::Expected;
 /// How often an account is made anew after an orphan, within one run.
 const MOST_ORPHANS: usize = 4;
 
+/// What came of asking for an account.
+enum Asked {
+    Created(Created),
+    /// It may have been made: its answer was lost, and its token with it.
+    Lost(CallError),
+}
+
 impl Job<'_> {
     /// Seals a new key with what is about to be asked of Dfns.
     pub(super) fn seal_new(&self, expected: &Expected, attempt: usize) -> Result<Sealed, ProvisionError> {
@@ -85,6 +92,11 @@ impl Job<'_> {
             .find(|account| account.public_keys.iter().any(|key| same_public_key(key, own))))
     }
 
+    /// What there is after a creation whose answer was lost. Where that cannot be found out, the creation is in doubt.
+    async fn find_after(&self, sealed: &Sealed, lost: CallError) -> Result<Option<RemoteAccount>, ProvisionError> {
+        self.find(sealed).await.map_err(|_| not_created(lost))
+    }
+
     /// An account whose token nobody has: it is deactivated, and another one made.
     async fn replace(
         &self,
@@ -94,36 +106,31 @@ impl Job<'_> {
     ) -> Result<Provisioned, ProvisionError> {
         let first = attempt_of(&self.order.name, &registering.account_name) + 1;
         for attempt in first..first + MOST_ORPHANS {
-            if orphan.active {
-                self.session
-                    .change(self.order.kind, &orphan.identity_id, AccountVerb::Deactivate)
-                    .await
-                    .map_err(|error| ProvisionError::Call {
-                        doing: "deactivating an account whose token was lost",
-                        error,
-                    })?;
-            }
+            self.deactivate(&orphan).await?;
             sealed = self.seal_new(&Expected::Version(sealed.version), attempt)?;
-            match self.try_create(&mut sealed).await? {
-                Some(created) => return self.finish(sealed, created, true).await,
-                None => match self.find(&sealed).await? {
-                    Some(another) => orphan = another,
-                    None => return Err(self.lost()),
+            orphan = match self.try_create(&mut sealed).await? {
+                Asked::Created(created) => return self.finish(sealed, created, true).await,
+                Asked::Lost(lost) => match self.find(&sealed).await {
+                    Ok(Some(another)) => another,
+                    _ => return Err(not_created(lost)),
                 },
-            }
+            };
         }
+        self.deactivate(&orphan).await?;
         Err(ProvisionError::TooManyOrphans(MOST_ORPHANS))
     }
 
-    fn lost(&self) -> ProvisionError {
-        ProvisionError::Call {
-            doing: "creating the account",
-            error: CallError::Call(ApiError::Unreachable {
-                host: self.session.environment().api_url.host().to_owned(),
-                stage: crate::api::Stage::Broken,
-                reason: "the answer was lost, and the account was not made".to_owned(),
-            }),
+    async fn deactivate(&self, orphan: &RemoteAccount) -> Result<(), ProvisionError> {
+        if !orphan.active {
+            return Ok(());
         }
+        self.session
+            .change(self.order.kind, &orphan.identity_id, AccountVerb::Deactivate)
+            .await
+            .map_err(|error| ProvisionError::Call {
+                doing: "deactivating an account whose token was lost",
+                error,
+            })
     }
 
     pub(super) async fn create(&self, mut sealed: Sealed, fresh: bool) -> Result<Provisioned, ProvisionError> {
@@ -132,13 +139,13 @@ impl Job<'_> {
             _ => return Err(ProvisionError::BegunForDashboard(self.order.name.clone())),
         };
         match self.try_create(&mut sealed).await {
-            Ok(Some(created)) => self.finish(sealed, created, true).await,
-            // The answer was lost: what is there decides.
-            Ok(None) => match self.find(&sealed).await? {
+            Ok(Asked::Created(created)) => self.finish(sealed, created, true).await,
+            // What is there decides.
+            Ok(Asked::Lost(lost)) => match self.find_after(&sealed, lost).await? {
                 Some(orphan) => self.replace(sealed, orphan, &registering).await,
                 None => match self.try_create(&mut sealed).await? {
-                    Some(created) => self.finish(sealed, created, true).await,
-                    None => Err(self.lost()),
+                    Asked::Created(created) => self.finish(sealed, created, true).await,
+                    Asked::Lost(lost) => Err(not_created(lost)),
                 },
             },
             Err(error) => {
@@ -156,8 +163,8 @@ impl Job<'_> {
         }
     }
 
-    /// Asks for the account. `None` when it may have been made and its answer is lost.
-    async fn try_create(&self, sealed: &mut Sealed) -> Result<Option<Created>, ProvisionError> {
+    /// Asks for the account.
+    async fn try_create(&self, sealed: &mut Sealed) -> Result<Asked, ProvisionError> {
         let Stage::Registering(registering) = sealed.credential.current.stage.clone() else {
             return Err(ProvisionError::BegunForDashboard(self.order.name.clone()));
         };
@@ -178,8 +185,8 @@ impl Job<'_> {
             credential_id,
         } = match answer {
             Ok(created) => created,
-            Err(error) if error.may_have_happened() => return Ok(None),
-            Err(error) => return Err(self.not_created(sealed, registering, error)?),
+            Err(error) if error.may_have_happened() => return Ok(Asked::Lost(error)),
+            Err(error) => return Err(self.refused(sealed, registering, error)?),
         };
         let created = Created {
             token,
@@ -190,10 +197,10 @@ impl Job<'_> {
         };
         // The token exists nowhere else: before anything else is done with it, it is sealed.
         self.seal_created(sealed, created.clone())?;
-        Ok(Some(created))
+        Ok(Asked::Created(created))
     }
 
-    fn not_created(
+    fn refused(
         &self,
         sealed: &mut Sealed,
         registering: Registering,
@@ -220,10 +227,7 @@ impl Job<'_> {
                 account_name: registering.account_name,
                 message,
             }),
-            error => Ok(ProvisionError::Call {
-                doing: "creating the account",
-                error,
-            }),
+            error => Ok(not_created(error)),
         }
     }
 
@@ -233,6 +237,13 @@ impl Job<'_> {
             .vault
             .put_pending(&sealed.credential, &Expected::Version(sealed.version.clone()))?;
         Ok(())
+    }
+}
+
+fn not_created(error: CallError) -> ProvisionError {
+    ProvisionError::Call {
+        doing: "creating the account",
+        error,
     }
 }
 

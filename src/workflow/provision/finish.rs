@@ -40,7 +40,10 @@ impl Job<'_> {
             }),
             // Lost, or done by somebody else in the meantime.
             Err(error) if error.may_have_happened() || is_conflict(&error) => {
-                if self.permissions_of(created).await?.contains(permission) {
+                let Ok(has) = self.permissions_of(created).await else {
+                    return Err(ProvisionError::Call { doing, error });
+                };
+                if has.contains(permission) {
                     return Ok(());
                 }
                 let again = self.session.assign(permission, &created.identity_id).await;

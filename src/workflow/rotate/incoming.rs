@@ -65,9 +65,10 @@ impl Job<'_> {
         };
         match registered {
             Ok(key) => self.step(work, NextStep::Registered(of_key(key))),
-            Err(error) if error.may_have_happened() => match self.own_key(work).await? {
-                Some(key) => self.step(work, NextStep::Registered(of_key(key))),
-                None => Err(RotateError::Call { doing, error }),
+            // Where it cannot be found out, the registration is what is in doubt.
+            Err(error) if error.may_have_happened() => match self.own_key(work).await {
+                Ok(Some(key)) => self.step(work, NextStep::Registered(of_key(key))),
+                Ok(None) | Err(_) => Err(RotateError::Call { doing, error }),
             },
             Err(error) if is_not_offered(&error) => self.fall_back(work, plan, &error),
             Err(error) => Err(RotateError::Call { doing, error }),
@@ -136,9 +137,9 @@ impl Job<'_> {
                 Err(CallError::Call(ApiError::AwaitingApproval)) => {
                     return Err(RotateError::AwaitingApproval("the new account"));
                 }
-                Err(error) if error.may_have_happened() => match self.own_account(work).await? {
-                    Some(orphan) => self.abandon(work, &orphan).await?,
-                    None => {
+                Err(error) if error.may_have_happened() => match self.own_account(work).await {
+                    Ok(Some(orphan)) => self.abandon(work, &orphan).await?,
+                    Ok(None) | Err(_) => {
                         return Err(RotateError::Call {
                             doing: "making a new account",
                             error,
@@ -305,8 +306,8 @@ impl Job<'_> {
                 }
                 // Lost, or done before: what is there decides.
                 Err(error) => {
-                    let now = session.account(work.credential.kind, &identity).await.map_err(fail)?;
-                    if !now.permissions.contains(&permission) {
+                    let now = session.account(work.credential.kind, &identity).await;
+                    if !now.is_ok_and(|now| now.permissions.contains(&permission)) {
                         return Err(fail(error));
                     }
                 }

@@ -132,13 +132,18 @@ pub struct Standing {
     pub record: PublicRecord,
     /// How the new key comes to Dfns, while a rotation is under way.
     pub strategy: Option<Strategy>,
-    /// The step it is at.
+    /// The step it is at; without a rotation under way `retired` or `rolled_back`, as the last one ended, or `none`.
     pub step: &'static str,
     /// When the old key may go, where a time is set.
     pub retires_at: Option<Timestamp>,
     /// The fingerprint of the old key, while it is on its way out.
     pub old_fingerprint: Option<String>,
 }
+
+/// How a rotation ends: the old key is refused and forgotten.
+pub const RETIRED: &str = "retired";
+/// How a rotation ends that was undone.
+pub const ROLLED_BACK: &str = "rolled_back";
 
 /// Who and what works on a rotation.
 pub struct Job<'a> {
@@ -220,7 +225,14 @@ impl Job<'_> {
     /// When it cannot be opened or is no credential that can be rotated.
     pub fn status(&self) -> Result<Standing, RotateError> {
         Ok(match self.find()? {
-            Found::Active(credential, _) => idle(PublicRecord::from(&credential)),
+            Found::Active(credential, _) => {
+                let step = if credential.rotated_at.is_some() {
+                    RETIRED
+                } else {
+                    "none"
+                };
+                idle(PublicRecord::from(&credential), step)
+            }
             Found::Rotating(work) => standing(&work.credential),
         })
     }
@@ -306,11 +318,11 @@ impl Job<'_> {
     }
 
     /// Ends the rotation: the active generation alone remains, and every other secret is gone from the vault.
-    fn settle(&self, work: Work) -> Result<Standing, RotateError> {
+    fn settle(&self, work: Work, step: &'static str) -> Result<Standing, RotateError> {
         let Work { credential, version } = work;
         let credential = credential.with_generation(|rotating| rotating.active);
         self.vault.put_active(&credential, &Expected::Version(version))?;
-        Ok(idle(PublicRecord::from(&credential)))
+        Ok(idle(PublicRecord::from(&credential), step))
     }
 
     fn key(&self, sealed: &PrivateKeyPem) -> Result<PrivateKey, RotateError> {
@@ -350,11 +362,11 @@ fn is_over(grace: Grace, outgoing: &Outgoing, now: Timestamp) -> bool {
     }
 }
 
-fn idle(record: PublicRecord) -> Standing {
+fn idle(record: PublicRecord, step: &'static str) -> Standing {
     Standing {
         record,
         strategy: None,
-        step: "retired",
+        step,
         retires_at: None,
         old_fingerprint: None,
     }

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 
 use super::incoming::next;
-use super::{Job, RotateError, Standing, Work, access, is_not_offered};
+use super::{Job, RETIRED, ROLLED_BACK, RotateError, Standing, Work, access, is_not_offered};
 use crate::api::accounts::AccountVerb;
 use crate::api::{Action, ApiError, CallError, SigningError};
 use crate::keys::pem::same_public_key;
@@ -28,7 +28,7 @@ impl Job<'_> {
             .await?;
         self.expect_refusal(&work, &previous, "the old key: deactivate it by hand")
             .await?;
-        self.settle(work)
+        self.settle(work, RETIRED)
     }
 
     /// Sees that there is something to go back to: the old generation, switched on again where it may be off, signs.
@@ -96,7 +96,7 @@ impl Job<'_> {
                 self.withdraw(&work, &next, registered).await?;
             }
         }
-        self.settle(work)
+        self.settle(work, ROLLED_BACK)
     }
 
     /// One rename makes the old generation active again, as old as it was.

@@ -8,7 +8,8 @@ use jiff::Timestamp;
 
 use crate::model::quoted;
 use crate::sys::files;
-use crate::vault::log::Record;
+use crate::vault::log::{Entry, Record};
+use crate::vault::{Vault, VaultError};
 
 /// A place that a key was exported to.
 pub(super) struct Holder<'r> {
@@ -31,16 +32,29 @@ impl fmt::Display for Holder<'_> {
     }
 }
 
+/// What the log tells of exports, and how many of its lines tell nothing.
+pub(super) fn exports(vault: &Vault) -> Result<(Vec<Record>, usize), VaultError> {
+    let (mut exports, mut damaged) = (Vec::new(), 0);
+    for entry in vault.events()? {
+        match entry? {
+            Entry::Record(record) if record.action == "exported" => exports.push(*record),
+            Entry::Record(_) => {}
+            Entry::Damaged { .. } => damaged += 1,
+        }
+    }
+    Ok((exports, damaged))
+}
+
 /// Where the key of this fingerprint went and, as far as can be seen from here, still is. A file has what was last
 /// written to it, whichever credential that was of; one that is gone has nothing. What a pipe carried on is not seen.
-pub(super) fn still_there<'r>(records: &'r [Record], fingerprint: &str) -> Vec<Holder<'r>> {
+pub(super) fn still_there<'r>(exports: &'r [Record], fingerprint: &str) -> Vec<Holder<'r>> {
     // What is at a path that is not absolute, or that the log has in part only, cannot be seen.
     let seen = |place: &str| {
         let whole = !place.contains(char::REPLACEMENT_CHARACTER) && !quoted::leaves_out(place);
         Path::new(place).is_absolute() && whole
     };
     let mut places: BTreeMap<&str, Holder<'r>> = BTreeMap::new();
-    for record in records.iter().filter(|record| record.action == "exported") {
+    for record in exports {
         let place = record.detail.as_deref().unwrap_or("a place unknown");
         if record.fingerprint.as_deref() == Some(fingerprint) {
             let holder = places.entry(place).or_insert(Holder {

@@ -1,4 +1,5 @@
 mod holders;
+mod report;
 mod telling;
 
 use std::path::{Path, PathBuf};
@@ -7,14 +8,11 @@ use std::str::FromStr;
 use clap::{Args, ValueEnum};
 use futures_util::StreamExt;
 use futures_util::stream;
-use serde_json::{Value, json};
 
 use crate::api::{Client, UserSession};
 use crate::cli::command::onboard::read_token;
-use crate::cli::command::provision::gravity;
 use crate::cli::context::Context;
 use crate::cli::error::{Exit, Failure};
-use crate::cli::ui::{Tone, fields};
 use crate::keys::pem::algorithm_of;
 use crate::model::credential::{Kind, State};
 use crate::model::duration::{DurationError, Span};
@@ -23,7 +21,7 @@ use crate::model::record::PublicRecord;
 use crate::model::rotation::{Grace, Strategy};
 use crate::vault::{Unlocked, Vault};
 use crate::workflow::administrator::Administrator;
-use crate::workflow::rotate::{Job, Plan, RotateError, Standing};
+use crate::workflow::rotate::{Job, Plan, ROLLED_BACK, RotateError, Standing};
 
 /// How many credentials are worked on at once; the client's rate limit stands above it.
 const AT_ONCE: usize = 16;
@@ -114,7 +112,7 @@ impl RotateArgs {
 
     pub(super) fn run(&self, context: &Context) -> Result<Exit, Failure> {
         let vault = context.vault()?;
-        let names = self.due(&vault)?;
+        let (names, mut outcomes) = self.due(&vault)?;
         if let Some(admin) = &self.admin {
             super::check_administrator(&vault, admin)?;
         }
@@ -151,18 +149,25 @@ impl RotateArgs {
             client: &client,
             session: session.as_ref(),
         };
-        let outcomes = context.block_on(self.work(&scene, &names, &plan))?;
+        outcomes.extend(context.block_on(self.work(&scene, &names, &plan))?);
         self.warn_of_ends(&scene)?;
         self.report(&scene, outcomes)
     }
 
-    /// The credentials that are to be worked on.
-    fn due(&self, vault: &Vault) -> Result<Vec<CredentialName>, Failure> {
+    /// The credentials that are to be worked on, and those of all that cannot even be looked at, which stop no other.
+    fn due(&self, vault: &Vault) -> Result<(Vec<CredentialName>, Vec<Outcome>), Failure> {
         let now = vault.clock().now();
         let names = if self.all { vault.names()? } else { self.names.clone() };
-        let mut due = Vec::new();
+        let (mut due, mut unreadable) = (Vec::new(), Vec::new());
         for name in names {
-            let record = vault.record(&name)?;
+            let record = match vault.record(&name) {
+                Ok(record) => record,
+                Err(error) if self.all => {
+                    unreadable.push((name, Err(error.into())));
+                    continue;
+                }
+                Err(error) => return Err(error.into()),
+            };
             let can = record.kind != Kind::User && record.state != State::Pending;
             let under_way = matches!(record.state, State::Rotating | State::Retiring);
             let age = now.as_second() - record.rotated_at.unwrap_or(record.created_at).as_second();
@@ -173,7 +178,7 @@ impl RotateArgs {
                 due.push(name);
             }
         }
-        Ok(due)
+        Ok((due, unreadable))
     }
 
     /// A new key renews no token, so that whatever tokens are left near their end are told of: of all that were asked
@@ -243,7 +248,7 @@ impl RotateArgs {
                 .say(&format!("  {name}'s key was {old}; it is {new} now"));
         }
         let action = match (before.state, after.state) {
-            _ if self.rollback => Some("rolled-back"),
+            _ if standing.step == ROLLED_BACK => Some("rolled-back"),
             (State::Active | State::Rotating, State::Retiring) => Some("promoted"),
             (State::Retiring, State::Active) => Some("retired"),
             (State::Active | State::Rotating, State::Active) if before.fingerprint != after.fingerprint => {
@@ -258,77 +263,6 @@ impl RotateArgs {
         }
         Ok(standing)
     }
-
-    fn report(&self, scene: &Scene<'_>, outcomes: Vec<Outcome>) -> Result<Exit, Failure> {
-        let ui = &scene.context.ui;
-        let single = outcomes.len() == 1;
-        let mut rows: Vec<Value> = Vec::new();
-        let mut failures: Vec<(CredentialName, Failure)> = Vec::new();
-        for (name, outcome) in outcomes {
-            match outcome {
-                Ok(standing) => {
-                    rows.push(row(&standing));
-                    if !ui.json() {
-                        self.tell(scene, &name, &standing)?;
-                    }
-                }
-                Err(failure) => {
-                    rows.push(self.failed_row(scene, &name, &failure));
-                    failures.push((name, failure));
-                }
-            }
-        }
-        let worst = failures
-            .iter()
-            .map(|(_, failure)| failure.exit)
-            .max_by_key(|exit| gravity(*exit));
-        let Some(exit) = worst else {
-            if ui.json() {
-                ui.document(&json!({ "credentials": rows }))?;
-            } else if rows.is_empty() {
-                ui.say("Nothing is due.");
-            }
-            return Ok(Exit::Done);
-        };
-        if ui.json() || single {
-            let (_, mut failure) = failures.swap_remove(0);
-            if !single {
-                failure.message = format!("{} of {} were not rotated", failures.len() + 1, rows.len());
-            }
-            failure.exit = exit;
-            failure.extra = fields(json!({ "credentials": rows }));
-            return Err(failure);
-        }
-        for (name, failure) in &failures {
-            let tone = if failure.exit == Exit::Waiting {
-                Tone::Doubtful
-            } else {
-                Tone::Bad
-            };
-            ui.answer(&format!("{name}  {}", tone.paint(&failure.message)))?;
-            if let Some(hint) = &failure.hint {
-                ui.say(&format!("  {hint}"));
-            }
-        }
-        ui.say("  run the same command again: it goes on where it stopped");
-        Ok(exit)
-    }
-
-    fn failed_row(&self, scene: &Scene<'_>, name: &CredentialName, failure: &Failure) -> Value {
-        let job = Job {
-            vault: scene.vault,
-            unlocked: scene.unlocked,
-            client: scene.client,
-            administrator: scene.session,
-            name,
-        };
-        let mut row = match job.status() {
-            Ok(standing) => row(&standing),
-            Err(_) => json!({"name": name}),
-        };
-        row["error"] = failure.document();
-        row
-    }
 }
 
 struct Scene<'a> {
@@ -337,14 +271,4 @@ struct Scene<'a> {
     unlocked: &'a Unlocked<'a>,
     client: &'a Client,
     session: Option<&'a UserSession<'a>>,
-}
-
-fn row(standing: &Standing) -> Value {
-    json!({
-        "name": standing.record.name,
-        "state": standing.record.state,
-        "strategy": standing.strategy.map(Strategy::as_str),
-        "generation": standing.record.generation,
-        "step": standing.step,
-    })
 }

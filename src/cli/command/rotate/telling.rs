@@ -7,7 +7,7 @@ use crate::cli::error::Failure;
 use crate::model::credential::State;
 use crate::model::ids::CredentialName;
 use crate::model::rotation::{Grace, Strategy};
-use crate::workflow::rotate::Standing;
+use crate::workflow::rotate::{RETIRED, ROLLED_BACK, Standing};
 
 impl RotateArgs {
     pub(super) fn tell(&self, scene: &Scene<'_>, name: &CredentialName, standing: &Standing) -> Result<(), Failure> {
@@ -18,9 +18,13 @@ impl RotateArgs {
             }
             return Ok(());
         }
+        let step = match standing.step {
+            "none" => "never rotated",
+            step => step,
+        };
         let line = format!(
-            "{name}  {}  generation {}  {}",
-            standing.record.state, standing.record.generation, standing.step
+            "{name}  {}  generation {}  {step}",
+            standing.record.state, standing.record.generation
         );
         if self.status || self.all {
             ui.answer(&line)?;
@@ -50,7 +54,8 @@ impl RotateArgs {
                     None => ui.say(&format!("  then retire the old key:  dfns-keys rotate {name} --finish")),
                 }
             }
-            State::Active if self.rollback => {
+            // Also where a plain run went on with a rollback.
+            State::Active if standing.step == ROLLED_BACK => {
                 ui.say(&format!("{name} signs with the old key again; the new one is refused."));
             }
             State::Pending | State::Active | State::Rotating => {
@@ -102,17 +107,22 @@ fn where_the_old_key_is(scene: &Scene<'_>, standing: &Standing) -> Vec<String> {
     let Some(old) = &standing.old_fingerprint else {
         return Vec::new();
     };
-    match scene.vault.events(None) {
-        Ok(events) => holders::still_there(&events, old)
-            .into_iter()
-            .map(|holder| format!("  still has the old key:  {holder}"))
-            .collect(),
+    let ui = &scene.context.ui;
+    match holders::exports(scene.vault) {
+        Ok((exports, damaged)) => {
+            if damaged > 0 {
+                ui.warn(
+                    "lines of log.jsonl are no records: there may be places with the old key that are not named here",
+                );
+            }
+            holders::still_there(&exports, old)
+                .into_iter()
+                .map(|holder| format!("  still has the old key:  {holder}"))
+                .collect()
+        }
         Err(error) => {
             let reason = Failure::from(error).message;
-            scene
-                .context
-                .ui
-                .warn(&format!("who still has the old key cannot be told: {reason}"));
+            ui.warn(&format!("who still has the old key cannot be told: {reason}"));
             Vec::new()
         }
     }
@@ -120,7 +130,7 @@ fn where_the_old_key_is(scene: &Scene<'_>, standing: &Standing) -> Vec<String> {
 
 fn next_run(standing: &Standing, now: Timestamp) -> String {
     match (standing.step, standing.retires_at) {
-        ("retired", _) => "begins a rotation".to_owned(),
+        (RETIRED | "none", _) => "begins a rotation".to_owned(),
         ("rolling_back", _) => "goes on undoing".to_owned(),
         ("promoted", Some(at)) if at <= now => "retires the old key".to_owned(),
         ("promoted", Some(at)) => format!("waits until {at}, then retires the old key"),

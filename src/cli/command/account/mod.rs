@@ -1,14 +1,15 @@
+mod permissions;
+mod rows;
+
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
-use crate::api::UserSession;
-use crate::api::accounts::{AccountVerb, RemoteAccount};
+use self::rows::{Row, find, rows};
+use crate::api::accounts::AccountVerb;
 use crate::cli::context::Context;
 use crate::cli::error::{Exit, Failure};
 use crate::model::credential::Kind;
 use crate::model::ids::CredentialName;
-use crate::model::quoted::{self, Quoted};
-use crate::model::record::PublicRecord;
 use crate::vault::Vault;
 use crate::workflow::administrator::Administrator;
 
@@ -46,12 +47,11 @@ enum Action {
         /// The vault's name, the name at Dfns, or the id
         account: String,
     },
-}
-
-/// Where an account is known.
-struct Row {
-    remote: Option<RemoteAccount>,
-    local: Option<PublicRecord>,
+    /// List the organisation's permissions, or those that one account has
+    Permissions {
+        /// The vault's name, the name at Dfns, or the id
+        account: Option<String>,
+    },
 }
 
 impl AccountArgs {
@@ -62,26 +62,31 @@ impl AccountArgs {
         let administrator = Administrator::open(&unlocked, &admin)?;
         let client = context.client();
         let session = administrator.session(&client);
+        if let Action::Permissions { account: None } = &self.action {
+            return permissions::of_organisation(context, &session);
+        }
         let rows = context.block_on(rows(&vault, &session))??;
         let (account, verb) = match &self.action {
-            Action::List => return list(context, &rows),
+            Action::Permissions { account: Some(account) } => {
+                return permissions::of_account(context, &session, find(&rows, account)?);
+            }
+            Action::List | Action::Permissions { account: None } => return list(context, &rows),
             Action::Show { account } => return show(context, find(&rows, account)?),
             Action::Activate { account } => (account, AccountVerb::Activate),
             Action::Deactivate { account } => (account, AccountVerb::Deactivate),
             Action::Delete { account } => (account, AccountVerb::Delete),
         };
         let row = find(&rows, account)?;
-        let Some(remote) = &row.remote else {
-            return Err(Failure::new(
-                Exit::State,
-                "not_at_dfns",
-                format!("{} is in the vault only", quoted::shown(account)),
-            ));
-        };
+        let remote = row.at_dfns()?;
         if verb != AccountVerb::Activate {
             context.confirm_by_typing(account, &format!("{} at Dfns", doing(verb)))?;
         }
-        context.block_on(session.change(remote.kind, &remote.identity_id, verb))??;
+        let changed = context.block_on(session.change(remote.kind, &remote.identity_id, verb))?;
+        changed.map_err(|error| {
+            let admin = self.admin.as_ref().map(|admin| format!(" --as {admin}"));
+            let command = format!("dfns-keys account show {account}{}", admin.unwrap_or_default());
+            Failure::account(error, &command)
+        })?;
         let name = row.local.as_ref().map(|record| &record.name);
         let detail = Some(format!("{} {}", remote.name, remote.identity_id));
         context.log(&vault, done(verb), name, None, detail);
@@ -133,94 +138,6 @@ fn done(verb: AccountVerb) -> &'static str {
     }
 }
 
-/// Both sides, joined by identity id, or by public key where the vault does not know the id.
-async fn rows(vault: &Vault, session: &UserSession<'_>) -> Result<Vec<Row>, Failure> {
-    let mut remote = session.accounts(Kind::ServiceAccount).await?;
-    remote.extend(session.accounts(Kind::Pat).await?);
-    let here = session.environment().api_url.clone();
-    let mut local: Vec<PublicRecord> = vault
-        .list()?
-        .into_iter()
-        .filter_map(|listed| listed.record.ok())
-        .filter(|record| record.kind != Kind::User && record.api_url == here)
-        .collect();
-    let mut rows: Vec<Row> = remote
-        .into_iter()
-        .map(|account| {
-            let position = local.iter().position(|record| belongs(record, &account));
-            Row {
-                local: position.map(|position| local.swap_remove(position)),
-                remote: Some(account),
-            }
-        })
-        .collect();
-    rows.extend(local.into_iter().map(|record| Row {
-        remote: None,
-        local: Some(record),
-    }));
-    rows.sort_by(|one, other| one.name().cmp(other.name()));
-    Ok(rows)
-}
-
-fn belongs(record: &PublicRecord, account: &RemoteAccount) -> bool {
-    record.identity_id.as_ref() == Some(&account.identity_id)
-        || account
-            .public_keys
-            .iter()
-            .any(|key| key.split_whitespace().eq(record.public_key.split_whitespace()))
-}
-
-impl Row {
-    fn name(&self) -> &str {
-        match (&self.local, &self.remote) {
-            (Some(record), _) => record.name.as_str(),
-            (None, Some(account)) => &account.name,
-            (None, None) => "",
-        }
-    }
-
-    fn place(&self) -> &'static str {
-        match (&self.local, &self.remote) {
-            (Some(_), Some(_)) => "both",
-            (None, _) => "Dfns only",
-            (Some(_), None) => "vault only",
-        }
-    }
-
-    fn document(&self) -> Value {
-        let remote = self.remote.as_ref();
-        json!({
-            "name": self.local.as_ref().map(|record| &record.name),
-            "account_name": remote.map(|account| &account.name),
-            "kind": remote.map(|account| account.kind).or(self.local.as_ref().map(|record| record.kind)),
-            "identity_id": remote.map(|account| &account.identity_id),
-            "token_id": remote.and_then(|account| account.token_id.as_ref()),
-            "active": remote.map(|account| account.active),
-            "permissions": remote.map(|account| &account.permissions),
-            "in_vault": self.local.is_some(),
-            "at_dfns": self.remote.is_some(),
-        })
-    }
-}
-
-fn find<'r>(rows: &'r [Row], wanted: &str) -> Result<&'r Row, Failure> {
-    let is = |row: &&Row| {
-        row.local.as_ref().is_some_and(|record| record.name.as_str() == wanted)
-            || row
-                .remote
-                .as_ref()
-                .is_some_and(|account| account.name == wanted || account.identity_id.as_str() == wanted)
-    };
-    rows.iter().find(is).ok_or_else(|| {
-        Failure::new(
-            Exit::State,
-            "no_such_account",
-            format!("there is no account {}, here or at Dfns", Quoted::of(wanted)),
-        )
-        .hint("`dfns-keys account list` shows those there are")
-    })
-}
-
 fn list(context: &Context, rows: &[Row]) -> Result<Exit, Failure> {
     if context.ui.json() {
         let rows: Vec<Value> = rows.iter().map(Row::document).collect();
@@ -267,12 +184,19 @@ fn show(context: &Context, row: &Row) -> Result<Exit, Failure> {
     }
     if let Value::Object(fields) = document {
         for (name, value) in fields {
-            let value = match value {
-                Value::String(text) => text.escape_debug().to_string(),
-                other => other.to_string(),
-            };
+            let value = in_words(&value);
             context.ui.answer(&format!("{:<13} {value}", name.replace('_', " ")))?;
         }
     }
     Ok(Exit::Done)
+}
+
+fn in_words(value: &Value) -> String {
+    match value {
+        Value::Null => "–".to_owned(),
+        Value::String(text) => text.escape_debug().to_string(),
+        Value::Array(values) if values.is_empty() => "–".to_owned(),
+        Value::Array(values) => values.iter().map(in_words).collect::<Vec<_>>().join(", "),
+        other => other.to_string(),
+    }
 }

@@ -1,0 +1,100 @@
+//! How the work on one credential or many ended, and what a script reads of it.
+
+use serde_json::{Value, json};
+
+use super::{Outcome, RotateArgs, Scene};
+use crate::cli::command::provision::gravity;
+use crate::cli::error::{Exit, Failure};
+use crate::cli::ui::{Tone, fields};
+use crate::model::ids::CredentialName;
+use crate::model::rotation::Strategy;
+use crate::workflow::rotate::{Job, Standing};
+
+impl RotateArgs {
+    pub(super) fn report(&self, scene: &Scene<'_>, outcomes: Vec<Outcome>) -> Result<Exit, Failure> {
+        let ui = &scene.context.ui;
+        // Where all were asked for, which one it is has to be said.
+        let single = outcomes.len() == 1 && !self.all;
+        let mut rows: Vec<Value> = Vec::new();
+        let mut failures: Vec<(CredentialName, Failure)> = Vec::new();
+        for (name, outcome) in outcomes {
+            match outcome {
+                Ok(standing) => {
+                    rows.push(row(&standing));
+                    if !ui.json() {
+                        self.tell(scene, &name, &standing)?;
+                    }
+                }
+                Err(mut failure) => {
+                    failure
+                        .hint
+                        .get_or_insert_with(|| format!("`dfns-keys rotate {name} --status` says where it stands"));
+                    rows.push(self.failed_row(scene, &name, &failure));
+                    failures.push((name, failure));
+                }
+            }
+        }
+        let worst = (0..failures.len()).max_by_key(|index| gravity(failures[*index].1.exit));
+        let Some(worst) = worst else {
+            if ui.json() {
+                ui.document(&json!({ "credentials": rows }))?;
+            } else if rows.is_empty() {
+                ui.say("Nothing is due.");
+            }
+            return Ok(Exit::Done);
+        };
+        if ui.json() || single {
+            let (name, failure) = failures.swap_remove(worst);
+            let mut failure = failure.standing_for(failures.iter().map(|(_, failure)| failure));
+            if !single {
+                let count = failures.len() + 1;
+                failure.message = format!(
+                    "{count} of {} were not rotated: {name}: {}",
+                    rows.len(),
+                    failure.message
+                );
+            }
+            failure.extra = fields(json!({ "credentials": rows }));
+            return Err(failure);
+        }
+        for (name, failure) in &failures {
+            let tone = if failure.exit == Exit::Waiting {
+                Tone::Doubtful
+            } else {
+                Tone::Bad
+            };
+            ui.answer(&format!("{name}  {}", tone.paint(&failure.message)))?;
+            if let Some(hint) = &failure.hint {
+                ui.say(&format!("  {hint}"));
+            }
+        }
+        ui.say("  run the same command again: it goes on where it stopped");
+        Ok(failures[worst].1.exit)
+    }
+
+    fn failed_row(&self, scene: &Scene<'_>, name: &CredentialName, failure: &Failure) -> Value {
+        let job = Job {
+            vault: scene.vault,
+            unlocked: scene.unlocked,
+            client: scene.client,
+            administrator: scene.session,
+            name,
+        };
+        let mut row = match job.status() {
+            Ok(standing) => row(&standing),
+            Err(_) => json!({"name": name}),
+        };
+        row["error"] = failure.document();
+        row
+    }
+}
+
+fn row(standing: &Standing) -> Value {
+    json!({
+        "name": standing.record.name,
+        "state": standing.record.state,
+        "strategy": standing.strategy.map(Strategy::as_str),
+        "generation": standing.record.generation,
+        "step": standing.step,
+    })
+}

@@ -1,0 +1,15 @@
+//! What a call that failed has done.
+
+use serde::Serialize;
+
+/// What a call that failed has done at the other side. Whether it is safe to make it again follows from this alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Effect {
+    /// Nothing: it was not sent, was refused, or only reads.
+    None,
+    /// Nobody knows: it was sent, and no answer says what became of it.
+    Unknown,
+    /// All of it: the answer began with success, and did not arrive whole.
+    Done,
+}

@@ -1,0 +1,218 @@
+//! Files that grow line by line, such as a log: appended to by several processes at once, and read as a stream, however
+//! large they have become.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use super::{FileError, directory_of, sync_directory};
+
+/// A line that is longer was not written by us. It is passed over without being held.
+const LONGEST: u64 = 1024 * 1024;
+/// Nobody holds the lock for longer than one write takes, unless they were stopped in the middle of it.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Appends whole lines to a file that only its owner may read, and syncs it. A line that somebody else left without an end
+/// is ended first, so that nothing is lost but what was lost then.
+///
+/// # Errors
+/// When the file cannot be opened or written.
+pub fn append(path: &Path, lines: &[u8]) -> Result<(), FileError> {
+    let fail = |source| FileError::new("append to", path, source);
+    let mut options = OpenOptions::new();
+    options.read(true).append(true).create(true);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::OpenOptionsExt;
+        options.mode(0o600);
+    }
+    let mut file = options.open(path).map_err(fail)?;
+    let locked = lock(&file, File::try_lock);
+    let before = file.metadata().map_err(fail)?.len();
+    let text = if ends_within_a_line(&mut file, before).map_err(fail)? {
+        [b"\n", lines].concat()
+    } else {
+        lines.to_vec()
+    };
+    if let Err(error) = file.write_all(&text) {
+        // Half of it would be a torn line. Without the lock, somebody else may have written behind it.
+        if locked {
+            let _ = file.set_len(before);
+        }
+        return Err(fail(error));
+    }
+    if locked {
+        let _ = file.unlock();
+    }
+    file.sync_data().map_err(fail)?;
+    if before == 0 {
+        sync_directory(directory_of(path)).map_err(fail)?;
+    }
+    Ok(())
+}
+
+/// Keeps others that append away for a moment. A courtesy, which not every file system has: whole lines are written at
+/// once in any case.
+fn lock(file: &File, how: impl Fn(&File) -> Result<(), TryLockError>) -> bool {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        match how(file) {
+            Ok(()) => return true,
+            Err(TryLockError::WouldBlock) if Instant::now() < deadline => sleep(Duration::from_millis(1)),
+            Err(_) => return false,
+        }
+    }
+}
+
+fn ends_within_a_line(file: &mut File, length: u64) -> io::Result<bool> {
+    if length == 0 {
+        return Ok(false);
+    }
+    let mut last = [0];
+    file.seek(SeekFrom::Start(length - 1))?;
+    Ok(file.read(&mut last)? == 1 && last != *b"\n")
+}
+
+/// One line of a file.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Line {
+    /// With its end.
+    Whole(Vec<u8>),
+    /// The last one, without its end: whoever wrote it was stopped.
+    Torn(Vec<u8>),
+    /// Longer than any of ours.
+    TooLong,
+}
+
+/// The lines of a file from its beginning, one at a time in memory.
+pub struct Lines {
+    path: PathBuf,
+    reader: BufReader<File>,
+}
+
+impl Lines {
+    /// Opens a file to be read by lines.
+    ///
+    /// # Errors
+    /// When it cannot be opened.
+    pub fn open(path: &Path) -> Result<Self, FileError> {
+        let file = File::open(path).map_err(|source| FileError::new("read", path, source))?;
+        Ok(Self {
+            path: path.to_owned(),
+            reader: BufReader::with_capacity(128 * 1024, file),
+        })
+    }
+
+    fn read(&mut self) -> io::Result<Option<Line>> {
+        let mut line = Vec::new();
+        self.read_into(&mut line)?;
+        if line.is_empty() {
+            return Ok(None);
+        }
+        if line.last() != Some(&b'\n') && (line.len() as u64) < LONGEST {
+            // Perhaps somebody is just writing it.
+            if lock(self.reader.get_ref(), File::try_lock_shared) {
+                let rest = self.read_into(&mut line);
+                let _ = self.reader.get_ref().unlock();
+                rest?;
+            }
+        }
+        if line.last() == Some(&b'\n') {
+            return Ok(Some(Line::Whole(line)));
+        }
+        if (line.len() as u64) < LONGEST {
+            return Ok(Some(Line::Torn(line)));
+        }
+        self.pass_over_the_rest()?;
+        Ok(Some(Line::TooLong))
+    }
+
+    fn read_into(&mut self, line: &mut Vec<u8>) -> io::Result<()> {
+        let most = LONGEST.saturating_sub(line.len() as u64);
+        self.reader.by_ref().take(most).read_until(b'\n', line)?;
+        Ok(())
+    }
+
+    fn pass_over_the_rest(&mut self) -> io::Result<()> {
+        loop {
+            let buffer = self.reader.fill_buf()?;
+            let end = buffer.iter().position(|byte| *byte == b'\n');
+            let count = end.map_or(buffer.len(), |end| end + 1);
+            let done = end.is_some() || count == 0;
+            self.reader.consume(count);
+            if done {
+                return Ok(());
+            }
+        }
+    }
+}
+
+impl Iterator for Lines {
+    type Item = Result<Line, FileError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.read()
+            .map_err(|source| FileError::new("read", &self.path, source))
+            .transpose()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lines(path: &Path) -> Vec<Line> {
+        Lines::open(path).unwrap().map(Result::unwrap).collect()
+    }
+
+    #[test]
+    fn what_is_appended_after_a_torn_line_is_a_line_of_its_own() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("log");
+        append(&path, b"one\n").unwrap();
+        std::fs::write(&path, "one\ntw").unwrap();
+        assert_eq!(lines(&path), [Line::Whole(b"one\n".into()), Line::Torn(b"tw".into())]);
+        append(&path, b"three\nfour\n").unwrap();
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "one\ntw\nthree\nfour\n");
+    }
+
+    #[test]
+    fn a_line_without_measure_is_passed_over_and_those_after_it_are_read() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("log");
+        let longest = usize::try_from(LONGEST).unwrap();
+        let mut text = vec![b'x'; longest - 1];
+        text.extend_from_slice(b"\n");
+        text.extend(vec![b'y'; 3 * longest]);
+        text.extend_from_slice(b"\nend\n");
+        std::fs::write(&path, &text).unwrap();
+        let lines = lines(&path);
+        assert!(matches!(&lines[0], Line::Whole(line) if line.len() == longest));
+        assert_eq!(lines[1..], [Line::TooLong, Line::Whole(b"end\n".into())]);
+    }
+
+    #[test]
+    fn many_that_append_at_once_tear_no_line() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("log");
+        std::thread::scope(|scope| {
+            for letter in b'a'..=b'h' {
+                let path = &path;
+                scope.spawn(move || {
+                    let mut line = vec![letter; 3000];
+                    line.push(b'\n');
+                    for _ in 0..20 {
+                        append(path, &line).unwrap();
+                    }
+                });
+            }
+        });
+        let lines = lines(&path);
+        assert_eq!(lines.len(), 160);
+        for line in lines {
+            assert!(matches!(line, Line::Whole(line) if line[..3000].iter().all(|byte| *byte == line[0])));
+        }
+    }
+}
