@@ -4,7 +4,7 @@ INTEROP = target/interop
 .PHONY: demo test bare interop check fmt-check lint docs deny bench install peers
 
 demo:
-	cargo run --quiet -- demo
+	cargo run -- demo
 
 test:
 	cargo test -- --quiet

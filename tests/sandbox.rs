@@ -11,7 +11,7 @@ use std::process::Command;
 
 use base64ct::{Base64UrlUnpadded, Encoding};
 use serde_json::{Value, json};
-use support::{Answer, Run, Sandbox, TestEnv, peer, peer_ok};
+use support::{Answer, Sandbox, TestEnv, peer, peer_ok};
 
 /// A client of openssl and hand-made JSON: nothing of ours signs here.
 struct Client {
@@ -264,24 +264,4 @@ fn the_sandbox_ends_at_sigterm_with_exit_0() {
     std::io::BufRead::read_line(&mut std::io::BufReader::new(sandbox.stdout.take().unwrap()), &mut line).unwrap();
     support::signal(&sandbox, rustix::process::Signal::TERM);
     assert_eq!(sandbox.wait().unwrap().code(), Some(0));
-}
-
-#[test]
-fn the_demonstration_ends_by_itself_with_exit_0() {
-    let env = TestEnv::new();
-    let run = Run::of(env.bare(support::PROGRAM).arg("demo"));
-    assert_eq!(run.code, 0, "{run:?}");
-    for words in [
-        "$ dfns-keys onboard payments-api --prepare",
-        "does not accept this key for this token",
-        "payments-api is active.",
-        "the old key is refused",
-        "payments.postman_environment.json",
-        "That is all.",
-    ] {
-        assert!(run.stderr.contains(words), "{words}: {run:?}");
-    }
-    assert!(run.stdout.contains("Safe to use."), "{run:?}");
-    let left: Vec<_> = std::fs::read_dir(env.home.path()).unwrap().collect();
-    assert!(left.is_empty(), "{left:?}");
 }

@@ -83,6 +83,12 @@ impl Context {
         !self.no_input && terminal::is_there()
     }
 
+    /// Whether somebody reads along on a terminal, at their own pace.
+    pub(super) fn is_read_along(&self) -> bool {
+        let asks = self.may_ask() && !self.yes && !self.ui.quiet();
+        asks && io::stdin().is_terminal() && self.ui.stdout_is_terminal() && io::stderr().is_terminal()
+    }
+
     /// Refuses two readers of stdin before either has read anything.
     pub(super) fn check_stdin_readers(&self, readers: &[&'static str]) -> Result<(), Failure> {
         let mut readers = readers.to_vec();

@@ -5,7 +5,7 @@
 )]
 
 use std::io::{self, BufRead, BufReader, Write};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use secrecy::SecretString;
@@ -41,6 +41,11 @@ pub(super) fn ask(prompt: &str) -> io::Result<String> {
     Ok(line.trim().to_owned())
 }
 
+/// Waits for Enter.
+pub(super) fn pause(prompt: &str) -> io::Result<()> {
+    ask_hidden(prompt).map(drop)
+}
+
 /// Shows a line to whoever sits at the terminal.
 pub(super) fn show_line(text: &str) -> io::Result<()> {
     show(&format!("{text}\n"))
@@ -58,6 +63,8 @@ fn show(text: &str) -> io::Result<()> {
 struct HiddenInput {
     #[cfg(unix)]
     before: (std::fs::File, rustix::termios::Termios),
+    // Dropped last, when the terminal is itself again.
+    _held: InterruptsHeld,
 }
 
 impl HiddenInput {
@@ -70,9 +77,9 @@ impl HiddenInput {
         hidden
             .local_modes
             .remove(LocalModes::ECHO | LocalModes::ECHONL | LocalModes::ICANON);
-        interrupts_while_asking(true)?;
         let this = Self {
             before: (terminal, before),
+            _held: InterruptsHeld::begin()?,
         };
         tcflush(&this.before.0, QueueSelector::IFlush)?;
         tcsetattr(&this.before.0, OptionalActions::Now, &hidden)?;
@@ -82,15 +89,16 @@ impl HiddenInput {
 
     #[cfg(not(unix))]
     fn begin(prompt: &str) -> io::Result<Self> {
-        interrupts_while_asking(true)?;
+        let this = Self {
+            _held: InterruptsHeld::begin()?,
+        };
         show(prompt)?;
-        Ok(Self {})
+        Ok(this)
     }
 }
 
 impl Drop for HiddenInput {
     fn drop(&mut self) {
-        let _ = interrupts_while_asking(false);
         #[cfg(unix)]
         {
             use rustix::termios::{OptionalActions, QueueSelector, tcflush, tcsetattr};
@@ -102,14 +110,48 @@ impl Drop for HiddenInput {
     }
 }
 
-/// While a question is open, SIGINT must not kill the process before the terminal is itself again. The handler stays,
-/// and does what the system would do whenever no question is open.
-fn interrupts_while_asking(asking: bool) -> io::Result<()> {
-    static IDLE: OnceLock<Arc<AtomicBool>> = OnceLock::new();
-    if let Some(idle) = IDLE.get() {
-        idle.store(!asking, Ordering::SeqCst);
-        return Ok(());
+/// While this exists, SIGINT does not kill the process, but is remembered: the terminal must be itself again first, or what
+/// was made for a while be gone. The handlers stay, and do what the system would do whenever nothing is held.
+pub(super) struct InterruptsHeld {
+    handlers: &'static Handlers,
+}
+
+struct Handlers {
+    held: AtomicUsize,
+    idle: Arc<AtomicBool>,
+    interrupted: Arc<AtomicBool>,
+}
+
+impl InterruptsHeld {
+    pub(super) fn begin() -> io::Result<Self> {
+        static HANDLERS: OnceLock<Handlers> = OnceLock::new();
+        let fresh = HANDLERS.get().is_none();
+        let handlers = HANDLERS.get_or_init(|| Handlers {
+            held: AtomicUsize::new(0),
+            idle: Arc::new(AtomicBool::new(false)),
+            interrupted: Arc::new(AtomicBool::new(false)),
+        });
+        handlers.held.fetch_add(1, Ordering::SeqCst);
+        handlers.idle.store(false, Ordering::SeqCst);
+        let this = Self { handlers };
+        if fresh {
+            use signal_hook::{consts::SIGINT, flag};
+            flag::register_conditional_default(SIGINT, Arc::clone(&handlers.idle))?;
+            flag::register(SIGINT, Arc::clone(&handlers.interrupted))?;
+        }
+        Ok(this)
     }
-    let idle = IDLE.get_or_init(|| Arc::new(AtomicBool::new(!asking)));
-    signal_hook::flag::register_conditional_default(signal_hook::consts::SIGINT, Arc::clone(idle)).map(drop)
+
+    /// Whether somebody pressed Ctrl-C.
+    pub(super) fn interrupted(&self) -> bool {
+        self.handlers.interrupted.load(Ordering::SeqCst)
+    }
+}
+
+impl Drop for InterruptsHeld {
+    fn drop(&mut self) {
+        if self.handlers.held.fetch_sub(1, Ordering::SeqCst) == 1 {
+            self.handlers.idle.store(true, Ordering::SeqCst);
+        }
+    }
 }

@@ -1,4 +1,4 @@
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
@@ -7,24 +7,49 @@ use serde_json::Value;
 
 use crate::cli::context::Context;
 use crate::cli::error::{Exit, Failure};
+use crate::cli::terminal::{self, InterruptsHeld};
 use crate::cli::ui::{Tone, wrapped};
 
 /// Show the main job in a sandbox: onboard, verify, a wrong token diagnosed, rotate, export
 ///
 /// Runs this very program, command by command, against a sandbox on loopback and a vault in a temporary directory. Nothing
-/// outside that directory is touched, and nothing leaves this machine.
+/// outside that directory is touched, and nothing leaves this machine. On a terminal it waits for Enter before each step;
+/// --yes runs through.
 #[derive(Args)]
 pub(in crate::cli) struct DemoArgs {}
 
 impl DemoArgs {
     pub(super) fn run(&self, context: &Context) -> Result<Exit, Failure> {
         let stage = Stage::set(context)?;
-        stage.play()?;
-        Ok(Exit::Done)
+        match stage.play() {
+            // Whatever failed first: it was Ctrl-C that ended it.
+            Err(_) if stage.held.interrupted() => Err(stopped()),
+            played => played.map(|()| Exit::Done),
+        }
     }
 }
 
 const PASSPHRASE: &str = "demo passphrase, worth nothing";
+
+/// What a reader has to know, a sentence each.
+const WORDS: [(&str, &str); 4] = [
+    (
+        "Dfns",
+        "keeps wallets for companies, whose programs make transactions with them through its API.",
+    ),
+    (
+        "A service account",
+        "is who such a program is to Dfns: it has a token, which says who calls, and a key pair.",
+    ),
+    (
+        "User action signing",
+        "is Dfns's rule that a call which changes something is signed with the private key, too: a stolen token alone moves nothing.",
+    ),
+    (
+        "Sealed",
+        "is what is encrypted to the vault's own key, which is encrypted under your passphrase: the file alone is of no use to anybody.",
+    ),
+];
 
 /// A temporary directory, a running sandbox, and the program to run.
 struct Stage<'a> {
@@ -32,6 +57,8 @@ struct Stage<'a> {
     directory: tempfile::TempDir,
     program: PathBuf,
     sandbox: SandboxProcess,
+    // Dropped last: Ctrl-C stops the demonstration, and what it made goes with it.
+    held: InterruptsHeld,
 }
 
 struct SandboxProcess {
@@ -49,6 +76,7 @@ impl Drop for SandboxProcess {
 
 impl<'a> Stage<'a> {
     fn set(context: &'a Context) -> Result<Self, Failure> {
+        let held = InterruptsHeld::begin().map_err(broken("signals"))?;
         let directory = tempfile::Builder::new()
             .prefix("dfns-keys-demo-")
             .tempdir()
@@ -78,22 +106,30 @@ impl<'a> Stage<'a> {
             directory,
             program,
             sandbox: SandboxProcess { child, url },
+            held,
         })
     }
 
     fn play(&self) -> Result<(), Failure> {
-        self.tell(&format!(
-            "This runs dfns-keys for real, against a sandbox that plays Dfns on {}. Lines that start with $ are commands you could type.",
+        self.say(&format!(
+            "This runs dfns-keys for real, against a sandbox that plays Dfns on {}. Lines that start with $ are commands you could type. Four words first:",
             self.sandbox.url
         ));
-        self.tell("First a vault: an age identity of its own, sealed under a passphrase.");
+        for (word, meaning) in WORDS {
+            self.context
+                .ui
+                .say(&wrapped(&format!("{word} {meaning}"), "  ").replacen(word, &Tone::Strong.paint(word), 1));
+        }
+        self.tell(
+            "First a vault, which keeps keys and tokens sealed. Its own key is made, and encrypted under a passphrase.",
+        )?;
         self.run(&["init"], 0)?;
 
-        self.tell("A service account in two halves. The first makes a key, seals it, and only then shows its public half, which is all that leaves the vault.");
+        self.tell("A service account in two halves. The first makes a key, seals it, and only then shows its public half, which is all that leaves the vault.")?;
         let url = self.sandbox.url.as_str();
         let public = self.run(&["onboard", "payments-api", "--prepare", "--api-url", url], 0)?;
 
-        self.tell("Now a person pastes that public key into the dashboard. Here the sandbox's page takes it, and shows a token once.");
+        self.tell("Now a person pastes that public key into the dashboard. Here the sandbox's page takes it, and shows a token once.")?;
         let token = self.dashboard("payments-api", &public)?;
         let others = self.run(&["onboard", "reports", "--prepare", "--api-url", url], 0)?;
         let other_token = self.dashboard("reports", &others)?;
@@ -102,23 +138,23 @@ impl<'a> Stage<'a> {
             self.file("wrong-token.txt", &other_token)?,
         );
 
-        self.tell("What if the token of another account is pasted? The signed test call finds out before anything relies on it, and changes nothing.");
+        self.tell("What if the token of another account is pasted? The signed test call finds out before anything relies on it, and changes nothing.")?;
         self.run(&["onboard", "payments-api", "--token-file", &wrong], 5)?;
 
-        self.tell("With the right one, token and key are proven together and sealed as active.");
+        self.tell("With the right one, token and key are proven together and sealed as active.")?;
         self.run(&["onboard", "payments-api", "--token-file", &right], 0)?;
 
-        self.tell("Before a deployment: is it safe to use?");
+        self.tell("Before a deployment: is it safe to use?")?;
         self.run(&["verify", "payments-api"], 0)?;
 
         self.tell(
             "Time for a new key. It is registered, proven and made active; the old one works on until it is retired.",
-        );
+        )?;
         self.run(&["rotate", "payments-api"], 0)?;
         self.run(&["rotate", "payments-api", "--finish"], 0)?;
         self.run(&["verify", "payments-api", "--strict", "--quiet"], 0)?;
 
-        self.tell("Hand it over to Postman, and check what was handed over before anybody relies on it.");
+        self.tell("Hand it over to Postman, and check what was handed over before anybody relies on it.")?;
         self.run(
             &[
                 "export",
@@ -141,16 +177,31 @@ impl<'a> Stage<'a> {
             0,
         )?;
 
-        self.tell("What is there? Public metadata needs no passphrase.");
+        self.tell("What is there? Public metadata needs no passphrase.")?;
         self.run(&["list"], 0)?;
         self.run(&["log"], 0)?;
 
-        self.tell("That is all. The sandbox stops, and the temporary vault is deleted.");
-        self.tell("Your turn:  dfns-keys init, then dfns-keys onboard NAME");
+        self.say("That is all. The sandbox stops, and the temporary vault is deleted.");
+        self.say("Your turn:  dfns-keys init, then dfns-keys onboard NAME");
         Ok(())
     }
 
-    fn tell(&self, text: &str) {
+    /// Begins a chapter, when the reader is through with the one before.
+    fn tell(&self, text: &str) -> Result<(), Failure> {
+        if self.context.is_read_along() {
+            terminal::pause("\nEnter to go on, Ctrl-C to stop: ").map_err(|error| match error.kind() {
+                ErrorKind::Interrupted | ErrorKind::UnexpectedEof => stopped(),
+                _ => broken("the terminal")(error),
+            })?;
+        }
+        if self.held.interrupted() {
+            return Err(stopped());
+        }
+        self.say(text);
+        Ok(())
+    }
+
+    fn say(&self, text: &str) {
         self.context
             .ui
             .say(&format!("\n{}", Tone::Strong.paint(&wrapped(text, ""))));
@@ -169,6 +220,9 @@ impl<'a> Stage<'a> {
 
     /// Runs a command as a user would, shows what it shows, and returns its data.
     fn run(&self, arguments: &[&str], expected: i32) -> Result<String, Failure> {
+        if self.held.interrupted() {
+            return Err(stopped());
+        }
         self.context.ui.say(&format!("$ dfns-keys {}", arguments.join(" ")));
         let output = Command::new(&self.program)
             .args(arguments)
@@ -222,6 +276,11 @@ impl<'a> Stage<'a> {
             .and_then(|answer| answer["token"].as_str().map(str::to_owned))
             .ok_or_else(|| Failure::new(Exit::Other, "demo", "the sandbox's page gave no token"))
     }
+}
+
+fn stopped() -> Failure {
+    let message = "the demonstration was stopped; its sandbox and its vault are gone";
+    Failure::new(Exit::Interrupted, "interrupted", message)
 }
 
 fn broken(what: &'static str) -> impl Fn(std::io::Error) -> Failure {
