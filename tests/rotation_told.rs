@@ -238,3 +238,101 @@ fn a_file_that_cannot_be_read_stops_no_other_from_being_rotated() {
     assert!(run.stdout.contains("a  the file of a is damaged"), "{run:?}");
     assert_eq!(scene.shown("b")["generation"], 2);
 }
+
+/// A person at a terminal brings the token as in `onboard`, in the same run.
+#[cfg(unix)]
+mod terminal {
+    use super::*;
+    use rexpect::session::PtySession;
+    use std::process::Command;
+    use support::PROGRAM;
+    use support::terminal::{ends, on_terminal};
+
+    fn rotating(scene: &Scene, arguments: &[&str]) -> PtySession {
+        let mut command = Command::new(PROGRAM);
+        command
+            .arg("rotate")
+            .args(arguments)
+            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+            .env("HOME", scene.env.home.path())
+            .env("DFNS_KEYS_VAULT", scene.env.vault())
+            .env("DFNS_KEYS_IDENTITY", scene.env.path("identity.txt"))
+            .env("TERM", "dumb")
+            .current_dir(scene.env.home.path());
+        on_terminal(&command)
+    }
+
+    /// Does what is asked for on the screen: makes an account of this name with the key, and returns its token.
+    fn person(scene: &Scene, session: &mut PtySession, name: &str) -> String {
+        session.exp_string("-----BEGIN PUBLIC KEY-----").unwrap();
+        session.exp_string("-----END PUBLIC KEY-----").unwrap();
+        let opened = scene.env.open(name);
+        let account = opened["rotation"]["journal"]["account_name"].as_str().unwrap();
+        session
+            .exp_string(&format!("create a service account named {account}"))
+            .unwrap();
+        session.exp_string("Token (hidden").unwrap();
+        session.exp_string("): ").unwrap();
+        let key = opened["rotation"]["next"]["public_key"].as_str().unwrap();
+        scene.sandbox.create(account, key)
+    }
+
+    #[test]
+    fn the_token_is_asked_for_hidden() {
+        let scene = Scene::at(Sandbox::start_with(&["--rotation", "reference"]));
+        let old = scene.shown("a");
+        for arguments in [&["a"][..], &["a", "--strategy", "dashboard"]] {
+            let mut session = rotating(&scene, arguments);
+            let token = person(&scene, &mut session, "a");
+            session.send_line(&token).unwrap();
+            let shown = ends(session, 0);
+            assert!(shown.contains("a now signs with the new key"), "{shown}");
+            assert!(!shown.contains(&token[..20]), "the token is not echoed: {shown}");
+            assert_ne!(scene.shown("a")["fingerprint"], old["fingerprint"]);
+            scene.env.ok(&["verify", "a"]);
+            // By hand, as the account was made.
+            let old = scene.env.open("a")["rotation"]["outgoing"]["generation"]["token"].clone();
+            scene.sandbox.switch(old.as_str().unwrap());
+            scene.rotate(&["a", "--finish"]).fails(0, &[]);
+        }
+    }
+
+    #[test]
+    fn a_wrong_token_changes_nothing_and_ctrl_c_stops_before_it() {
+        let scene = Scene::at(Sandbox::start_with(&["--rotation", "reference"]));
+        let old = scene.shown("a")["fingerprint"].clone();
+        let mut session = rotating(&scene, &["a"]);
+        person(&scene, &mut session, "a");
+        session
+            .send_line(&std::fs::read_to_string(scene.env.path("token.txt")).unwrap())
+            .unwrap();
+        let shown = ends(session, 5);
+        assert!(shown.contains("does not accept this key"), "{shown}");
+        let mut session = rotating(&scene, &["a"]);
+        session.exp_string("): ").unwrap();
+        session.send_control('c').unwrap();
+        let shown = ends(session, 130);
+        assert!(shown.contains("the key stays sealed"), "{shown}");
+        assert_eq!(scene.shown("a")["fingerprint"], old);
+        assert_eq!(scene.shown("a")["state"], "rotating");
+    }
+
+    #[test]
+    fn several_names_are_asked_for_one_after_the_other_and_all_of_them_not_at_all() {
+        let scene = Scene::at(Sandbox::start_with(&["--rotation", "reference"]));
+        scene.env.onboard(&scene.sandbox, "b");
+        let shown = ends(rotating(&scene, &["--all"]), 7);
+        assert!(!shown.contains("Token (hidden"), "{shown}");
+        let shown = ends(rotating(&scene, &["a", "--no-input"]), 7);
+        assert!(shown.contains("--token-file FILE"), "{shown}");
+        let mut session = rotating(&scene, &["a", "b"]);
+        for name in ["a", "b"] {
+            let token = person(&scene, &mut session, name);
+            session.send_line(&token).unwrap();
+        }
+        ends(session, 0);
+        for name in ["a", "b"] {
+            assert_eq!(scene.shown(name)["state"], "retiring");
+        }
+    }
+}

@@ -177,7 +177,9 @@ impl DashboardJob<'_> {
             return Ok(Exit::Done);
         }
         context.ui.data(record.public_key.as_bytes())?;
-        context.ui.say(&instructions(&record));
+        context
+            .ui
+            .say(&instructions(record.kind, &record.api_url, record.name.as_str()));
         context
             .ui
             .say(&format!("Then: dfns-keys onboard {} --token-file FILE", self.name));
@@ -200,7 +202,9 @@ impl DashboardJob<'_> {
         let (record, fresh) = self.prepare(context, vault)?;
         if !context.may_ask() {
             context.ui.say(&record.public_key);
-            context.ui.say(&instructions(&record));
+            context
+                .ui
+                .say(&instructions(record.kind, &record.api_url, record.name.as_str()));
             return Err(Failure::new(
                 Exit::Waiting,
                 "token_needed",
@@ -215,7 +219,9 @@ impl DashboardJob<'_> {
         };
         context.ui.say("  The public key, to paste into the dashboard:\n");
         context.ui.say(&record.public_key);
-        context.ui.say(&instructions(&record));
+        context
+            .ui
+            .say(&instructions(record.kind, &record.api_url, record.name.as_str()));
         let token = ask_for_token()?;
         self.complete(context, vault, pending, token)
     }
@@ -268,7 +274,7 @@ fn not_waiting(vault: &Vault, name: &CredentialName) -> Result<Option<Failure>, 
     }
 }
 
-fn ask_for_token() -> Result<AuthToken, Failure> {
+pub(super) fn ask_for_token() -> Result<AuthToken, Failure> {
     let prompt = "Token (hidden; or stop here with Ctrl-C and run the same command again): ";
     let answer = terminal::ask_hidden(prompt).map_err(|error| match error.kind() {
         std::io::ErrorKind::Interrupted | std::io::ErrorKind::UnexpectedEof => Failure::new(
@@ -313,20 +319,20 @@ fn token_shape(source: &str, error: TokenShapeError, as_it_was: &str) -> Failure
         .hint(format!("{hint}; it was not sent anywhere, and {as_it_was}"))
 }
 
-fn instructions(record: &PublicRecord) -> String {
-    let (page, what) = match record.kind {
+/// What a person does in the dashboard to make an account of this name.
+pub(super) fn instructions(kind: Kind, api_url: &ApiUrl, name: &str) -> String {
+    let (page, what) = match kind {
         Kind::ServiceAccount => ("settings/service-accounts", "a service account"),
         Kind::Pat => ("settings/personal-access-tokens", "a personal access token"),
         Kind::User => ("settings", "a user"),
     };
-    let place = if record.api_url.is_plain_http() {
-        format!("{}/", record.api_url)
+    let place = if api_url.is_plain_http() {
+        format!("{api_url}/")
     } else {
         format!("https://app.dfns.io/{page}")
     };
     format!(
-        "  1  open   {place}\n  2  create {what} named {} and paste the key\n  3  copy the token; it is shown once\n",
-        record.name
+        "  1  open   {place}\n  2  create {what} named {name} and paste the key\n  3  copy the token; it is shown once\n"
     )
 }
 

@@ -180,7 +180,7 @@ impl From<RotateError> for Failure {
                 .hint("name an enrolled user with --as ADMIN"),
             RotateError::AccountUnknown(_) => Self::new(Exit::State, "account_unknown", message)
                 .hint("may the administrator see it? `dfns-keys account list --as ADMIN` shows what it sees"),
-            RotateError::AwaitingToken { name, .. } => Self::new(Exit::Waiting, "token_needed", message).hint(format!(
+            RotateError::AwaitingToken(name) => Self::new(Exit::Waiting, "token_needed", message).hint(format!(
                 "make a new account with this key in the dashboard, then `dfns-keys rotate {name} --token-file FILE`; or name an enrolled user with --as ADMIN"
             )),
             RotateError::AwaitingApproval(_) => Self::new(Exit::Waiting, "awaiting_approval", message)

@@ -53,13 +53,8 @@ pub enum RotateError {
     #[error("the account of {0} is not among those at Dfns")]
     AccountUnknown(CredentialName),
     /// A person is to make a new account and bring its token.
-    #[error("{name} waits for the token of a new account")]
-    AwaitingToken {
-        /// The credential.
-        name: CredentialName,
-        /// The public key to paste.
-        public_key: String,
-    },
+    #[error("{0} waits for the token of a new account")]
+    AwaitingToken(CredentialName),
     /// Somebody has to approve it.
     #[error("{0} waits for a policy approval at Dfns")]
     AwaitingApproval(&'static str),
@@ -138,6 +133,17 @@ pub struct Standing {
     pub retires_at: Option<Timestamp>,
     /// The fingerprint of the old key, while it is on its way out.
     pub old_fingerprint: Option<String>,
+    /// The account that a person is to make, while its token is waited for.
+    pub awaited: Option<AwaitedAccount>,
+}
+
+/// An account that a person is to make in the dashboard.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AwaitedAccount {
+    /// A name that no other account has.
+    pub name: String,
+    /// The public key to paste.
+    pub public_key: String,
 }
 
 /// How a rotation ends: the old key is refused and forgotten.
@@ -369,6 +375,7 @@ fn idle(record: PublicRecord, step: &'static str) -> Standing {
         step,
         retires_at: None,
         old_fingerprint: None,
+        awaited: None,
     }
 }
 
@@ -404,6 +411,17 @@ fn standing(credential: &Credential<Rotating>) -> Standing {
         old_fingerprint: match stage {
             RotationStage::Preparing(_) => None,
             RotationStage::Retiring(outgoing) => Some(outgoing.previous.public_key.fingerprint.clone()),
+        },
+        awaited: match stage {
+            RotationStage::Preparing(Next {
+                public_key,
+                step: NextStep::KeySealed | NextStep::Registering,
+                ..
+            }) if journal.strategy == Strategy::Dashboard && !journal.rolling_back => Some(AwaitedAccount {
+                name: journal.account_name.clone(),
+                public_key: public_key.pem.clone(),
+            }),
+            _ => None,
         },
     }
 }

@@ -1,3 +1,4 @@
+mod asking;
 mod holders;
 mod report;
 mod telling;
@@ -21,7 +22,7 @@ use crate::model::record::PublicRecord;
 use crate::model::rotation::{Grace, Strategy};
 use crate::vault::{Unlocked, Vault};
 use crate::workflow::administrator::Administrator;
-use crate::workflow::rotate::{Job, Plan, ROLLED_BACK, RotateError, Standing};
+use crate::workflow::rotate::{Job, Plan, ROLLED_BACK, Standing};
 
 /// How many credentials are worked on at once; the client's rate limit stands above it.
 const AT_ONCE: usize = 16;
@@ -150,6 +151,7 @@ impl RotateArgs {
             session: session.as_ref(),
         };
         outcomes.extend(context.block_on(self.work(&scene, &names, &plan))?);
+        self.bring_tokens(&scene, &plan, &mut outcomes)?;
         self.warn_of_ends(&scene)?;
         self.report(&scene, outcomes)
     }
@@ -212,13 +214,7 @@ impl RotateArgs {
     }
 
     async fn one(&self, scene: &Scene<'_>, name: &CredentialName, plan: &Plan) -> Result<Standing, Failure> {
-        let job = Job {
-            vault: scene.vault,
-            unlocked: scene.unlocked,
-            client: scene.client,
-            administrator: scene.session,
-            name,
-        };
+        let job = scene.job(name);
         if self.status || self.dry_run {
             return Ok(job.status()?);
         }
@@ -228,15 +224,7 @@ impl RotateArgs {
             job.rollback().await
         } else {
             job.advance(plan).await
-        }
-        .inspect_err(|error| {
-            if let RotateError::AwaitingToken { public_key, .. } = error {
-                scene
-                    .context
-                    .ui
-                    .say(&format!("  the public key for {name}'s new account:\n\n{public_key}"));
-            }
-        })?;
+        }?;
         let after = &standing.record;
         let (old, new) = (algorithm_of(&before.public_key), algorithm_of(&after.public_key));
         if let (Some(old), Some(new)) = (old, new)
@@ -271,4 +259,16 @@ struct Scene<'a> {
     unlocked: &'a Unlocked<'a>,
     client: &'a Client,
     session: Option<&'a UserSession<'a>>,
+}
+
+impl Scene<'_> {
+    fn job<'s>(&'s self, name: &'s CredentialName) -> Job<'s> {
+        Job {
+            vault: self.vault,
+            unlocked: self.unlocked,
+            client: self.client,
+            administrator: self.session,
+            name,
+        }
+    }
 }

@@ -8,7 +8,7 @@ use crate::cli::error::{Exit, Failure};
 use crate::cli::ui::{Tone, fields};
 use crate::model::ids::CredentialName;
 use crate::model::rotation::Strategy;
-use crate::workflow::rotate::{Job, Standing};
+use crate::workflow::rotate::Standing;
 
 impl RotateArgs {
     pub(super) fn report(&self, scene: &Scene<'_>, outcomes: Vec<Outcome>) -> Result<Exit, Failure> {
@@ -73,14 +73,7 @@ impl RotateArgs {
     }
 
     fn failed_row(&self, scene: &Scene<'_>, name: &CredentialName, failure: &Failure) -> Value {
-        let job = Job {
-            vault: scene.vault,
-            unlocked: scene.unlocked,
-            client: scene.client,
-            administrator: scene.session,
-            name,
-        };
-        let mut row = match job.status() {
+        let mut row = match scene.job(name).status() {
             Ok(standing) => row(&standing),
             Err(_) => json!({"name": name}),
         };
