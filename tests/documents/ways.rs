@@ -1,0 +1,102 @@
+//! How a recipe is run where it is not simply pasted into a shell beside an active credential, and which are not run, and why.
+
+use crate::scene::Start;
+
+/// A question on the terminal, by its first words, and what is typed.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Answer {
+    Passphrase(&'static str),
+    /// The token of the account that the sandbox's page makes with the public key of this name.
+    Token(&'static str),
+    /// A one-time code of the sandbox's page.
+    Code,
+    Typed(&'static str, &'static str),
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Way {
+    /// Pasted into a shell, which must succeed. With a start it gets a scene of its own, else that of the line before.
+    Shell(Option<Start>),
+    /// As [`Way::Shell`], once a person has made an account with the key in `public.pem` and put its token into `token.txt`.
+    Brought,
+    /// Typed on a terminal that asks this.
+    Terminal(Option<Start>, &'static [Answer]),
+    /// It serves until it is stopped; the lines below it are run beside it.
+    Server,
+    /// A line of a crontab: its command is run as cron does it.
+    Cron,
+    /// Inside a container that was started with `--env-file`.
+    Container,
+    /// make says what it would do: the target itself is run elsewhere.
+    MakeTarget,
+    /// No recipe but the name of something.
+    Name,
+    /// Run by this instead.
+    Elsewhere(&'static str),
+}
+
+pub(crate) struct Exception {
+    pub(crate) document: &'static str,
+    /// How the line begins.
+    pub(crate) line: &'static str,
+    pub(crate) way: Way,
+}
+
+const fn exception(document: &'static str, line: &'static str, way: Way) -> Exception {
+    Exception { document, line, way }
+}
+
+const IMPORTING: Way = Way::Shell(Some(Start::Importing));
+const NEW_PASSPHRASE: &[Answer] = &[
+    Answer::Passphrase("New passphrase for the vault"),
+    Answer::Passphrase("The same again"),
+];
+const CREATION: &[Answer] = &[
+    Answer::Passphrase("Passphrase for the new vault"),
+    Answer::Passphrase("The same again"),
+];
+const ONBOARDING: &[Answer] = &[Answer::Passphrase("Vault passphrase"), Answer::Token("payments-api")];
+
+#[rustfmt::skip]
+pub(crate) static EXCEPTIONS: &[Exception] = &[
+    exception("README.md", "make ", Way::MakeTarget),
+    exception("README.md", "dfns-keys init", Way::Terminal(Some(Start::Fresh), CREATION)),
+    exception("README.md", "dfns-keys onboard payments-api ", Way::Terminal(None, ONBOARDING)),
+    exception("README.md", "dfns-keys onboard payments-api --prepare", IMPORTING),
+    exception("README.md", "dfns-keys onboard payments-api --token-file", Way::Brought),
+    exception("README.md", "dfns-keys enroll ops-admin", Way::Terminal(Some(Start::Importing), &[Answer::Code])),
+    exception("README.md", "dfns-keys proxy payments-api --read-only", Way::Server),
+    exception("README.md", "dfns-keys import payments-api --postman old.json", IMPORTING),
+    exception("README.md", "cargo deny", Way::Name),
+    exception("README.md", "age -d", Way::Elsewhere("tests/vault.rs: the_stock_age_tool_opens_everything")),
+    exception("docs/changelog.md", "make interop", Way::MakeTarget),
+    exception("docs/changelog.md", "kubectl apply --server-side", Way::Name),
+    exception("docs/guide.md", "dfns-keys init --recipient", Way::Shell(Some(Start::Fresh))),
+    exception("docs/guide.md", "dfns-keys rekey", Way::Terminal(None, NEW_PASSPHRASE)),
+    exception("docs/guide.md", "dfns-keys enroll ops-admin", Way::Terminal(Some(Start::Importing), &[Answer::Code])),
+    exception("docs/guide.md", "dfns-keys account list", Way::Shell(Some(Start::Billing))),
+    exception("docs/guide.md", "dfns-keys account deactivate billing", Way::Terminal(None, &[Answer::Typed("Type the name", "billing")])),
+    exception("docs/guide.md", "dfns-keys import ", IMPORTING),
+    exception("docs/guide.md", "dfns-keys export payments-api --format dotenv", Way::Shell(Some(Start::Unexported))),
+    exception("docs/guide.md", "dfns-keys proxy payments-api --listen", Way::Server),
+    exception("docs/guide.md", "openssl ec -pubout", Way::Elsewhere("tests/keys.rs compares with openssl")),
+    exception("docs/handing-over.md", "dfns-keys proxy payments-api --listen", Way::Server),
+    exception("docs/handing-over.md", "node --env-file=", Way::Shell(Some(Start::Exported))),
+    exception("docs/handing-over.md", "node --env-file", Way::Name),
+    exception("docs/handing-over.md", "docker run --env-file payments.docker-env IMAGE", Way::Shell(Some(Start::Exported))),
+    exception("docs/handing-over.md", "docker run --env-file", Way::Name),
+    exception("docs/handing-over.md", "kubectl apply --server-side -f", Way::Name),
+    exception("docs/handing-over.md", "gh secret set -f", Way::Name),
+    exception("docs/handing-over.md", "sh -c 'DFNS_PRIVATE_KEY=", Way::Container),
+    exception("docs/rotation.md", "dfns-keys rotate payments-api --token-file token.txt", Way::Shell(Some(Start::AwaitingToken))),
+    exception("docs/rotation.md", "dfns-keys rotate payments-api --finish", Way::Shell(Some(Start::Promoted))),
+    exception("docs/rotation.md", "dfns-keys rotate payments-api --rollback", Way::Shell(Some(Start::Promoted))),
+    exception("docs/rotation.md", "0 * * * *", Way::Cron),
+    exception("docs/security.md", "cargo deny", Way::Elsewhere("make deny, in CI")),
+];
+
+/// The exception for a line, the one that says most of it.
+pub(crate) fn exception_for(document: &str, line: &str) -> Option<&'static Exception> {
+    let fits = |one: &&Exception| one.document == document && format!("{line} ").starts_with(one.line);
+    EXCEPTIONS.iter().filter(fits).max_by_key(|one| one.line.len())
+}
