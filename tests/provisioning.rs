@@ -586,6 +586,20 @@ fn an_existing_key_is_imported_as_user_or_account() {
     arguments.extend(user);
     env.ok(&arguments);
     env.ok(&["onboard", "by-again", "--as", "again"]);
+    assert_eq!(
+        env.open("again")["user"]["credential_id"],
+        opened["user"]["credential_id"],
+        "logging in shows which one it is"
+    );
+    // With a second key of the same user, the right one is found among them.
+    let code = scene.sandbox.code("ops@example.com");
+    env.ok(&["enroll", "second", "--code", &code, "--api-url", url]);
+    arguments[1] = "third";
+    env.ok(&arguments);
+    assert_eq!(
+        env.open("third")["user"]["credential_id"],
+        opened["user"]["credential_id"]
+    );
     arguments[1] = "wrong";
     arguments[3] = "other.pem";
     env.run(&arguments).fails(5, &["logging in"]);

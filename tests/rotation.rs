@@ -311,6 +311,22 @@ fn a_person_brings_the_token_where_nobody_else_may() {
 }
 
 #[test]
+fn a_sealed_key_that_cannot_be_read_is_not_taken_for_a_refusal_of_dfns() {
+    let scene = Scene::new(Way::Dashboard);
+    let run = scene.rotate(&["a", "--strategy", "dashboard"]);
+    scene.person(&run).unwrap();
+    scene.env.reseal("a", |sealed| {
+        sealed["rotation"]["next"]["private_key"] = "no key".into();
+    });
+    let before = scene.sandbox.calls().len();
+    let run = scene.rotate(&["a", "--token-file", "token"]);
+    run.fails(4, &["a sealed key of a"]);
+    assert!(!run.stderr.contains("registered"), "{run:?}");
+    assert_eq!(scene.sandbox.calls().len(), before, "nobody is asked");
+    scene.check("the old key works on");
+}
+
+#[test]
 fn waiting_for_a_person_can_be_given_up_for_an_administrator() {
     let scene = Scene::new(Way::Dashboard);
     let run = scene.rotate(&["a"]);

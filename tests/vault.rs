@@ -271,6 +271,46 @@ fn a_tampered_public_part_is_refused() {
     assert_eq!(error["error"]["exit"], 4);
 }
 
+/// Older files have an empty text where a credential's id is not known.
+#[test]
+fn an_unknown_credential_id_is_none_however_it_was_written() {
+    let env = TestEnv::with_vault();
+    let sandbox = Sandbox::start();
+    let token = env.onboard(&sandbox, "a");
+    let code = sandbox.code("ops@example.com");
+    env.ok(&["enroll", "ops", "--code", &code, "--api-url", &sandbox.url]);
+    let forget = |name: &str, generation: &str, empty: &Value| {
+        env.reseal(name, |sealed| {
+            sealed["public"]["credential_id"] = empty.clone();
+            sealed[generation]["credential_id"] = empty.clone();
+        });
+    };
+    for empty in [Value::from(""), Value::Null] {
+        forget("a", "active", &empty);
+        forget("ops", "user", &empty);
+        let listed = env.run(&["list", "--json"]).json();
+        for credential in listed["credentials"].as_array().unwrap() {
+            assert_eq!(credential["credential_id"], Value::Null, "{listed}");
+        }
+        // Dfns says which keys there are; the right one is found among them.
+        env.ok(&["verify", "a", "ops"]);
+        env.ok(&["call", "a", "POST", "/wallets", "--data", r#"{"network":"Bitcoin"}"#]);
+        env.ok(&["account", "list", "--as", "ops"]);
+        for arguments in [
+            &["export", "a", "--format", "dotenv"][..],
+            &["export", "a", "--format", "postman-environment"],
+            &["exec", "a", "--", "true"],
+        ] {
+            let run = env.run(arguments);
+            run.fails(3, &["the credential id of a is not known", "dfns-keys rotate a"]);
+            assert!(!run.stdout.contains(&token), "{run:?}");
+        }
+        env.ok(&["export", "a", "--format", "pem-public"]);
+    }
+    env.ok(&["rotate", "a", "--grace", "0"]);
+    assert!(env.ok(&["export", "a", "--format", "dotenv"]).contains("DFNS_CRED_ID="));
+}
+
 #[test]
 fn damaged_and_newer_files_are_named() {
     let env = TestEnv::with_vault();

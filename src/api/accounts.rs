@@ -117,7 +117,7 @@ impl UserSession<'_> {
             token: AuthToken::parse(text.expose_secret()).map_err(|_| incomplete())?,
             identity_id,
             token_id: TokenId::new(token.token_id),
-            credential_id: Some(token.cred_id).filter(|id| !id.is_empty()).map(CredentialId::new),
+            credential_id: token.cred_id,
         })
     }
 

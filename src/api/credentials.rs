@@ -14,8 +14,8 @@ use crate::model::user_action::Signer;
 /// A key of an identity, as Dfns lists it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RemoteKey {
-    /// What signatures name it by.
-    pub credential_id: CredentialId,
+    /// What signatures name it by, where the answer says so.
+    pub credential_id: Option<CredentialId>,
     /// What it is activated and deactivated by.
     pub credential_uuid: CredentialUuid,
     /// SPKI PEM.
@@ -57,7 +57,7 @@ impl Client {
         let registered: wire::Credential = self
             .mutate(access, &Method::POST, "/auth/credentials", Some(&body), parse)
             .await?;
-        Ok(RemoteKey::from_wire(registered, key.credential_id))
+        Ok(RemoteKey::from_wire(registered, Some(key.credential_id)))
     }
 
     /// The identity's own keys.
@@ -66,11 +66,10 @@ impl Client {
     /// When the list is refused or cannot be had.
     pub async fn keys(&self, access: Access<'_>) -> Result<Vec<RemoteKey>, CallError> {
         let page: wire::Page<wire::Credential> = self.read(access, "/auth/credentials").await?;
-        let unknown = CredentialId::new("");
         Ok(page
             .items
             .into_iter()
-            .map(|credential| RemoteKey::from_wire(credential, &unknown))
+            .map(|credential| RemoteKey::from_wire(credential, None))
             .collect())
     }
 
@@ -93,13 +92,9 @@ impl Client {
 }
 
 impl RemoteKey {
-    fn from_wire(credential: wire::Credential, wished: &CredentialId) -> Self {
+    fn from_wire(credential: wire::Credential, wished: Option<&CredentialId>) -> Self {
         Self {
-            credential_id: if credential.credential_id.is_empty() {
-                wished.clone()
-            } else {
-                CredentialId::new(credential.credential_id)
-            },
+            credential_id: credential.credential_id.or(wished.cloned()),
             credential_uuid: CredentialUuid::new(credential.credential_uuid),
             public_key: credential.public_key,
             active: credential.is_active,

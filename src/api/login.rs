@@ -3,6 +3,7 @@
 //! The session token is short-lived: it is kept in memory only, and renewed when it ends in the middle of a job.
 
 use std::fmt::Write as _;
+use std::sync::OnceLock;
 
 use base64ct::{Base64UrlUnpadded, Encoding};
 use jiff::Timestamp;
@@ -15,7 +16,7 @@ use tokio::sync::Mutex;
 use super::call::Call;
 use super::client::Client;
 use super::error::ApiError;
-use super::user_action::{Access, SigningError, assertion};
+use super::user_action::{Access, SigningError, assertion, candidates};
 use super::wire;
 use crate::model::credential::Environment;
 use crate::model::effect::Effect;
@@ -98,7 +99,9 @@ pub struct UserSession<'a> {
     organisation_id: &'a OrganisationId,
     username: &'a Username,
     signer: &'a dyn Signer,
-    credential_id: &'a CredentialId,
+    credential_id: Option<&'a CredentialId>,
+    /// The key that fitted, where it was not known before.
+    found: OnceLock<CredentialId>,
     token: Mutex<Option<AuthToken>>,
 }
 
@@ -111,7 +114,7 @@ impl<'a> UserSession<'a> {
         organisation_id: &'a OrganisationId,
         username: &'a Username,
         signer: &'a dyn Signer,
-        credential_id: &'a CredentialId,
+        credential_id: Option<&'a CredentialId>,
     ) -> Self {
         Self {
             client,
@@ -120,6 +123,7 @@ impl<'a> UserSession<'a> {
             username,
             signer,
             credential_id,
+            found: OnceLock::new(),
             token: Mutex::new(None),
         }
     }
@@ -134,6 +138,12 @@ impl<'a> UserSession<'a> {
     #[must_use]
     pub fn environment(&self) -> &'a Environment {
         self.environment
+    }
+
+    /// What signatures name the key by: known before, or found out by logging in.
+    #[must_use]
+    pub fn credential_id(&self) -> Option<&CredentialId> {
+        self.credential_id.or(self.found.get())
     }
 
     /// Logs in, unless that was done.
@@ -152,7 +162,8 @@ impl<'a> UserSession<'a> {
         {
             return Ok(token.clone());
         }
-        let token = self.client.log_in(self).await.map_err(CallError::Login)?;
+        let (token, credential_id) = self.client.log_in(self).await.map_err(CallError::Login)?;
+        self.found.get_or_init(|| credential_id);
         *current = Some(token.clone());
         Ok(token)
     }
@@ -186,7 +197,7 @@ impl<'a> UserSession<'a> {
             environment: self.environment,
             token,
             signer: self.signer,
-            credential_id: Some(self.credential_id).filter(|id| !id.as_str().is_empty()),
+            credential_id: self.credential_id(),
         }
     }
 }
@@ -202,28 +213,49 @@ pub struct CodeChallenge {
 }
 
 impl Client {
-    async fn log_in(&self, session: &UserSession<'_>) -> Result<AuthToken, SigningError> {
-        self.retrying(async || {
-            let body = serde_json::json!({
-                "username": session.username,
-                "orgId": session.organisation_id,
-            });
-            let init = unauthenticated(session.environment, "/auth/login/init", &body);
-            let (challenge, _): (wire::Challenge, _) = self.send_json(&init).await.map_err(SigningError::Challenge)?;
-            let credential_id = login_key(&challenge, session.credential_id)?;
-            let body = assertion(session.environment, session.signer, &challenge, &credential_id);
-            let login = unauthenticated(session.environment, "/auth/login", &body);
-            let (answer, _): (wire::LoginAnswer, _) = self.send_json(&login).await.map_err(SigningError::Signature)?;
-            let token = SecretString::from(answer.token);
-            AuthToken::parse(token.expose_secret()).map_err(|_| {
-                SigningError::Signature(ApiError::NotDfns {
-                    host: session.environment.api_url.host().to_owned(),
-                    what: "a log-in without a token",
-                    effect: Effect::None,
-                })
-            })
+    /// Logs in with the key that is known, or with the one that fits.
+    async fn log_in(&self, session: &UserSession<'_>) -> Result<(AuthToken, CredentialId), SigningError> {
+        let challenge = self.retrying(async || self.login_challenge(session).await).await?;
+        let candidates = candidates(challenge.keys(), session.credential_id())?;
+        let mut challenge = Some(challenge);
+        self.first_that_fits(&candidates, async |candidate| {
+            // A challenge is spent by a refused signature too.
+            let current = match challenge.take() {
+                Some(current) => current,
+                None => self.login_challenge(session).await?,
+            };
+            self.answer_login(session, &current, candidate).await
         })
         .await
+    }
+
+    async fn login_challenge(&self, session: &UserSession<'_>) -> Result<wire::Challenge, SigningError> {
+        let body = serde_json::json!({
+            "username": session.username,
+            "orgId": session.organisation_id,
+        });
+        let call = unauthenticated(session.environment, "/auth/login/init", &body);
+        let (challenge, _) = self.send_json(&call).await.map_err(SigningError::Challenge)?;
+        Ok(challenge)
+    }
+
+    async fn answer_login(
+        &self,
+        session: &UserSession<'_>,
+        challenge: &wire::Challenge,
+        credential_id: &CredentialId,
+    ) -> Result<AuthToken, SigningError> {
+        let body = assertion(session.environment, session.signer, challenge, credential_id);
+        let call = unauthenticated(session.environment, "/auth/login", &body);
+        let (answer, _): (wire::LoginAnswer, _) = self.send_json(&call).await.map_err(SigningError::Signature)?;
+        let token = SecretString::from(answer.token);
+        AuthToken::parse(token.expose_secret()).map_err(|_| {
+            SigningError::Signature(ApiError::NotDfns {
+                host: session.environment.api_url.host().to_owned(),
+                what: "a log-in without a token",
+                effect: Effect::None,
+            })
+        })
     }
 
     /// Trades a one-time code for a challenge. Asking changes nothing, so passing failures are waited out.
@@ -269,25 +301,7 @@ impl Client {
             ..unauthenticated(environment, "/auth/credentials/code/verify", &body)
         };
         let (answer, _): (wire::RegisteredCredential, _) = self.send_json(&call).await?;
-        Ok(if answer.credential_id.is_empty() {
-            credential_id.clone()
-        } else {
-            CredentialId::new(answer.credential_id)
-        })
-    }
-}
-
-/// The key to log in with: the one known, or the only one there is.
-fn login_key(challenge: &wire::Challenge, known: &CredentialId) -> Result<CredentialId, SigningError> {
-    let offered = &challenge.allow_credentials.key;
-    match &offered[..] {
-        [] => Err(SigningError::NoKeys),
-        _ if offered.iter().any(|key| key.id == known.as_str()) => Ok(known.clone()),
-        [only] if known.as_str().is_empty() => Ok(CredentialId::new(&only.id)),
-        _ => Err(SigningError::KeyNotAmong {
-            wanted: known.clone(),
-            registered: offered.len(),
-        }),
+        Ok(answer.credential_id.unwrap_or_else(|| credential_id.clone()))
     }
 }
 

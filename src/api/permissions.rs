@@ -116,5 +116,7 @@ impl Client {
 }
 
 fn own(tokens: Vec<wire::AccessToken>, credential_id: &CredentialId) -> Option<wire::AccessToken> {
-    tokens.into_iter().find(|token| token.cred_id == credential_id.as_str())
+    tokens
+        .into_iter()
+        .find(|token| token.cred_id.as_ref() == Some(credential_id))
 }

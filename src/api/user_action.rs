@@ -148,35 +148,38 @@ impl Client {
         let challenge = self
             .retrying(async || self.challenge(access, action, clock).await)
             .await?;
-        let keys: Vec<CredentialId> = challenge
-            .allow_credentials
-            .key
-            .iter()
-            .map(|key| CredentialId::new(&key.id))
-            .collect();
+        let keys = challenge.keys();
         let registered_keys = keys.len();
-        let done = |user_action: SecretString, credential_id: CredentialId| SignedAction {
+        let candidates = candidates(keys, access.credential_id)?;
+        let mut challenge = Some(challenge);
+        let (user_action, credential_id) = self
+            .first_that_fits(&candidates, async |candidate| {
+                // A challenge is spent by a refused signature too.
+                let current = match challenge.take() {
+                    Some(current) => current,
+                    None => self.challenge(access, action, clock).await?,
+                };
+                self.answer(access, &current, candidate).await
+            })
+            .await?;
+        Ok(SignedAction {
             user_action,
             credential_id,
             registered_keys,
-        };
-        let candidates = candidates(keys, access.credential_id)?;
-        let mut challenge = Some(challenge);
+        })
+    }
+
+    /// Tries keys one after the other: where there are several, a refused signature leads on to the next.
+    pub(super) async fn first_that_fits<T>(
+        &self,
+        candidates: &[CredentialId],
+        mut attempt: impl AsyncFnMut(&CredentialId) -> Result<T, SigningError>,
+    ) -> Result<(T, CredentialId), SigningError> {
         let several = candidates.len() > 1;
         let mut last = None;
-        for candidate in &candidates {
-            // A challenge is spent by a refused signature too.
-            let signed = self
-                .retrying(async || {
-                    let current = match challenge.take() {
-                        Some(current) => current,
-                        None => self.challenge(access, action, clock).await?,
-                    };
-                    self.answer(access, &current, candidate).await
-                })
-                .await;
-            match signed {
-                Ok(user_action) => return Ok(done(user_action, candidate.clone())),
+        for candidate in candidates {
+            match self.retrying(async || attempt(candidate).await).await {
+                Ok(value) => return Ok((value, candidate.clone())),
                 Err(SigningError::Signature(error @ ApiError::Refused { status: 400..=403, .. })) if several => {
                     last = Some(error);
                 }
@@ -253,7 +256,10 @@ pub(super) fn assertion<'a>(
 }
 
 /// Which keys to try, in which order: the known one alone, or all there are.
-fn candidates(registered: Vec<CredentialId>, known: Option<&CredentialId>) -> Result<Vec<CredentialId>, SigningError> {
+pub(super) fn candidates(
+    registered: Vec<CredentialId>,
+    known: Option<&CredentialId>,
+) -> Result<Vec<CredentialId>, SigningError> {
     if registered.is_empty() {
         return Err(SigningError::NoKeys);
     }

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::model::ids::{CredentialId, where_known};
+
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct UserActionInit<'a> {
@@ -18,6 +20,14 @@ pub(super) struct Challenge {
     pub(super) challenge_identifier: String,
     #[serde(default)]
     pub(super) allow_credentials: AllowCredentials,
+}
+
+impl Challenge {
+    /// The keys that may answer it.
+    pub(super) fn keys(&self) -> Vec<CredentialId> {
+        let keys = &self.allow_credentials.key;
+        keys.iter().filter_map(|key| CredentialId::known(&key.id)).collect()
+    }
 }
 
 #[derive(Deserialize, Default)]
@@ -70,8 +80,8 @@ pub(super) struct Page<T> {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct AccessToken {
-    #[serde(default)]
-    pub(super) cred_id: String,
+    #[serde(default, deserialize_with = "where_known")]
+    pub(super) cred_id: Option<CredentialId>,
     #[serde(default)]
     pub(super) public_key: String,
     #[serde(default)]
@@ -146,8 +156,8 @@ pub(super) struct CodeUser {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct RegisteredCredential {
-    #[serde(default)]
-    pub(super) credential_id: String,
+    #[serde(default, deserialize_with = "where_known")]
+    pub(super) credential_id: Option<CredentialId>,
 }
 
 #[derive(Deserialize)]
@@ -162,8 +172,8 @@ pub(super) struct NewServiceAccount {
 pub(super) struct NewToken {
     pub(super) access_token: String,
     pub(super) token_id: String,
-    #[serde(default)]
-    pub(super) cred_id: String,
+    #[serde(default, deserialize_with = "where_known")]
+    pub(super) cred_id: Option<CredentialId>,
 }
 
 #[derive(Deserialize)]
@@ -176,8 +186,8 @@ pub(super) struct KeyChallenge {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Credential {
-    #[serde(default)]
-    pub(super) credential_id: String,
+    #[serde(default, deserialize_with = "where_known")]
+    pub(super) credential_id: Option<CredentialId>,
     #[serde(default)]
     pub(super) credential_uuid: String,
     #[serde(default)]

@@ -2,10 +2,10 @@
 
 use zeroize::Zeroizing;
 
-use super::{Exportable, json_object};
+use super::{CredentialIdUnknown, Exportable, json_object};
 
-pub(super) fn object(credential: &Exportable<'_>) -> Zeroizing<String> {
-    let mut text = json_object(&credential.variables(), "");
+pub(super) fn object(credential: &Exportable<'_>) -> Result<Zeroizing<String>, CredentialIdUnknown> {
+    let mut text = json_object(&credential.variables()?, "");
     text.push('\n');
-    text
+    Ok(text)
 }

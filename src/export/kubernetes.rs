@@ -2,11 +2,11 @@
 
 use zeroize::Zeroizing;
 
-use super::{Exportable, base64, json_object, room_for};
+use super::{CredentialIdUnknown, Exportable, base64, json_object, room_for};
 
-pub(super) fn secret(credential: &Exportable<'_>) -> Zeroizing<String> {
+pub(super) fn secret(credential: &Exportable<'_>) -> Result<Zeroizing<String>, CredentialIdUnknown> {
     let data: Vec<(&str, Zeroizing<String>)> = credential
-        .variables()
+        .variables()?
         .iter()
         .map(|(name, value)| (*name, base64(value)))
         .collect();
@@ -21,5 +21,5 @@ pub(super) fn secret(credential: &Exportable<'_>) -> Zeroizing<String> {
     );
     text.push_str(&data);
     text.push_str("\n}\n");
-    text
+    Ok(text)
 }

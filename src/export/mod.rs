@@ -6,12 +6,13 @@ mod kubernetes;
 mod postman;
 
 use base64ct::{Base64, Encoding};
+use thiserror::Error;
 use zeroize::Zeroizing;
 
 pub use postman::collection as postman_collection;
 
 use crate::model::credential::{ActiveGeneration, Environment};
-use crate::model::ids::{ApplicationId, CredentialName, OrganisationId};
+use crate::model::ids::{ApplicationId, CredentialId, CredentialName, OrganisationId};
 use crate::model::url::ApiUrl;
 
 /// The forms a credential can be handed over in.
@@ -57,6 +58,11 @@ impl Format {
     }
 }
 
+/// A program signs under the credential's id, which is not known.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("the credential id of {0} is not known")]
+pub struct CredentialIdUnknown(pub CredentialName);
+
 /// A credential as it is handed over.
 #[derive(Clone, Copy)]
 pub struct Exportable<'a> {
@@ -69,9 +75,17 @@ pub struct Exportable<'a> {
 }
 
 impl Exportable<'_> {
+    /// What signatures name the key by, without which no program can sign.
+    fn credential_id(&self) -> Result<&CredentialId, CredentialIdUnknown> {
+        let known = self.generation.credential_id.as_ref();
+        known.ok_or_else(|| CredentialIdUnknown(self.name.clone()))
+    }
+
     /// The variables that the vendor's SDK examples read, and what else a program may want to know.
-    #[must_use]
-    pub fn variables(&self) -> Vec<(&'static str, Zeroizing<String>)> {
+    ///
+    /// # Errors
+    /// When the credential's id is not known.
+    pub fn variables(&self) -> Result<Vec<(&'static str, Zeroizing<String>)>, CredentialIdUnknown> {
         let text = |value: &str| Zeroizing::new(value.to_owned());
         let Environment {
             api_url,
@@ -82,7 +96,7 @@ impl Exportable<'_> {
         let mut variables = vec![
             ("DFNS_API_URL", text(&api_url.to_string())),
             ("DFNS_AUTH_TOKEN", text(self.generation.token.expose_secret())),
-            ("DFNS_CRED_ID", text(self.generation.credential_id.as_str())),
+            ("DFNS_CRED_ID", text(self.credential_id()?.as_str())),
             ("DFNS_PRIVATE_KEY", text(self.generation.private_key.expose_secret())),
         ];
         variables.extend(
@@ -96,22 +110,24 @@ impl Exportable<'_> {
                 .as_ref()
                 .map(|id: &OrganisationId| ("DFNS_ORG_ID", text(id.as_str()))),
         );
-        variables
+        Ok(variables)
     }
 
     /// The credential in this form.
-    #[must_use]
-    pub fn render(&self, format: &Format) -> Zeroizing<String> {
-        match format {
-            Format::Dotenv | Format::Github => dotenv::quoted(&self.variables()),
-            Format::DockerEnv => dotenv::one_line_each(&self.variables()),
-            Format::Kubernetes => kubernetes::secret(self),
-            Format::Json => json::object(self),
+    ///
+    /// # Errors
+    /// When the form names the credential's id, and that is not known.
+    pub fn render(&self, format: &Format) -> Result<Zeroizing<String>, CredentialIdUnknown> {
+        Ok(match format {
+            Format::Dotenv | Format::Github => dotenv::quoted(&self.variables()?),
+            Format::DockerEnv => dotenv::one_line_each(&self.variables()?),
+            Format::Kubernetes => kubernetes::secret(self)?,
+            Format::Json => json::object(self)?,
             Format::PemPrivate => Zeroizing::new(self.generation.private_key.expose_secret().to_owned()),
             Format::PemPublic => Zeroizing::new(self.generation.public_key.pem.clone()),
-            Format::PostmanEnvironment(auth) => postman::environment(self, *auth, None),
-            Format::PostmanThroughProxy(auth, proxy) => postman::environment(self, *auth, Some(proxy)),
-        }
+            Format::PostmanEnvironment(auth) => postman::environment(self, *auth, None)?,
+            Format::PostmanThroughProxy(auth, proxy) => postman::environment(self, *auth, Some(proxy))?,
+        })
     }
 }
 

@@ -156,8 +156,8 @@ pub struct UserGeneration {
     pub public_key: PublicKeyText,
     /// Who logs in.
     pub username: Username,
-    /// What signatures name the key by.
-    pub credential_id: CredentialId,
+    /// What signatures name the key by, where that is known.
+    pub credential_id: Option<CredentialId>,
 }
 
 /// A key and the token it was proven with.
@@ -169,8 +169,8 @@ pub struct ActiveGeneration {
     pub public_key: PublicKeyText,
     /// The token.
     pub token: AuthToken,
-    /// What signatures name the key by.
-    pub credential_id: CredentialId,
+    /// What signatures name the key by, where that is known.
+    pub credential_id: Option<CredentialId>,
     /// The identity the token belongs to, where known.
     pub identity_id: Option<IdentityId>,
     /// The token's id, where known.

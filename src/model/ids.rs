@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use thiserror::Error;
 
 use super::quoted::Quoted;
@@ -146,6 +146,19 @@ opaque_id!(
     Username
 );
 
+impl CredentialId {
+    /// The id, where it is known: an empty text is none.
+    #[must_use]
+    pub fn known(text: impl Into<String>) -> Option<Self> {
+        Some(Self(text.into())).filter(|id| !id.0.is_empty())
+    }
+}
+
+/// Reads a credential's id that may not be known. Dfns leaves it out or empty, and so do files of version 1.
+pub(crate) fn where_known<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<CredentialId>, D::Error> {
+    Ok(Option::<String>::deserialize(deserializer)?.and_then(CredentialId::known))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -175,6 +188,25 @@ mod tests {
         ] {
             assert!(bad.parse::<CredentialName>().is_err(), "{bad:?}");
         }
+    }
+
+    #[test]
+    fn an_unknown_credential_id_is_none() {
+        #[derive(Deserialize)]
+        struct Form {
+            #[serde(default, deserialize_with = "where_known")]
+            id: Option<CredentialId>,
+        }
+        for (text, known) in [
+            (r#"{"id":"cr"}"#, true),
+            (r#"{"id":""}"#, false),
+            (r#"{"id":null}"#, false),
+            ("{}", false),
+        ] {
+            let form: Form = serde_json::from_str(text).unwrap();
+            assert_eq!(form.id.is_some(), known, "{text}");
+        }
+        assert_eq!(CredentialId::known(""), None);
     }
 
     #[test]

@@ -7,7 +7,9 @@ use super::credential::{
     ActiveGeneration, AnyCredential, Credential, Environment, Kind, PendingGeneration, PublicKeyText, Stage, State,
     UserGeneration,
 };
-use super::ids::{ApplicationId, CredentialId, CredentialName, IdentityId, OrganisationId, TokenId, Username};
+use super::ids::{
+    ApplicationId, CredentialId, CredentialName, IdentityId, OrganisationId, TokenId, Username, where_known,
+};
 use super::rotation::{Rotating, RotationStage};
 use super::url::{ApiUrl, Origin};
 
@@ -36,7 +38,8 @@ pub struct PublicRecord {
     pub token_id: Option<TokenId>,
     /// Who logs in, for a user.
     pub username: Option<Username>,
-    /// What signatures name the key by.
+    /// What signatures name the key by, where known.
+    #[serde(default, deserialize_with = "where_known")]
     pub credential_id: Option<CredentialId>,
     /// Of the public key: `SHA256:` and unpadded base64.
     pub fingerprint: String,
@@ -83,7 +86,7 @@ impl From<&Credential<UserGeneration>> for PublicRecord {
         } = &credential.current;
         Self {
             username: Some(username.clone()),
-            credential_id: Some(credential_id.clone()),
+            credential_id: credential_id.clone(),
             ..Self::of(credential, State::Active, public_key)
         }
     }
@@ -134,7 +137,7 @@ impl PublicRecord {
         Self {
             identity_id: identity_id.clone(),
             token_id: token_id.clone(),
-            credential_id: Some(credential_id.clone()),
+            credential_id: credential_id.clone(),
             token_expires_at: token.claims().expires_at,
             ..Self::of(credential, state, public_key)
         }

@@ -27,7 +27,7 @@ impl Live {
             environment: &self.environment,
             token: &self.generation.token,
             signer: &self.key,
-            credential_id: Some(&self.generation.credential_id),
+            credential_id: self.generation.credential_id.as_ref(),
         }
     }
 

@@ -53,6 +53,9 @@ pub enum OpenError {
     /// It cannot be used by programs.
     #[error("the credential is not one for programs: {0}")]
     Unusable(#[from] Unusable),
+    /// What signatures name its key by is not known.
+    #[error("the credential's id is not known")]
+    CredentialIdUnknown,
     /// The sealed key cannot be read.
     #[error("the sealed key cannot be read")]
     Key(#[from] KeyError),
@@ -84,7 +87,7 @@ impl ServiceCredential {
         Ok(Self {
             signer: KeySigner {
                 key: Box::new(unseal(&generation.private_key)?),
-                credential_id: generation.credential_id,
+                credential_id: generation.credential_id.ok_or(OpenError::CredentialIdUnknown)?,
                 origin: environment.origin,
             },
             api_url: environment.api_url,

@@ -83,7 +83,7 @@ pub struct Administrator {
     organisation_id: OrganisationId,
     username: Username,
     key: PrivateKey,
-    credential_id: CredentialId,
+    credential_id: Option<CredentialId>,
 }
 
 impl Administrator {
@@ -151,7 +151,7 @@ impl Administrator {
             &self.organisation_id,
             &self.username,
             &self.key,
-            &self.credential_id,
+            self.credential_id.as_ref(),
         )
     }
 }
@@ -268,7 +268,7 @@ fn as_user(credential: &Credential<PendingGeneration>, enrolling: Enrolling) -> 
             private_key: credential.current.private_key.clone(),
             public_key: credential.current.public_key.clone(),
             username,
-            credential_id,
+            credential_id: Some(credential_id),
         },
     }
 }
@@ -336,26 +336,25 @@ pub async fn enroll(
             ..enrolling
         },
     );
-    prove_and_seal(vault, client, &user, &Expected::Version(version)).await
+    prove_and_seal(vault, client, user, &Expected::Version(version)).await
 }
 
-/// Logs in with a user's key, and seals it as active when that works.
+/// Logs in with a user's key, and seals it as active when that works, with the credential id that worked.
 ///
 /// # Errors
 /// When the key is not accepted, or the vault refuses.
 pub async fn prove_and_seal(
     vault: &Vault,
     client: &Client,
-    user: &Credential<UserGeneration>,
+    mut user: Credential<UserGeneration>,
     expected: &Expected,
 ) -> Result<PublicRecord, AdministratorError> {
-    Administrator::from_credential(user)?
-        .session(client)
-        .log_in()
-        .await
-        .map_err(AdministratorError::Login)?;
-    vault.put_user(user, expected)?;
-    Ok(PublicRecord::from(user))
+    let administrator = Administrator::from_credential(&user)?;
+    let session = administrator.session(client);
+    session.log_in().await.map_err(AdministratorError::Login)?;
+    user.current.credential_id = session.credential_id().cloned();
+    vault.put_user(&user, expected)?;
+    Ok(PublicRecord::from(&user))
 }
 
 /// A credential id of our making: unique, base64url.

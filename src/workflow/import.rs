@@ -157,7 +157,7 @@ impl Found {
             },
             application_id: subject.application_id.value().map(ApplicationId::new),
             organisation_id: subject.organisation_id.value().map(OrganisationId::new),
-            credential_id: subject.credential_id.value().map(CredentialId::new),
+            credential_id: subject.credential_id.value().and_then(CredentialId::known),
         };
         let wishes = wishes.clone();
         let all = Wishes {
@@ -211,7 +211,7 @@ impl Found {
             private_key: pending.private_key,
             public_key: pending.public_key,
             token: self.token,
-            credential_id,
+            credential_id: Some(credential_id),
             identity_id: None,
             token_id: None,
         });

@@ -199,7 +199,7 @@ pub(super) async fn prove(
         private_key: pending.private_key,
         public_key: pending.public_key,
         token,
-        credential_id: signed.credential_id,
+        credential_id: Some(signed.credential_id),
         identity_id: None,
         token_id: None,
     });

@@ -74,7 +74,7 @@ pub async fn check_unused(unlocked: &Unlocked<'_>, client: &Client, name: &Crede
         environment: &credential.environment,
         token: &generation.token,
         signer: &key,
-        credential_id: Some(&generation.credential_id),
+        credential_id: generation.credential_id.as_ref(),
     };
     match client.sign(access, Action::TEST_CALL).await {
         Ok(_) => Err(RemoveError::StillHonoured(name.clone())),

@@ -82,7 +82,7 @@ impl CallArgs {
             environment: &environment,
             token: &generation.token,
             signer: &key,
-            credential_id: Some(&generation.credential_id),
+            credential_id: generation.credential_id.as_ref(),
         };
         let client = context.client();
         let fail = |error| Failure::single_call(error, &self.name, &call);

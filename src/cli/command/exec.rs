@@ -64,7 +64,7 @@ impl ExecArgs {
         for variable in ["DFNS_APP_ID", "DFNS_ORG_ID", KEY_ENCODING] {
             command.env_remove(variable);
         }
-        for (name, value) in exportable.variables() {
+        for (name, value) in exportable.variables()? {
             command.env(name, value.as_str());
         }
         let fingerprint = &generation.public_key.fingerprint;

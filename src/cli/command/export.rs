@@ -95,7 +95,7 @@ impl ExportArgs {
             generation: &generation,
         };
         let readable = if secret { Readable::ByOwner } else { Readable::ByAll };
-        self.hand_over(context, exportable.render(format).as_bytes(), readable)?;
+        self.hand_over(context, exportable.render(format)?.as_bytes(), readable)?;
         if secret {
             let place = self.output.as_ref().map_or_else(
                 || "stdout".to_owned(),

@@ -218,7 +218,7 @@ impl ImportArgs {
             origin: self.origin.clone(),
             application_id: self.app_id.as_ref().map(ApplicationId::new),
             organisation_id: self.org_id.as_ref().map(OrganisationId::new),
-            credential_id: self.credential_id.as_ref().map(CredentialId::new),
+            credential_id: self.credential_id.clone().and_then(CredentialId::known),
         }
     }
 
@@ -318,11 +318,10 @@ impl ImportArgs {
                 private_key: key.to_sealable(),
                 public_key: key.public_key(),
                 username: Username::new(username),
-                // Empty: whichever key the log-in offers, if it is the only one.
-                credential_id: CredentialId::new(self.credential_id.clone().unwrap_or_default()),
+                credential_id: self.credential_id.clone().and_then(CredentialId::known),
             },
         };
         let client = context.client();
-        Ok(context.block_on(administrator::prove_and_seal(vault, &client, &user, &Expected::Absent))??)
+        Ok(context.block_on(administrator::prove_and_seal(vault, &client, user, &Expected::Absent))??)
     }
 }

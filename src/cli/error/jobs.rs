@@ -1,6 +1,7 @@
 //! What goes wrong with the jobs that users come for.
 
 use super::{Exit, Failure};
+use crate::export::CredentialIdUnknown;
 use crate::model::effect::Effect;
 use crate::workflow::administrator::AdministratorError;
 use crate::workflow::import::ImportError;
@@ -51,6 +52,15 @@ impl From<OtherSettings> for Failure {
         Self::new(Exit::State, "other_settings", error.to_string()).hint(format!(
             "leave the option out to go on, or start anew after `dfns-keys remove {}`",
             error.name
+        ))
+    }
+}
+
+impl From<CredentialIdUnknown> for Failure {
+    fn from(error: CredentialIdUnknown) -> Self {
+        let CredentialIdUnknown(name) = &error;
+        Self::new(Exit::State, "credential_id_unknown", error.to_string()).hint(format!(
+            "`dfns-keys rotate {name}` makes a key whose id is known; `call` and `proxy` do without"
         ))
     }
 }

@@ -5,13 +5,17 @@ mod collection;
 
 use zeroize::Zeroizing;
 
-use super::{Exportable, PostmanAuth, json_string, room_for};
+use super::{CredentialIdUnknown, Exportable, PostmanAuth, json_string, room_for};
 use crate::model::url::ApiUrl;
 
 pub use collection::collection;
 
 /// The environment of one credential; with a proxy, that one's address and no secret.
-pub(super) fn environment(credential: &Exportable<'_>, auth: PostmanAuth, proxy: Option<&ApiUrl>) -> Zeroizing<String> {
+pub(super) fn environment(
+    credential: &Exportable<'_>,
+    auth: PostmanAuth,
+    proxy: Option<&ApiUrl>,
+) -> Result<Zeroizing<String>, CredentialIdUnknown> {
     let plain = |text: &str| Zeroizing::new(text.to_owned());
     let environment = credential.environment;
     let generation = credential.generation;
@@ -38,7 +42,7 @@ pub(super) fn environment(credential: &Exportable<'_>, auth: PostmanAuth, proxy:
         ("applicationId", plain(application), "default"),
         ("applicationOrigin", plain(&environment.origin.to_string()), "default"),
         ("useAuthV2", plain(v2), "default"),
-        ("credentialId", plain(generation.credential_id.as_str()), "default"),
+        ("credentialId", plain(credential.credential_id()?.as_str()), "default"),
     ];
     if scheme != "https" {
         values.push(("dfnsApiScheme", plain(scheme), "default"));
@@ -69,5 +73,5 @@ pub(super) fn environment(credential: &Exportable<'_>, auth: PostmanAuth, proxy:
         text.push_str(if position + 1 == values.len() { "\n" } else { ",\n" });
     }
     text.push_str("  ],\n  \"_postman_variable_scope\": \"environment\"\n}\n");
-    text
+    Ok(text)
 }

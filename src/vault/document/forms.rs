@@ -9,7 +9,7 @@ use serde_json::Value;
 use zeroize::Zeroizing;
 
 use crate::model::credential::{ActiveGeneration, Enrolling, PublicKeyText, Registering};
-use crate::model::ids::{CredentialId, CredentialUuid, IdentityId, PermissionId, TokenId, Username};
+use crate::model::ids::{CredentialId, CredentialUuid, IdentityId, PermissionId, TokenId, Username, where_known};
 use crate::model::rotation::{Journal, Next, NextStep, Outgoing, Registered};
 use crate::vault::recipients::RecipientText;
 
@@ -66,6 +66,7 @@ pub(super) struct CreatedForm {
     pub(super) token: SealedText,
     pub(super) identity_id: IdentityId,
     pub(super) token_id: TokenId,
+    #[serde(default, deserialize_with = "where_known")]
     pub(super) credential_id: Option<CredentialId>,
     pub(super) missing_permissions: Vec<PermissionId>,
 }
@@ -75,7 +76,8 @@ pub(super) struct CreatedForm {
 pub(super) struct UserForm {
     pub(super) private_key: SealedText,
     pub(super) username: Username,
-    pub(super) credential_id: CredentialId,
+    #[serde(default, deserialize_with = "where_known")]
+    pub(super) credential_id: Option<CredentialId>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -83,7 +85,8 @@ pub(super) struct UserForm {
 pub(super) struct ActiveForm {
     pub(super) private_key: SealedText,
     pub(super) token: SealedText,
-    pub(super) credential_id: CredentialId,
+    #[serde(default, deserialize_with = "where_known")]
+    pub(super) credential_id: Option<CredentialId>,
     pub(super) identity_id: Option<IdentityId>,
     pub(super) token_id: Option<TokenId>,
 }
@@ -118,6 +121,7 @@ pub(super) enum NextStepForm {
 #[serde(deny_unknown_fields)]
 pub(super) struct RegisteredForm {
     pub(super) token: Option<SealedText>,
+    #[serde(default, deserialize_with = "where_known")]
     pub(super) credential_id: Option<CredentialId>,
     pub(super) credential_uuid: Option<CredentialUuid>,
     pub(super) identity_id: Option<IdentityId>,

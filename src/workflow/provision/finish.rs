@@ -100,7 +100,7 @@ impl Job<'_> {
             private_key: pending.private_key,
             public_key: pending.public_key,
             token,
-            credential_id: signed.credential_id,
+            credential_id: Some(signed.credential_id),
             identity_id: Some(identity_id),
             token_id: Some(token_id),
         });

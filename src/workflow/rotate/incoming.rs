@@ -9,7 +9,7 @@ use crate::model::credential::ActiveGeneration;
 use crate::model::ids::{CredentialId, PermissionId};
 use crate::model::rotation::{Next, NextStep, Outgoing, Registered, RotationStage, Strategy};
 use crate::model::token::AuthToken;
-use crate::workflow::refusal::{Refusal, check_claims, diagnose};
+use crate::workflow::refusal::{check_claims, diagnose};
 
 /// How often an account is made anew after an orphan, within one run.
 const MOST_ORPHANS: usize = 4;
@@ -53,7 +53,7 @@ impl Job<'_> {
                 self.key(&next.private_key)?,
             );
             let active = &work.credential.current.active;
-            let access = access(&work.credential, &active.token, &old_key, Some(&active.credential_id));
+            let access = access(&work.credential, &active.token, &old_key, active.credential_id.as_ref());
             let credential_id = CredentialId::new(random_text()?);
             let key = NewKey {
                 name: &work.credential.current.journal.account_name,
@@ -89,7 +89,7 @@ impl Job<'_> {
     pub(super) async fn own_key(&self, work: &Work) -> Result<Option<RemoteKey>, RotateError> {
         let active = &work.credential.current.active;
         let key = self.key(&active.private_key)?;
-        let access = access(&work.credential, &active.token, &key, Some(&active.credential_id));
+        let access = access(&work.credential, &active.token, &key, active.credential_id.as_ref());
         let keys = self.client.keys(access).await.map_err(|error| RotateError::Call {
             doing: "listing the registered keys",
             error,
@@ -224,10 +224,7 @@ impl Job<'_> {
         let which = "the new account's token";
         check_claims(token.claims(), &work.credential.environment, self.vault.clock().now())
             .map_err(|refusal| RotateError::Refused { which, refusal })?;
-        let credential_id = self
-            .try_next(work, &token, None)
-            .await
-            .map_err(|refusal| RotateError::Refused { which, refusal })?;
+        let credential_id = self.try_next(work, which, &token, None).await?;
         self.step(
             work,
             NextStep::Registered(Registered {
@@ -241,21 +238,22 @@ impl Job<'_> {
         )
     }
 
-    /// The signed test call with the next key.
+    /// The signed test call with the next key; `which` says what is refused where it is.
     async fn try_next(
         &self,
         work: &Work,
+        which: &'static str,
         token: &AuthToken,
         credential_id: Option<&CredentialId>,
-    ) -> Result<CredentialId, Refusal> {
-        let sealed = next(work).and_then(|next| self.key(&next.private_key));
-        let Ok(key) = sealed else {
-            return Err(Refusal::NoKeyRegistered);
-        };
+    ) -> Result<CredentialId, RotateError> {
+        let key = self.key(&next(work)?.private_key)?;
         let access = access(&work.credential, token, &key, credential_id);
         match self.client.sign(access, Action::TEST_CALL).await {
             Ok(signed) => Ok(signed.credential_id),
-            Err(error) => Err(diagnose(error, token.claims(), &work.credential.environment)),
+            Err(error) => Err(RotateError::Refused {
+                which,
+                refusal: diagnose(error, token.claims(), &work.credential.environment),
+            }),
         }
     }
 
@@ -266,12 +264,8 @@ impl Job<'_> {
             .clone()
             .unwrap_or_else(|| work.credential.current.active.token.clone());
         let credential_id = self
-            .try_next(work, &token, registered.credential_id.as_ref())
-            .await
-            .map_err(|refusal| RotateError::Refused {
-                which: "the new key",
-                refusal,
-            })?;
+            .try_next(work, "the new key", &token, registered.credential_id.as_ref())
+            .await?;
         if work.credential.current.journal.strategy == Strategy::Dashboard {
             self.compare_permissions(work, &token, &credential_id).await?;
         }
@@ -324,10 +318,19 @@ impl Job<'_> {
     ) -> Result<(), RotateError> {
         let active = &work.credential.current.active;
         let (old_key, new_key) = (self.key(&active.private_key)?, self.key(&next(work)?.private_key)?);
-        let old = access(&work.credential, &active.token, &old_key, Some(&active.credential_id));
+        let old = access(&work.credential, &active.token, &old_key, active.credential_id.as_ref());
         let new = access(&work.credential, token, &new_key, Some(credential_id));
+        let old_id = match &active.credential_id {
+            Some(known) => Ok(known.clone()),
+            None => self
+                .client
+                .sign(old, Action::TEST_CALL)
+                .await
+                .map(|signed| signed.credential_id),
+        };
+        let Ok(old_id) = old_id else { return Ok(()) };
         let (Ok(Some(old)), Ok(Some(new))) = (
-            self.client.registration(old, &active.credential_id).await,
+            self.client.registration(old, &old_id).await,
             self.client.registration(new, credential_id).await,
         ) else {
             return Ok(());
@@ -359,7 +362,7 @@ impl Job<'_> {
             private_key: next.private_key,
             public_key: next.public_key,
             token: token.unwrap_or_else(|| old.token.clone()),
-            credential_id: credential_id.unwrap_or_else(|| CredentialId::new("")),
+            credential_id,
             identity_id: if same_identity {
                 old.identity_id.clone()
             } else {
@@ -390,7 +393,7 @@ pub(super) fn next(work: &Work) -> Result<&Next, RotateError> {
 fn of_key(key: RemoteKey) -> Registered {
     Registered {
         token: None,
-        credential_id: Some(key.credential_id),
+        credential_id: key.credential_id,
         credential_uuid: Some(key.credential_uuid),
         identity_id: None,
         token_id: None,

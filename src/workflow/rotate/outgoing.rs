@@ -49,7 +49,7 @@ impl Job<'_> {
             Some(refusal)
         } else {
             let key = self.key(&old.private_key)?;
-            let access = access(&work.credential, &old.token, &key, Some(&old.credential_id));
+            let access = access(&work.credential, &old.token, &key, old.credential_id.as_ref());
             let outcome = self.client.sign(access, Action::TEST_CALL).await;
             outcome.err().map(|error| diagnose(error, claims, environment))
         };
@@ -114,7 +114,7 @@ impl Job<'_> {
             public_key: new.public_key,
             step: NextStep::Registered(Registered {
                 token: (!same_identity).then_some(new.token),
-                credential_id: Some(new.credential_id),
+                credential_id: new.credential_id,
                 credential_uuid: None,
                 identity_id: if same_identity { None } else { new.identity_id },
                 token_id: if same_identity { None } else { new.token_id },
@@ -133,7 +133,7 @@ impl Job<'_> {
                 Ok(Some(key)) if key.active => {
                     let active = &work.credential.current.active;
                     let signer = self.key(&active.private_key)?;
-                    let access = access(&work.credential, &active.token, &signer, Some(&active.credential_id));
+                    let access = access(&work.credential, &active.token, &signer, active.credential_id.as_ref());
                     self.client
                         .switch_key(access, &key.credential_uuid, false)
                         .await
@@ -164,14 +164,11 @@ impl Job<'_> {
     /// Has Dfns refuse the new generation again, and sees that it does.
     async fn withdraw(&self, work: &Work, next: &Next, registered: &Registered) -> Result<(), RotateError> {
         let active = &work.credential.current.active;
-        let Some(credential_id) = registered.credential_id.clone() else {
-            return self.withdraw_unknown(work).await;
-        };
         let new = ActiveGeneration {
             private_key: next.private_key.clone(),
             public_key: next.public_key.clone(),
             token: registered.token.clone().unwrap_or_else(|| active.token.clone()),
-            credential_id,
+            credential_id: registered.credential_id.clone(),
             identity_id: registered.identity_id.clone(),
             token_id: registered.token_id.clone(),
         };
@@ -225,7 +222,7 @@ impl Job<'_> {
         doing: &'static str,
     ) -> Result<(), RotateError> {
         let signer = self.key(&by.private_key)?;
-        let access = access(&work.credential, &by.token, &signer, Some(&by.credential_id));
+        let access = access(&work.credential, &by.token, &signer, by.credential_id.as_ref());
         let fail = |error| RotateError::Call { doing, error };
         let keys = match self.client.keys(access).await {
             Ok(keys) => keys,
@@ -255,7 +252,7 @@ impl Job<'_> {
             &work.credential,
             &generation.token,
             &key,
-            Some(&generation.credential_id),
+            generation.credential_id.as_ref(),
         );
         match self.client.sign(access, Action::TEST_CALL).await {
             Ok(_) => Err(RotateError::StillHonoured(otherwise)),

@@ -120,7 +120,7 @@ impl Subject {
                 environment,
                 &generation.private_key,
                 &generation.public_key,
-                Some(&generation.credential_id),
+                generation.credential_id.as_ref(),
             )
         }
     }
@@ -152,7 +152,7 @@ impl Subject {
                 &credential.environment,
                 &user.private_key,
                 &user.public_key,
-                Some(&user.credential_id),
+                user.credential_id.as_ref(),
             )
         }
     }

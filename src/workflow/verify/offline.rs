@@ -52,7 +52,7 @@ pub(super) fn check(
         origin,
         token,
         key,
-        credential_id: subject.credential_id.value().map(CredentialId::new),
+        credential_id: subject.credential_id.value().and_then(CredentialId::known),
         application_id: subject.application_id.value().map(ApplicationId::new),
         organisation_id: subject.organisation_id.value().map(OrganisationId::new),
         username: subject.username.clone(),
@@ -89,7 +89,8 @@ fn complete(subject: &Subject) -> Check {
                 .hint(format!("finish it with `dfns-keys onboard {}`", subject.label));
         }
         Source::Vault if subject.username.is_some() => {}
-        Source::Vault | Source::Dotenv | Source::ProcessEnvironment => required.push(&subject.credential_id),
+        Source::Vault => optional.push(&subject.credential_id),
+        Source::Dotenv | Source::ProcessEnvironment => required.push(&subject.credential_id),
         Source::Postman => optional.push(&subject.origin),
     }
     let lacking = |variables: &[&Variable]| {

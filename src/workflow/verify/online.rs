@@ -109,8 +109,7 @@ async fn log_in(ground: &Ground, username: &Username, client: &Client, report: &
         application_id: ground.application_id.clone(),
         organisation_id: None,
     };
-    let unknown = CredentialId::new("");
-    let credential_id = ground.credential_id.as_ref().unwrap_or(&unknown);
+    let credential_id = ground.credential_id.as_ref();
     let session = UserSession::new(client, &environment, organisation_id, username, &key.key, credential_id);
     let began = Instant::now();
     let outcome = session.log_in().await;
