@@ -51,6 +51,7 @@ impl Context {
             yes,
             quiet,
             verbose,
+            wide,
             color,
             wait,
             timeout,
@@ -64,9 +65,11 @@ impl Context {
             identity
         };
         let passphrase_from_stdin = passphrase_file.as_deref() == Some(Path::new("-"));
+        let ui = Ui::new(json, quiet, verbose, color).with_tables(wide);
+        let may_ask = !no_input && terminal::is_there();
         Self {
-            ui: Ui::new(json, quiet, verbose, color),
-            supplier: Supplier::new(passphrase_file, passphrase_fd, !no_input && terminal::is_there()),
+            supplier: Supplier::new(ui.clone(), passphrase_file, passphrase_fd, may_ask),
+            ui,
             yes,
             no_input,
             vault,

@@ -12,7 +12,9 @@ mod listing;
 mod passphrase;
 mod signals;
 mod slips;
+mod table;
 mod terminal;
+mod text;
 mod ui;
 
 use std::ffi::OsString;
@@ -76,6 +78,9 @@ struct Globals {
     /// Say which requests are made
     #[arg(short, long, global = true)]
     verbose: bool,
+    /// Show tables whole, however wide the window is
+    #[arg(long, global = true)]
+    wide: bool,
     /// When to use colour
     #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
     color: When,

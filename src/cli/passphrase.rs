@@ -30,6 +30,7 @@ const FEWEST_DIFFERENT: usize = 4;
 
 /// Hands out the passphrase. Asked twice for the same thing, it answers from memory.
 pub(super) struct Supplier {
+    ui: Ui,
     file: Option<PathBuf>,
     descriptor: Option<u32>,
     may_ask: bool,
@@ -38,8 +39,9 @@ pub(super) struct Supplier {
 }
 
 impl Supplier {
-    pub(super) fn new(file: Option<PathBuf>, descriptor: Option<u32>, may_ask: bool) -> Self {
+    pub(super) fn new(ui: Ui, file: Option<PathBuf>, descriptor: Option<u32>, may_ask: bool) -> Self {
         Self {
+            ui,
             file,
             descriptor,
             may_ask,
@@ -93,56 +95,55 @@ impl Supplier {
         if !self.may_ask {
             return Err(IdentityError::NobodyToAsk);
         }
-        let passphrase = asked(terminal::ask_hidden(&format!("{question}: ")))?;
+        let passphrase = self.ask(&format!("{question}: "))?;
         self.asked.borrow_mut().insert(key, passphrase.clone());
         Ok(passphrase)
     }
 
     /// A passphrase for something new: given, or asked twice, or generated when left empty.
-    pub(super) fn fresh(&self, ui: &Ui, what: &str) -> Result<Passphrase, Failure> {
+    pub(super) fn fresh(&self, what: &str) -> Result<Passphrase, Failure> {
         if let Some(given) = self.given()? {
-            return acceptable(ui, given);
+            return acceptable(&self.ui, given);
         }
-        self.ask_twice(
-            ui,
-            what,
-            "give --passphrase-file FILE, or seal to --recipient RECIPIENT",
-        )
+        self.ask_twice(what, "give --passphrase-file FILE, or seal to --recipient RECIPIENT")
     }
 
     /// The passphrase that replaces another: from a file of its own, or asked twice.
-    pub(super) fn replacement(&self, ui: &Ui, file: Option<&Path>) -> Result<Passphrase, Failure> {
+    pub(super) fn replacement(&self, file: Option<&Path>) -> Result<Passphrase, Failure> {
         match file {
-            Some(path) => acceptable(ui, from_file(path)?),
-            None => self.ask_twice(ui, "New passphrase for the vault", "give --new-passphrase-file FILE"),
+            Some(path) => acceptable(&self.ui, from_file(path)?),
+            None => self.ask_twice("New passphrase for the vault", "give --new-passphrase-file FILE"),
         }
     }
 
-    fn ask_twice(&self, ui: &Ui, what: &str, otherwise: &str) -> Result<Passphrase, Failure> {
+    fn ask(&self, prompt: &str) -> Result<Passphrase, IdentityError> {
+        asked(self.ui.with_the_screen(|| terminal::ask_hidden(prompt)))
+    }
+
+    fn ask_twice(&self, what: &str, otherwise: &str) -> Result<Passphrase, Failure> {
         if !self.may_ask {
             return Err(Failure::from(IdentityError::NobodyToAsk).hint(otherwise));
         }
         let mut failure = None;
         for _ in 0..3 {
-            let first = asked(terminal::ask_hidden(&format!(
-                "{what} (leave empty to have one made): "
-            )))?;
+            let first = self.ask(&format!("{what} (leave empty to have one made): "))?;
             if is_empty(&first) {
                 let generated = generate()?;
-                ui.warn("this passphrase is shown once: keep it in a password manager");
-                ui.warn(&format!("  {}", generated.expose_secret()));
+                self.ui
+                    .warn("this passphrase is shown once: keep it in a password manager");
+                self.ui.warn(&format!("  {}", generated.expose_secret()));
                 return Ok(generated);
             }
             if let Some(weakness) = weakness(&first) {
-                ui.warn(&format!("that is easily guessed: {weakness}; once more"));
+                self.ui.warn(&format!("that is easily guessed: {weakness}; once more"));
                 failure = Some(("weak_passphrase", "the passphrase is easily guessed"));
                 continue;
             }
-            let second = asked(terminal::ask_hidden("The same again: "))?;
+            let second = self.ask("The same again: ")?;
             if first.expose_secret() == second.expose_secret() {
                 return Ok(first);
             }
-            ui.warn("they differ; once more");
+            self.ui.warn("they differ; once more");
             failure = Some(("passphrases_differ", "the two passphrases differ"));
         }
         let (code, message) = failure.expect("each round that does not return says why");
@@ -243,12 +244,14 @@ impl Keyholder for Asker<'_> {
 
     fn callbacks(&self) -> Box<dyn PluginDialogue> {
         Box::new(TerminalDialogue {
+            ui: self.supplier.ui.clone(),
             may_ask: self.supplier.may_ask,
         })
     }
 }
 
 struct TerminalDialogue {
+    ui: Ui,
     may_ask: bool,
 }
 
@@ -256,19 +259,25 @@ impl PluginDialogue for TerminalDialogue {
     fn show(&self, message: &str) {
         if self.may_ask {
             // A message that cannot be shown is no reason to fail: the plugin goes on.
-            let _ = terminal::show_line(message);
+            let _ = self.ui.with_the_screen(|| terminal::show_line(message));
         }
     }
 
     fn secret(&self, description: &str) -> Option<Passphrase> {
         self.may_ask
-            .then(|| terminal::ask_hidden(&format!("{description}: ")).ok())
+            .then(|| {
+                let prompt = format!("{description}: ");
+                self.ui.with_the_screen(|| terminal::ask_hidden(&prompt)).ok()
+            })
             .flatten()
     }
 
     fn text(&self, description: &str) -> Option<String> {
         self.may_ask
-            .then(|| terminal::ask(&format!("{description}: ")).ok())
+            .then(|| {
+                let prompt = format!("{description}: ");
+                self.ui.with_the_screen(|| terminal::ask(&prompt)).ok()
+            })
             .flatten()
     }
 

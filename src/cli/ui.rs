@@ -8,13 +8,15 @@ use std::time::Duration;
 use anstream::{AutoStream, ColorChoice};
 use anstyle::{AnsiColor, Style};
 use clap::error::{ContextKind, ContextValue};
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use super::When;
 use super::error::{Exit, Failure};
 use super::harmless;
+use super::table::Table;
+use super::text::wrapped;
 use crate::model::quoted::{shown, without_secrets};
 
 const RED: Style = AnsiColor::Red.on_default().bold();
@@ -52,21 +54,36 @@ pub(super) struct Ui {
     json: bool,
     quiet: bool,
     verbose: bool,
+    wide: bool,
     color: ColorChoice,
+    /// The bars on the screen, which make way while anything else is written to it.
+    bars: MultiProgress,
 }
 
 impl Ui {
     pub(super) fn new(json: bool, quiet: bool, verbose: bool, color: When) -> Self {
+        let hidden = quiet || json || !io::stderr().is_terminal();
         Self {
             json,
             quiet,
             verbose,
+            wide: false,
+            bars: MultiProgress::with_draw_target(if hidden {
+                ProgressDrawTarget::hidden()
+            } else {
+                ProgressDrawTarget::stderr()
+            }),
             color: match color {
                 When::Auto => ColorChoice::Auto,
                 When::Always => ColorChoice::Always,
                 When::Never => ColorChoice::Never,
             },
         }
+    }
+
+    /// The same, with tables whole or as the window has room.
+    pub(super) fn with_tables(self, wide: bool) -> Self {
+        Self { wide, ..self }
     }
 
     /// Whether the answer is a JSON document.
@@ -89,10 +106,57 @@ impl Ui {
         self.verbose
     }
 
+    /// Does what writes to the screen or asks there, with no bar in its way.
+    pub(super) fn with_the_screen<T>(&self, act: impl FnOnce() -> T) -> T {
+        if self.bars.is_hidden() {
+            return act();
+        }
+        self.bars.suspend(act)
+    }
+
     /// Writes data to stdout, to the byte.
     pub(super) fn data(&self, bytes: &[u8]) -> Result<(), Failure> {
-        let mut stdout = io::stdout().lock();
-        written(stdout.write_all(bytes).and_then(|()| stdout.flush()))
+        self.with_the_screen(|| {
+            let mut stdout = io::stdout().lock();
+            written(stdout.write_all(bytes).and_then(|()| stdout.flush()))
+        })
+    }
+
+    /// How many columns the window has in which stdout is read: what `COLUMNS` says, or the terminal.
+    fn measured(&self) -> Option<usize> {
+        let stated = std::env::var("COLUMNS").ok().and_then(|text| text.parse().ok());
+        stated.filter(|columns| *columns > 0).or_else(|| {
+            let (width, _) = terminal_size::terminal_size_of(io::stdout())?;
+            Some(usize::from(width.0))
+        })
+    }
+
+    /// How many columns tables have, or `None` for as many as it takes.
+    pub(super) fn window(&self) -> Option<usize> {
+        if self.wide { None } else { self.measured() }
+    }
+
+    /// How long the lines of a text are: beyond some length nobody finds the next one.
+    pub(super) fn prose_width(&self) -> usize {
+        self.measured().unwrap_or(80).clamp(40, 120)
+    }
+
+    /// A text in such lines.
+    pub(super) fn wrapped(&self, text: &str, indent: &str) -> String {
+        wrapped(text, indent, self.prose_width())
+    }
+
+    /// Writes a table for people to stdout, with a tone for each row.
+    pub(super) fn table(&self, table: Table, tones: &[Tone]) -> Result<(), Failure> {
+        let (head, rows) = table.lines(self.window());
+        self.answer(&Tone::Strong.paint(&head))?;
+        for (row, tone) in rows
+            .iter()
+            .zip(tones.iter().copied().chain(std::iter::repeat(Tone::Plain)))
+        {
+            self.answer(&tone.paint(row))?;
+        }
+        Ok(())
     }
 
     /// A way to stdout for what comes from elsewhere in parts: byte for byte, but to a terminal without what could move it.
@@ -108,8 +172,10 @@ impl Ui {
 
     /// Writes text for people to stdout, because it is what they asked for (a table, a record).
     pub(super) fn answer(&self, text: &str) -> Result<(), Failure> {
-        let mut stdout = AutoStream::new(io::stdout(), self.choice(io::stdout().is_terminal())).lock();
-        written(writeln!(stdout, "{}", harmless::text(text)).and_then(|()| stdout.flush()))
+        self.with_the_screen(|| {
+            let mut stdout = AutoStream::new(io::stdout(), self.choice(io::stdout().is_terminal())).lock();
+            written(writeln!(stdout, "{}", harmless::text(text)).and_then(|()| stdout.flush()))
+        })
     }
 
     /// Writes the one JSON document of a success.
@@ -152,8 +218,10 @@ impl Ui {
 
     /// Writes to stderr; where that is closed, there is nobody to tell.
     fn stderr(&self, text: &str) {
-        let mut stderr = AutoStream::new(io::stderr(), self.choice(io::stderr().is_terminal())).lock();
-        let _ = writeln!(stderr, "{}", harmless::text(text));
+        self.with_the_screen(|| {
+            let mut stderr = AutoStream::new(io::stderr(), self.choice(io::stderr().is_terminal())).lock();
+            let _ = writeln!(stderr, "{}", harmless::text(text));
+        });
     }
 
     fn choice(&self, terminal: bool) -> ColorChoice {
@@ -180,7 +248,7 @@ impl Ui {
             without_secrets(&failure.message)
         ));
         for detail in &failure.details {
-            self.stderr(&wrapped(&without_secrets(detail), "  "));
+            self.stderr(&self.wrapped(&without_secrets(detail), "  "));
         }
         if let Some(hint) = &failure.hint {
             self.stderr(&format!("{} {}", Tone::Strong.paint("hint:"), without_secrets(hint)));
@@ -189,7 +257,7 @@ impl Ui {
 
     /// Shows that something takes a while, on a terminal only. It goes away when dropped.
     pub(super) fn spinner(&self, text: &str) -> ProgressBar {
-        let bar = ProgressBar::with_draw_target(None, self.draw_target());
+        let bar = self.bars.add(ProgressBar::no_length());
         if let Ok(style) = ProgressStyle::with_template("  {spinner} {msg}") {
             bar.set_style(style);
         }
@@ -203,21 +271,13 @@ impl Ui {
         if count < 2 {
             return self.spinner(text);
         }
-        let bar = ProgressBar::with_draw_target(Some(count as u64), self.draw_target());
-        if let Ok(style) = ProgressStyle::with_template("  {msg}  {bar:32}  {pos} of {len}  {elapsed}") {
+        let bar = self.bars.add(ProgressBar::new(count as u64));
+        if let Ok(style) = ProgressStyle::with_template("  {msg}  {bar:20}  {pos} of {len}  {elapsed}") {
             bar.set_style(style);
         }
         bar.set_message(text.to_owned());
         tick(&bar);
         bar
-    }
-
-    fn draw_target(&self) -> ProgressDrawTarget {
-        if self.quiet || self.json || !io::stderr().is_terminal() {
-            ProgressDrawTarget::hidden()
-        } else {
-            ProgressDrawTarget::stderr()
-        }
     }
 }
 
@@ -226,24 +286,6 @@ fn tick(bar: &ProgressBar) {
     if !bar.is_hidden() {
         bar.enable_steady_tick(Duration::from_millis(120));
     }
-}
-
-/// Words in lines that leave a colourless 80-column terminal its margin.
-pub(super) fn wrapped(text: &str, indent: &str) -> String {
-    const COLUMNS: usize = 80;
-    let mut lines: Vec<String> = Vec::new();
-    let mut line = String::from(indent);
-    for word in text.split_whitespace() {
-        if line.chars().count() + 1 + word.chars().count() > COLUMNS && line.trim() != "" {
-            lines.push(std::mem::replace(&mut line, String::from(indent)));
-        }
-        if line.len() > indent.len() {
-            line.push(' ');
-        }
-        line.push_str(word);
-    }
-    lines.push(line);
-    lines.join("\n")
 }
 
 /// More than this is not held back.

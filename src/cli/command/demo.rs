@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::cli::context::Context;
 use crate::cli::error::{Exit, Failure};
 use crate::cli::terminal::{self, InterruptsHeld};
-use crate::cli::ui::{Tone, wrapped};
+use crate::cli::ui::Tone;
 
 /// Show the main job in a sandbox: onboard, verify, a wrong token diagnosed, rotate, export
 ///
@@ -118,7 +118,11 @@ impl<'a> Stage<'a> {
         for (word, meaning) in WORDS {
             self.context
                 .ui
-                .say(&wrapped(&format!("{word} {meaning}"), "  ").replacen(word, &Tone::Strong.paint(word), 1));
+                .say(&self.context.ui.wrapped(&format!("{word} {meaning}"), "  ").replacen(
+                    word,
+                    &Tone::Strong.paint(word),
+                    1,
+                ));
         }
         self.tell(
             "First a vault, which keeps keys and tokens sealed. Its own key is made, and encrypted under a passphrase.",
@@ -204,7 +208,7 @@ impl<'a> Stage<'a> {
     fn say(&self, text: &str) {
         self.context
             .ui
-            .say(&format!("\n{}", Tone::Strong.paint(&wrapped(text, ""))));
+            .say(&format!("\n{}", Tone::Strong.paint(&self.context.ui.wrapped(text, ""))));
     }
 
     fn file(&self, name: &str, contents: &str) -> Result<String, Failure> {

@@ -82,7 +82,7 @@ impl GenerateArgs {
         let passphrase = if self.plaintext || !recipients.is_empty() {
             None
         } else {
-            Some(context.supplier.fresh(&context.ui, "Passphrase for the private key")?)
+            Some(context.supplier.fresh("Passphrase for the private key")?)
         };
         let pair = KeyPair::generate()?;
         let pem = pair.to_private_pem(match self.format {

@@ -40,7 +40,7 @@ impl InitArgs {
         let passphrase = if seal_only {
             None
         } else {
-            Some(context.supplier.fresh(&context.ui, "Passphrase for the new vault")?)
+            Some(context.supplier.fresh("Passphrase for the new vault")?)
         };
         let opening = match &passphrase {
             Some(passphrase) => Opening::Passphrase(passphrase),

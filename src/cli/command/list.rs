@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use crate::cli::context::Context;
 use crate::cli::error::{Exit, Failure};
+use crate::cli::table::{Column, Table};
 use crate::cli::ui::{Tone, fields};
 use crate::model::credential::State;
 use crate::model::duration::Span;
@@ -83,9 +84,15 @@ pub(super) fn row(record: &PublicRecord) -> Value {
 }
 
 fn table(context: &Context, records: &[PublicRecord], now: Timestamp) -> Result<(), Failure> {
-    let mut table = comfy_table::Table::new();
-    table.load_style(comfy_table::presets::NOTHING);
-    table.set_header(["NAME", "KIND", "STATE", "KEY AGE", "TOKEN EXPIRES", "ORGANISATION"]);
+    let mut table = Table::new([
+        Column::word("NAME"),
+        Column::word("KIND").spare(),
+        Column::word("STATE"),
+        Column::word("KEY AGE"),
+        Column::word("TOKEN EXPIRES"),
+        Column::id("ORGANISATION").spare(),
+        Column::word("API").spare(),
+    ]);
     for record in records {
         let age = days(now, record.rotated_at.unwrap_or(record.created_at));
         let expires = record.token_expires_at.map_or_else(
@@ -97,30 +104,24 @@ fn table(context: &Context, records: &[PublicRecord], now: Timestamp) -> Result<
             },
         );
         let organisation = record.org_id.as_ref().map_or("–", |id| id.as_str());
-        table.add_row([
+        table.row([
             record.name.as_str(),
             record.kind.in_words(),
             &record.state.to_string(),
             &format!("{age} d"),
             &expires,
             organisation,
+            record.api_url.host(),
         ]);
     }
-    for column in table.column_iter_mut() {
-        column.set_padding((0, 2));
-    }
-    let text: Vec<String> = table.lines().map(|line| line.trim_end().to_owned()).collect();
-    let mut lines = text.into_iter();
-    let head = lines.next().unwrap_or_default();
-    context.ui.answer(&Tone::Strong.paint(&head))?;
-    for (line, record) in lines.zip(records) {
-        let tone = match record.state {
+    let tones: Vec<Tone> = records
+        .iter()
+        .map(|record| match record.state {
             State::Pending | State::Rotating | State::Retiring => Tone::Doubtful,
             State::Active => Tone::Plain,
-        };
-        context.ui.answer(&tone.paint(&line))?;
-    }
-    Ok(())
+        })
+        .collect();
+    context.ui.table(table, &tones)
 }
 
 fn days(later: Timestamp, earlier: Timestamp) -> i64 {

@@ -7,6 +7,7 @@ use serde_json::json;
 use crate::cli::context::Context;
 use crate::cli::error::{Exit, Failure};
 use crate::cli::listing::Listing;
+use crate::cli::text::{columns, shortened};
 use crate::cli::ui::Ui;
 use crate::model::ids::CredentialName;
 use crate::model::quoted::{self, shown};
@@ -14,6 +15,10 @@ use crate::vault::log::{Entries, Entry, Record};
 
 /// So many damaged lines are named one by one.
 const NAMED: usize = 10;
+/// What a fingerprint is shortened to.
+const SHORT: usize = 18;
+/// In front of what has no room beside the rest.
+const BELOW: &str = "\n    ";
 
 /// Show the local audit log: who did what when
 #[derive(Args)]
@@ -104,15 +109,37 @@ impl Damaged {
     }
 }
 
+/// One line, as the log is read. Where the window is too narrow for it, the fingerprint loses its middle; and what has no room
+/// beside the rest goes on below.
 fn show(ui: &Ui, record: &Record) -> Result<(), Failure> {
+    let at = record.at;
+    let actor = shown(record.actor.as_deref().unwrap_or("–"));
+    let action = shown(&record.action);
     let name = record.name.as_ref().map_or("", |name| name.as_str());
-    let line = format!(
-        "{}  {:<12} {:<12} {name}  {} {}",
-        record.at,
-        shown(record.actor.as_deref().unwrap_or("–")),
-        shown(&record.action),
-        record.fingerprint.as_deref().unwrap_or("").escape_debug(),
-        quoted::without_secrets(record.detail.as_deref().unwrap_or("")).escape_debug(),
-    );
-    ui.answer(line.trim_end())
+    let fingerprint = record.fingerprint.as_deref().unwrap_or("").escape_debug().to_string();
+    let detail = quoted::without_secrets(record.detail.as_deref().unwrap_or(""));
+    let detail = detail.escape_debug();
+    let beginning = format!("{at}  {actor:<12} {action:<12}");
+    let whole = format!("{beginning} {name}  {fingerprint} {detail}");
+    let whole = whole.trim_end();
+    let Some(window) = ui.window().filter(|window| columns(whole) > *window) else {
+        return ui.answer(whole);
+    };
+    let mut lines = beginning;
+    let mut last = columns(&lines);
+    for rest in [name, &shortened(&fingerprint, SHORT), &detail.to_string()] {
+        if rest.is_empty() {
+            continue;
+        }
+        let (before, begins) = if last + 1 + columns(rest) <= window {
+            (" ", last + 1)
+        } else {
+            lines.truncate(lines.trim_end().len());
+            (BELOW, BELOW.len() - 1)
+        };
+        lines.push_str(before);
+        lines.push_str(rest);
+        last = begins + columns(rest);
+    }
+    ui.answer(lines.trim_end())
 }

@@ -26,11 +26,7 @@ impl RekeyArgs {
 
     pub(super) fn run(&self, context: &Context) -> Result<Exit, Failure> {
         let vault = context.vault()?;
-        let new = || {
-            context
-                .supplier
-                .replacement(&context.ui, self.new_passphrase_file.as_deref())
-        };
+        let new = || context.supplier.replacement(self.new_passphrase_file.as_deref());
         // On a terminal the old one is asked for first. What a file has, or that there is nobody to ask, is known before.
         let (unlocked, passphrase) = if self.new_passphrase_file.is_none() && context.may_ask() {
             (context.unlock(&vault)?, new()?)

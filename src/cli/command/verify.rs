@@ -9,7 +9,7 @@ use crate::cli::context::Context;
 use crate::cli::error::{Exit, Failure};
 use crate::cli::junit;
 use crate::cli::slips;
-use crate::cli::ui::{Tone, wrapped};
+use crate::cli::ui::{Tone, Ui};
 use crate::model::credential::AnyCredential;
 use crate::model::ids::{CredentialName, OrganisationId};
 use crate::model::url::ApiUrl;
@@ -238,9 +238,9 @@ impl VerifyArgs {
                 .ui
                 .answer(&format!("{}{verdict}", Tone::Strong.paint(&subject.subject)))?;
             for check in subject.checks.iter().filter(|check| all_checks || worth_a_line(check)) {
-                context.ui.answer(&line(check))?;
+                context.ui.answer(&line(&context.ui, check))?;
                 if let Some(hint) = &check.hint {
-                    context.ui.answer(&wrapped(hint, HINT_INDENT))?;
+                    context.ui.answer(&context.ui.wrapped(hint, HINT_INDENT))?;
                 }
             }
         }
@@ -280,19 +280,20 @@ type Opened = (CredentialName, Result<Subject, Failure>);
 const HINT_INDENT: &str = "          ";
 /// Where messages begin: a fingerprint behind it still ends at column 80.
 const INDENT: &str = "                              ";
+/// In a window that is narrower, messages have lines of their own.
+const BESIDE: usize = 76;
 
-fn line(check: &Check) -> String {
+fn line(ui: &Ui, check: &Check) -> String {
     let (sign, word, tone) = match check.status {
         Status::Pass => ("✓", "pass", Tone::Good),
         Status::Warn => ("!", "warn", Tone::Doubtful),
         Status::Fail => ("✗", "FAIL", Tone::Bad),
         Status::Skip => ("–", "skip", Tone::Plain),
     };
-    let message = wrapped(&check.message, INDENT);
-    format!(
-        " {} {:<21} {}",
-        tone.paint(&format!("{sign} {word}")),
-        check.id.as_str(),
-        message.trim_start()
-    )
+    let (verdict, id) = (tone.paint(&format!("{sign} {word}")), check.id.as_str());
+    if ui.prose_width() < BESIDE {
+        return format!(" {verdict} {id}\n{}", ui.wrapped(&check.message, HINT_INDENT));
+    }
+    let message = ui.wrapped(&check.message, INDENT);
+    format!(" {verdict} {id:<21} {}", message.trim_start())
 }

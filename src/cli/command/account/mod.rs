@@ -8,6 +8,7 @@ use self::rows::{Row, find, rows};
 use crate::api::accounts::AccountVerb;
 use crate::cli::context::Context;
 use crate::cli::error::{Exit, Failure};
+use crate::cli::table::{Column, Table};
 use crate::model::credential::Kind;
 use crate::model::ids::CredentialName;
 use crate::vault::Vault;
@@ -144,16 +145,13 @@ fn list(context: &Context, rows: &[Row]) -> Result<Exit, Failure> {
         context.ui.document(&json!({ "accounts": rows }))?;
         return Ok(Exit::Done);
     }
-    let width = rows
-        .iter()
-        .map(|row| row.name().chars().count())
-        .max()
-        .unwrap_or(4)
-        .max(4);
-    context.ui.answer(&format!(
-        "{:<width$}  {:<21}  {:<8}  {:<10}  ID",
-        "NAME", "KIND", "STATE", "WHERE"
-    ))?;
+    let mut table = Table::new([
+        Column::word("NAME"),
+        Column::word("KIND").spare(),
+        Column::word("STATE"),
+        Column::word("WHERE").spare(),
+        Column::id("ID"),
+    ]);
     for row in rows {
         let kind = match (&row.remote, &row.local) {
             (Some(account), _) => account.kind,
@@ -166,13 +164,9 @@ fn list(context: &Context, rows: &[Row]) -> Result<Exit, Failure> {
             None => "–",
         };
         let id = row.remote.as_ref().map_or("–", |account| account.identity_id.as_str());
-        let name: String = row.name().chars().filter(|c| !c.is_control()).collect();
-        context.ui.answer(&format!(
-            "{name:<width$}  {:<21}  {state:<8}  {:<10}  {id}",
-            kind.in_words(),
-            row.place()
-        ))?;
+        table.row([row.name(), kind.in_words(), state, row.place(), id]);
     }
+    context.ui.table(table, &[])?;
     Ok(Exit::Done)
 }
 
