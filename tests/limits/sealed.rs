@@ -239,3 +239,43 @@ fn an_identity_file_with_more_identities_than_anybody_has_is_refused() {
     env.write("lines.txt", "#\n".repeat(8_000_000));
     bounded(&env, &["verify", "a", "--offline", "--identity", "lines.txt"]).fails(4, &["lines.txt"]);
 }
+
+#[test]
+fn a_credentials_file_of_any_shape_is_refused_or_shown_soon() {
+    let env = TestEnv::with_vault();
+    let sandbox = Sandbox::start();
+    env.onboard(&sandbox, "a");
+    let document = env.credential_file("a");
+    let whole: Value = serde_json::from_slice(&std::fs::read(&document).unwrap()).unwrap();
+    let long = "x".repeat(3_900_000);
+    let mut cases = vec![
+        ("arrays in arrays".to_owned(), "[".repeat(4_000_000)),
+        ("numbers".to_owned(), format!("[{}0]", "0,".repeat(1_999_000))),
+        ("larger than is read".to_owned(), " ".repeat(5_000_000)),
+    ];
+    for field in ["name", "app_id", "public_key", "created_at"] {
+        for value in [Value::from(long.as_str()), vec![0; 1_900_000].into()] {
+            let mut forged = whole.clone();
+            forged["public"][field] = value;
+            cases.push((field.to_owned(), forged.to_string()));
+        }
+    }
+    let mut forged = whole.clone();
+    forged["sealed"] = long.into();
+    cases.push(("sealed".to_owned(), forged.to_string()));
+    for (what, text) in cases {
+        std::fs::write(&document, text).unwrap();
+        for arguments in [
+            &["list"][..],
+            &["list", "--json"],
+            &["show", "a"],
+            &["verify", "a", "--offline"],
+        ] {
+            let run = bounded(&env, arguments);
+            assert!(
+                run.code != 0 || arguments[0] != "verify",
+                "{what}: {arguments:?} takes it"
+            );
+        }
+    }
+}
