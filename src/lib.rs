@@ -11,6 +11,7 @@ pub mod api;
 pub mod cli;
 pub mod export;
 pub mod keys;
+mod loopback;
 pub mod model;
 pub mod proxy;
 #[cfg(feature = "sandbox")]

@@ -19,8 +19,9 @@ const ARROWS: &[(&str, &[&str])] = &[
         "workflow",
         &["workflow", "api", "keys", "vault", "export", "model", "sys"],
     ),
-    ("sandbox", &["sandbox", "model"]),
-    ("proxy", &["proxy", "api", "keys", "vault", "model", "sys"]),
+    ("loopback", &["loopback"]),
+    ("sandbox", &["sandbox", "loopback", "model"]),
+    ("proxy", &["proxy", "loopback", "api", "keys", "vault", "model", "sys"]),
     ("sdk", &["sdk", "keys", "vault", "model", "sys"]),
     (
         "cli",

@@ -34,7 +34,7 @@ pub(super) struct Supplier {
     file: Option<PathBuf>,
     descriptor: Option<u32>,
     may_ask: bool,
-    given: OnceCell<Option<Passphrase>>,
+    given: RefCell<OnceCell<Option<Passphrase>>>,
     asked: RefCell<HashMap<String, Passphrase>>,
 }
 
@@ -45,7 +45,7 @@ impl Supplier {
             file,
             descriptor,
             may_ask,
-            given: OnceCell::new(),
+            given: RefCell::new(OnceCell::new()),
             asked: RefCell::new(HashMap::new()),
         }
     }
@@ -57,11 +57,17 @@ impl Supplier {
 
     /// The passphrase that a flag or the environment gives, if one does.
     fn given(&self) -> Result<Option<Passphrase>, IdentityError> {
-        if let Some(given) = self.given.get() {
+        if let Some(given) = self.given.borrow().get() {
             return Ok(given.clone());
         }
         let given = self.read_given()?;
-        Ok(self.given.get_or_init(|| given).clone())
+        Ok(self.given.borrow().get_or_init(|| given).clone())
+    }
+
+    /// Forgets what it was given and told, for a process that goes on for long after it needed it.
+    pub(super) fn forget(&self) {
+        self.given.take();
+        self.asked.take();
     }
 
     fn read_given(&self) -> Result<Option<Passphrase>, IdentityError> {

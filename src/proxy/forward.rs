@@ -2,68 +2,47 @@
 
 use std::convert::Infallible;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::stream;
 use http_body_util::combinators::UnsyncBoxBody;
-use http_body_util::{BodyExt, Full, Limited, StreamBody};
+use http_body_util::{BodyExt, Full, StreamBody};
 use hyper::body::{Frame, Incoming};
 use hyper::header::{CONNECTION, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use hyper::{HeaderMap, Request, Response, StatusCode};
 use serde_json::json;
 
-use super::Shared;
 use super::credential::Live;
 use super::gate::Refused;
+use super::{Shared, headers};
 use crate::api::raw::{RawAnswer, RawCall};
 use crate::api::{ApiError, CallError, SigningError};
+use crate::loopback::{Busy, Client, Unread};
 use crate::model::effect::Effect;
 
 /// Bodies are signed, and therefore held.
-const BODY_LIMIT: usize = 8 * 1024 * 1024;
+pub(super) const LARGEST_BODY: usize = 8 * 1024 * 1024;
 
 type Body = UnsyncBoxBody<Bytes, ApiError>;
 
-/// What concerns one connection alone (RFC 9110 section 7.6.1), or is ours to set.
-const NOT_SENT_ON: &[&str] = &[
-    "authorization",
-    "connection",
-    "content-length",
-    "cookie",
-    "expect",
-    "forwarded",
-    "host",
-    "keep-alive",
-    "proxy-authorization",
-    "proxy-connection",
-    "te",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
-    "x-dfns-appid",
-    "x-dfns-useraction",
-];
-
-const NOT_HANDED_BACK: &[&str] = &[
-    "connection",
-    "keep-alive",
-    "proxy-authenticate",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
-];
-
-pub(super) async fn answer(shared: &Shared<'_>, request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
+pub(super) async fn answer(
+    shared: &Shared<'_>,
+    client: Arc<Client>,
+    request: Request<Incoming>,
+) -> Result<Response<Body>, Infallible> {
+    let busy = client.busy();
     let (parts, body) = request.into_parts();
     let method = parts.method.as_str();
     let path = parts.uri.path();
     match shared.gate.check(&parts.method, &parts.uri, &parts.headers) {
-        Ok(()) => {}
+        Ok(()) => client.is_known(),
         Err(refused @ (Refused::OtherHost | Refused::FromAPage | Refused::Token)) => {
             shared.ledger.note_stranger(method, path, refused.status()).await;
             return Ok(refusal(refused.status(), &refused.to_string()));
         }
-        Err(refused @ (Refused::Path | Refused::ReadOnly | Refused::NotPermitted)) => {
+        Err(refused @ (Refused::Path | Refused::Method | Refused::ReadOnly | Refused::NotPermitted)) => {
+            client.is_known();
             let live = shared.holder.live();
             shared
                 .ledger
@@ -72,16 +51,24 @@ pub(super) async fn answer(shared: &Shared<'_>, request: Request<Incoming>) -> R
             return Ok(refusal(refused.status(), &refused.to_string()));
         }
     }
+    // While its body comes, it is the client that is waited for.
+    drop(busy);
+    let body = shared.bodies.read(body).await;
+    let busy = client.busy();
     let mut live = shared.holder.live();
-    let response = match read(body).await {
+    let text = body
+        .as_ref()
+        .map_err(|error| unread(*error))
+        .and_then(|body| text(&body.bytes));
+    let response = match text {
         Ok(text) => {
             let call = RawCall {
                 method,
                 path,
                 query: parts.uri.query().unwrap_or_default(),
-                body: (!text.is_empty() || parts.headers.contains_key(CONTENT_TYPE)).then_some(text.as_str()),
+                body: (!text.is_empty() || parts.headers.contains_key(CONTENT_TYPE)).then_some(text),
             };
-            send(shared, &mut live, call, &without(&parts.headers, NOT_SENT_ON)).await
+            send(shared, busy, &mut live, call, &headers::sent_on(&parts.headers)).await
         }
         Err(response) => response,
     };
@@ -93,14 +80,8 @@ pub(super) async fn answer(shared: &Shared<'_>, request: Request<Incoming>) -> R
 }
 
 /// The body as the text that is signed.
-async fn read(body: Incoming) -> Result<String, Response<Body>> {
-    let bytes = Limited::new(body, BODY_LIMIT).collect().await.map_err(|_| {
-        refusal(
-            StatusCode::PAYLOAD_TOO_LARGE,
-            "the body is longer than 8 MiB, or broke off",
-        )
-    })?;
-    String::from_utf8(bytes.to_bytes().to_vec()).map_err(|_| {
+fn text(body: &[u8]) -> Result<&str, Response<Body>> {
+    std::str::from_utf8(body).map_err(|_| {
         refusal(
             StatusCode::BAD_REQUEST,
             "the body is not text (UTF-8), and Dfns signs text only",
@@ -108,8 +89,29 @@ async fn read(body: Incoming) -> Result<String, Response<Body>> {
     })
 }
 
+fn unread(error: Unread) -> Response<Body> {
+    let status = match error {
+        Unread::TooLong { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+        Unread::BrokenOff => StatusCode::BAD_REQUEST,
+        Unread::TooSlow => StatusCode::REQUEST_TIMEOUT,
+        Unread::NoRoom => StatusCode::SERVICE_UNAVAILABLE,
+    };
+    let mut response = refusal(status, &error.to_string());
+    // What is left of the body is not read.
+    response
+        .headers_mut()
+        .insert(CONNECTION, HeaderValue::from_static("close"));
+    response
+}
+
 /// Sends a call on; `live` is afterwards what it was signed with.
-async fn send(shared: &Shared<'_>, live: &mut Rc<Live>, call: RawCall<'_>, headers: &HeaderMap) -> Response<Body> {
+async fn send(
+    shared: &Shared<'_>,
+    busy: Busy,
+    live: &mut Rc<Live>,
+    call: RawCall<'_>,
+    headers: &HeaderMap,
+) -> Response<Body> {
     let first = shared.client.forward(live.access(), call, headers.clone()).await;
     let is_refused = match &first {
         Ok(answer) => answer.status() == 401,
@@ -125,7 +127,7 @@ async fn send(shared: &Shared<'_>, live: &mut Rc<Live>, call: RawCall<'_>, heade
         None => first,
     };
     match outcome {
-        Ok(answer) => handed_back(answer),
+        Ok(answer) => handed_back(answer, busy),
         Err(error) => failure(&error),
     }
 }
@@ -139,29 +141,14 @@ fn is_key_refused(error: &SigningError) -> bool {
     }
 }
 
-/// The headers but for some, and for those that `Connection` names.
-fn without(headers: &HeaderMap, some: &[&str]) -> HeaderMap {
-    let mut kept = headers.clone();
-    let named = headers
-        .get_all(CONNECTION)
-        .iter()
-        .filter_map(|value| value.to_str().ok());
-    for name in named.flat_map(|names| names.split(',')).map(str::trim) {
-        kept.remove(name);
-    }
-    for name in some {
-        kept.remove(*name);
-    }
-    kept
-}
-
-fn handed_back(answer: RawAnswer) -> Response<Body> {
+/// The answer as it comes; `busy` lasts until its end.
+fn handed_back(answer: RawAnswer, busy: Busy) -> Response<Body> {
     let status = StatusCode::from_u16(answer.status()).unwrap_or(StatusCode::BAD_GATEWAY);
-    let headers = without(answer.headers(), NOT_HANDED_BACK);
-    let parts = stream::unfold(Some(answer), |answer| async {
-        let mut answer = answer?;
+    let headers = headers::handed_back(answer.headers());
+    let parts = stream::unfold(Some((answer, busy)), |state| async {
+        let (mut answer, busy) = state?;
         match answer.chunk().await {
-            Ok(Some(chunk)) => Some((Ok(Frame::data(chunk)), Some(answer))),
+            Ok(Some(chunk)) => Some((Ok(Frame::data(chunk)), Some((answer, busy)))),
             Ok(None) => None,
             // What was promised does not come: the connection is cut, which is how a client learns of it.
             Err(error) => Some((Err(error), None)),

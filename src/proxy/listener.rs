@@ -14,6 +14,8 @@ use tokio::net::TcpListener;
 #[cfg(unix)]
 use tokio::net::UnixListener;
 
+use crate::loopback::Accept;
+
 /// An address to listen on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Address {
@@ -69,7 +71,7 @@ enum Kind {
 }
 
 /// Either kind of connection.
-pub(super) trait Stream: AsyncRead + AsyncWrite + Unpin {}
+pub(crate) trait Stream: AsyncRead + AsyncWrite + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Unpin> Stream for T {}
 
@@ -120,8 +122,12 @@ impl Listener {
             Kind::Unix(_, path) => format!("unix:{}", path.display()),
         }
     }
+}
 
-    pub(super) async fn accept(&self) -> io::Result<Box<dyn Stream>> {
+impl Accept for Listener {
+    type Stream = Box<dyn Stream>;
+
+    async fn accept(&self) -> io::Result<Box<dyn Stream>> {
         match &self.0 {
             Kind::Tcp(listener, _) => {
                 let (stream, _) = listener.accept().await?;

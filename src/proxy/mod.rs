@@ -7,38 +7,30 @@
 mod credential;
 mod forward;
 mod gate;
+mod headers;
 mod ledger;
 mod listener;
+mod permits;
+mod plain_path;
 
 use std::io;
-use std::time::Duration;
+use std::sync::Arc;
 
-use futures_util::StreamExt;
-use futures_util::stream::FuturesUnordered;
-use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
 use thiserror::Error;
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::watch;
 
 use crate::api::Client;
 use crate::keys::KeyError;
+use crate::loopback::{self, Bodies};
 use crate::model::credential::Unusable;
 use crate::model::ids::CredentialName;
 use crate::vault::{Unlocked, Vault, VaultError};
 
 use credential::Holder;
 use gate::{Gate, LocalToken};
-pub use gate::{Permit, PermitError};
 use ledger::Ledger;
 pub use listener::{Address, AddressError, Listener};
-
-/// More connections than this wait for one to end.
-const MOST_CONNECTIONS: usize = 256;
-const ACCEPT_PAUSE: Duration = Duration::from_millis(20);
-/// A client that has opened a connection must have sent a request's head within this.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
+pub use permits::{Permit, PermitError};
 
 /// The proxy could not start.
 #[derive(Debug, Error)]
@@ -89,6 +81,7 @@ struct Shared<'v> {
     client: Client,
     gate: Gate,
     ledger: Ledger,
+    bodies: Bodies,
 }
 
 impl<'v> Proxy<'v> {
@@ -115,6 +108,7 @@ impl<'v> Proxy<'v> {
             client,
             gate,
             ledger,
+            bodies: Bodies::new(forward::LARGEST_BODY),
         };
         Ok(Self { listener, shared })
     }
@@ -134,47 +128,8 @@ impl<'v> Proxy<'v> {
     /// Answers until `stop` is over, then finishes the requests it has begun.
     pub async fn serve(self, stop: impl Future<Output = ()>) {
         let Self { listener, shared } = self;
-        let (stopping, stopped) = watch::channel(false);
-        let mut connections = FuturesUnordered::new();
-        tokio::pin!(stop);
-        loop {
-            let room = connections.len() < MOST_CONNECTIONS;
-            tokio::select! {
-                () = &mut stop => break,
-                Some(()) = connections.next() => {}
-                accepted = listener.accept(), if room => {
-                    match accepted {
-                        Ok(stream) => connections.push(connection(stream, &shared, stopped.clone())),
-                        // A connection that failed before it began concerns nobody; but where no more can be had
-                        // at all, asking again at once would only keep the machine busy.
-                        Err(_) => tokio::time::sleep(ACCEPT_PAUSE).await,
-                    }
-                }
-            }
-        }
-        drop(listener);
-        // Nobody listens if there is no connection left.
-        let _ = stopping.send(true);
-        while connections.next().await.is_some() {}
+        let shared = &shared;
+        let service = |client| service_fn(move |request| forward::answer(shared, Arc::clone(&client), request));
+        loopback::serve(listener, stop, service).await;
     }
-}
-
-async fn connection(
-    stream: impl AsyncRead + AsyncWrite + Unpin,
-    shared: &Shared<'_>,
-    mut stopped: watch::Receiver<bool>,
-) {
-    let service = service_fn(|request| forward::answer(shared, request));
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_TIMEOUT)
-        .serve_connection(TokioIo::new(stream), service);
-    tokio::pin!(connection);
-    // How a connection ends is the client's business.
-    tokio::select! {
-        _ = connection.as_mut() => return,
-        _ = stopped.wait_for(|stopped| *stopped) => {}
-    }
-    connection.as_mut().graceful_shutdown();
-    let _ = connection.await;
 }

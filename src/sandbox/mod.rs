@@ -16,17 +16,17 @@ mod users;
 mod world;
 
 use std::future::Future;
+use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use hyper::body::Incoming;
-use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
 use thiserror::Error;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::task::JoinSet;
+
+use crate::loopback::{self, Accept, Bodies, Client};
 
 use answer::{Answer, Close, HttpResponse};
 use faults::Fault;
@@ -78,13 +78,14 @@ pub struct SandboxConfig {
 pub struct Sandbox {
     listener: TcpListener,
     address: SocketAddr,
-    shared: Arc<Shared>,
+    shared: Shared,
 }
 
 struct Shared {
     config: SandboxConfig,
     address: SocketAddr,
     world: Mutex<World>,
+    bodies: Bodies,
 }
 
 impl Shared {
@@ -110,11 +111,12 @@ impl Sandbox {
         Ok(Self {
             listener,
             address,
-            shared: Arc::new(Shared {
+            shared: Shared {
                 config,
                 address,
                 world: Mutex::new(world),
-            }),
+                bodies: Bodies::new(request::LARGEST_BODY),
+            },
         })
     }
 
@@ -126,38 +128,35 @@ impl Sandbox {
 
     /// Answers until `stop` is over; connections in use are then cut.
     pub async fn serve(self, stop: impl Future<Output = ()>) {
-        let mut connections = JoinSet::new();
-        tokio::pin!(stop);
-        loop {
-            tokio::select! {
-                () = &mut stop => return,
-                Some(_) = connections.join_next() => {}
-                accepted = self.listener.accept() => {
-                    // A connection that failed before it began concerns nobody.
-                    if let Ok((stream, _)) = accepted {
-                        connections.spawn(connection(stream, Arc::clone(&self.shared)));
-                    }
-                }
-            }
+        let Self { listener, shared, .. } = self;
+        let shared = &shared;
+        let service = |client| service_fn(move |request| answer(shared, Arc::clone(&client), request));
+        tokio::select! {
+            () = stop => {}
+            () = loopback::serve(Listener(listener), std::future::pending(), service) => {}
         }
     }
 }
 
-async fn connection(stream: TcpStream, shared: Arc<Shared>) {
-    let _ = stream.set_nodelay(true);
-    let service = service_fn(move |request| {
-        let shared = Arc::clone(&shared);
-        async move { answer(&shared, request).await }
-    });
-    // How a connection ends is the client's business, or a fault asked for.
-    let _ = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .serve_connection(TokioIo::new(stream), service)
-        .await;
+struct Listener(TcpListener);
+
+impl Accept for Listener {
+    type Stream = TcpStream;
+
+    async fn accept(&self) -> io::Result<TcpStream> {
+        let (stream, _) = self.0.accept().await?;
+        stream.set_nodelay(true)?;
+        Ok(stream)
+    }
 }
 
-async fn answer(shared: &Shared, incoming: hyper::Request<Incoming>) -> Result<HttpResponse, Close> {
-    let request = Request::read(incoming).await.ok_or(Close)?;
+async fn answer(
+    shared: &Shared,
+    client: Arc<Client>,
+    incoming: hyper::Request<Incoming>,
+) -> Result<HttpResponse, Close> {
+    let request = Request::read(incoming, &shared.bodies).await.ok_or(Close)?;
+    let _busy = client.busy();
     // Even a sleep of nothing waits for the timer's next tick, a millisecond.
     if !shared.config.latency.is_zero() {
         tokio::time::sleep(shared.config.latency).await;

@@ -2,14 +2,14 @@
 
 use std::net::SocketAddr;
 
-use http_body_util::{BodyExt, Limited};
 use hyper::HeaderMap;
 use hyper::body::Incoming;
 use serde_json::{Map, Value};
 
 use super::answer::Answer;
+use crate::loopback::Bodies;
 
-const BODY_LIMIT: usize = 1024 * 1024;
+pub(super) const LARGEST_BODY: usize = 1024 * 1024;
 
 pub(super) struct Request {
     pub(super) method: String,
@@ -19,9 +19,9 @@ pub(super) struct Request {
 }
 
 impl Request {
-    pub(super) async fn read(incoming: hyper::Request<Incoming>) -> Option<Self> {
+    pub(super) async fn read(incoming: hyper::Request<Incoming>, bodies: &Bodies) -> Option<Self> {
         let (parts, body) = incoming.into_parts();
-        let body = Limited::new(body, BODY_LIMIT).collect().await.ok()?.to_bytes().to_vec();
+        let body = bodies.read(body).await.ok()?.bytes;
         Some(Self {
             method: parts.method.as_str().to_owned(),
             path: parts.uri.path().to_owned(),

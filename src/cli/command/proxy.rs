@@ -34,6 +34,7 @@ impl ProxyArgs {
         let vault = context.vault()?;
         super::usable_record(&vault, &self.name)?;
         let unlocked = context.unlock(&vault)?;
+        context.supplier.forget();
         super::usable(context, &unlocked, &self.name)?;
         let rules = Rules {
             read_only: self.read_only,
