@@ -123,7 +123,7 @@ pub fn write(path: &Path, bytes: &[u8], if_exists: IfExists, readable: Readable)
     prepare(path, bytes, if_exists, readable)?.publish()
 }
 
-/// Refuses at once what [`write`] would refuse later, as far as a look can tell.
+/// Refuses at once what [`write()`] would refuse later, as far as a look can tell.
 ///
 /// # Errors
 /// When something of that name is there and is to stay, or there is no directory to write into.
