@@ -202,7 +202,7 @@ impl From<RotateError> for Failure {
                 Self::refused(refusal, "the next one", None, false).with_message(message)
             }
             RotateError::NoWayBack { name, .. } => Self::new(Exit::State, "no_way_back", message)
-                .hint(format!("nothing was undone; go on with `dfns-keys rotate {name}`")),
+                .hint(format!("go on with `dfns-keys rotate {name}`")),
             RotateError::FewerPermissions(_) => Self::new(Exit::Refused, "fewer_permissions", message)
                 .hint("assign them to the new account in the dashboard, and run the same command again"),
             RotateError::StillHonoured(_) => Self::new(Exit::Waiting, "still_honoured", message).hint(
