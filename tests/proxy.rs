@@ -251,7 +251,7 @@ fn a_rotation_goes_on_behind_it_and_no_call_fails() {
     assert!(made > 5, "{made}");
     drop(proxy.stop());
     let new = scene.env.ok(&["show", "a", "--fingerprint"]);
-    let log = scene.env.ok(&["log", "a"]);
+    let log = scene.env.ok(&["log", "a", "--wide"]);
     let last = log.lines().rfind(|line| line.contains("proxied")).unwrap();
     assert!(last.contains(new.trim()), "{last}");
 }
