@@ -1,5 +1,6 @@
 //! No private key, token or passphrase appears in any output, log, error, file or process argument: shown by canaries
-//! over every command, in success and in failure, with `-v` too.
+//! over every command, in success and in failure, with `-v` too; nor do children see one that was not promised to them.
+#![cfg(unix)]
 #![allow(
     clippy::disallowed_methods,
     clippy::disallowed_types,
@@ -11,6 +12,7 @@ mod support;
 use std::path::Path;
 
 use serde_json::{Value, json};
+use support::children::{RECIPIENT, Watched};
 use support::{Run, Sandbox, TestEnv};
 
 /// Values that must not appear anywhere in clear, as any run of sixteen of their characters.
@@ -78,11 +80,14 @@ fn no_command_shows_a_secret() {
     let passphrase = secrets.path().join("passphrase");
     std::fs::write(&passphrase, PASSPHRASE).unwrap();
     let token_file = secrets.path().join("token");
+    // Whatever is sealed is sealed by a plug-in too, which writes down what it sees.
+    let watched = Watched::new(&env);
     let run = |arguments: &[&str]| {
         let mut command = env.command(&["-v", "--passphrase-file"]);
         command
             .arg(&passphrase)
             .args(arguments)
+            .env("PATH", watched.path())
             .env("TMPDIR", temporary.path())
             .env("RUST_BACKTRACE", "full");
         Run::of(&mut command)
@@ -100,7 +105,7 @@ fn no_command_shows_a_secret() {
         copy
     };
 
-    note(&["init"], 0);
+    note(&["init", "--recipient", RECIPIENT], 0);
     note(&["init"], 3);
     let public = note(&["onboard", "a", "--prepare", "--api-url", &sandbox.url], 0).stdout;
     let token = sandbox.create("a", &public);
@@ -188,7 +193,7 @@ fn no_command_shows_a_secret() {
         &["call", "a", "POST", "/wallets", "--data", r#"{"network":"Bitcoin"}"#],
         &["call", "a", "POST", "/wallets", "--data", "{}", "--dry-run"],
         &["call", "a", "POST", "/wallets", "--data", "{}", "--dry-run", "--json"],
-        &["exec", "a", "--", "sh", "-c", ":"],
+        &["exec", "a", "--", "program"],
         &["export", "a", "--format", "postman-collection"],
         &[
             "export",
@@ -268,6 +273,25 @@ fn no_command_shows_a_secret() {
         assert!(
             seen || ["help", "sandbox"].contains(&command.as_str()),
             "{command} was not watched"
+        );
+    }
+    // Children: a plug-in sees nothing, a program what was promised to it, and not how the vault is opened.
+    let seen = watched.seen();
+    let (plugins, programs): (Vec<_>, Vec<_>) = seen.iter().partition(|(name, _)| name.starts_with("plugin"));
+    assert!(
+        plugins.len() > 30 && programs.len() == 1,
+        "{} {}",
+        plugins.len(),
+        programs.len()
+    );
+    for (name, text) in plugins {
+        canaries.check(name, text.as_bytes());
+    }
+    for (name, text) in programs {
+        assert!(text.contains("DFNS_PRIVATE_KEY="), "{text}");
+        assert!(
+            !text.contains(PASSPHRASE) && !text.contains("DFNS_KEYS_PASSPHRASE"),
+            "{name}: {text}"
         );
     }
     canaries.check_tree(env.home.path());

@@ -1,10 +1,5 @@
 //! What every command needs: the vault, the keys to it, the client, and the ways in and out.
-#![expect(
-    clippy::disallowed_methods,
-    reason = "stdin is read here, and nowhere else, so that two readers cannot share it unnoticed"
-)]
 
-use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -12,7 +7,10 @@ use etcetera::BaseStrategy;
 use zeroize::Zeroizing;
 
 use super::Globals;
+use super::beginning;
 use super::error::{Exit, Failure};
+use super::input;
+use super::origin::Origin;
 use super::passphrase::{Asker, Supplier};
 use super::terminal;
 use super::ui::Ui;
@@ -20,6 +18,7 @@ use crate::api::{ApiError, Client, ClientConfig, Progress};
 use crate::model::ids::CredentialName;
 use crate::model::quoted;
 use crate::sys::clock::SystemClock;
+use crate::sys::descriptors::{self, STDIN, named_by};
 use crate::sys::files;
 use crate::vault::{IdentityError, Unlocked, Vault, VaultError, log};
 
@@ -33,14 +32,18 @@ pub(super) struct Context {
     no_input: bool,
     vault: Option<PathBuf>,
     identities: Vec<PathBuf>,
-    passphrase_from_stdin: bool,
+    /// What reads the passphrase from stdin.
+    passphrase_from_stdin: Option<&'static str>,
+    /// The descriptors with which the vault is opened.
+    descriptors: Vec<u32>,
     wait: Duration,
     timeout: Duration,
     per_minute: std::num::NonZeroU32,
 }
 
 impl Context {
-    pub(super) fn new(globals: Globals) -> Self {
+    /// `environment` is where the environment has the passphrase.
+    pub(super) fn new(globals: Globals, environment: Option<Origin>) -> Self {
         let Globals {
             vault,
             identity,
@@ -64,17 +67,33 @@ impl Context {
         } else {
             identity
         };
-        let passphrase_from_stdin = passphrase_file.as_deref() == Some(Path::new("-"));
+        // Before anything is opened here, so that a number can only be of what was given.
+        let flag = match (&passphrase_file, passphrase_fd) {
+            (Some(path), _) => Some(("--passphrase-file", Origin::file(path))),
+            (None, Some(number)) => Some(("--passphrase-fd", Origin::descriptor(number))),
+            (None, None) => None,
+        };
+        let environment = environment.map(|origin| (beginning::FILE, origin));
+        let passphrase_from_stdin = flag
+            .as_ref()
+            .or(environment.as_ref())
+            .and_then(|(name, origin)| origin.is_stdin().then_some(*name));
+        let mut descriptors: Vec<u32> = identities.iter().filter_map(|path| named_by(path)).collect();
+        if passphrase_from_stdin.is_some() {
+            descriptors.push(STDIN);
+        }
+        let (flag, environment) = (flag.map(|(_, origin)| origin), environment.map(|(_, origin)| origin));
         let ui = Ui::new(json, quiet, verbose, color).with_tables(wide);
         let may_ask = !no_input && terminal::is_there();
         Self {
-            supplier: Supplier::new(ui.clone(), passphrase_file, passphrase_fd, may_ask),
+            supplier: Supplier::new(ui.clone(), flag, environment, may_ask),
             ui,
             yes,
             no_input,
             vault,
             identities,
             passphrase_from_stdin,
+            descriptors,
             wait: wait.duration(),
             timeout: timeout.duration().max(Duration::from_millis(1)),
             per_minute: rate_limit,
@@ -89,14 +108,14 @@ impl Context {
     /// Whether somebody reads along on a terminal, at their own pace.
     pub(super) fn is_read_along(&self) -> bool {
         let asks = self.may_ask() && !self.yes && !self.ui.quiet();
-        asks && io::stdin().is_terminal() && self.ui.stdout_is_terminal() && io::stderr().is_terminal()
+        asks && input::is_terminal() && self.ui.stdout_is_terminal() && self.ui.stderr_is_terminal()
     }
 
     /// Refuses two readers of stdin before either has read anything.
     pub(super) fn check_stdin_readers(&self, readers: &[&'static str]) -> Result<(), Failure> {
         let mut readers = readers.to_vec();
-        if self.passphrase_from_stdin {
-            readers.insert(0, "--passphrase-file");
+        if let Some(reader) = self.passphrase_from_stdin {
+            readers.insert(0, reader);
         }
         if readers.len() > 1 {
             return Err(Failure::usage(format!(
@@ -105,6 +124,21 @@ impl Context {
             )));
         }
         Ok(())
+    }
+
+    /// Keeps what this process was started with from the programs that it starts: everything, or, for one that is to have the
+    /// rest, that with which the vault is opened.
+    pub(super) fn keep_descriptors(&self, passes_the_rest_on: bool) {
+        descriptors::keep_from_children(passes_the_rest_on.then_some(&self.descriptors));
+    }
+
+    /// Whatever opened the vault and came by stdin cannot be read there again.
+    pub(super) fn end_stdin_if_used(&self) -> Result<(), Failure> {
+        if !self.descriptors.contains(&STDIN) {
+            return Ok(());
+        }
+        descriptors::end_stdin()
+            .map_err(|error| Failure::new(Exit::Other, "stdin", format!("cannot open /dev/null: {error}")))
     }
 
     /// Where a new vault is to be.
@@ -183,10 +217,10 @@ impl Context {
     /// Reads a file that a user named, or stdin for `-`.
     pub(super) fn input(&self, path: &Path) -> Result<Zeroizing<Vec<u8>>, Failure> {
         if path == Path::new("-") {
-            if io::stdin().is_terminal() {
+            if input::is_terminal() {
                 self.ui.say("reading from the terminal; end with Ctrl-D");
             }
-            return files::read_limited(io::stdin().lock(), INPUT_LIMIT)
+            return input::read(INPUT_LIMIT)
                 .map_err(|error| Failure::new(Exit::Other, "stdin", format!("cannot read stdin: {error}")));
         }
         Ok(files::read(path, INPUT_LIMIT)?)
@@ -266,20 +300,22 @@ fn variable(name: &str) -> Option<std::ffi::OsString> {
     std::env::var_os(name).filter(|value| !value.is_empty())
 }
 
-/// Reads a file, or stdin for `-`.
-pub(super) fn read_file_or_stdin(path: &Path, limit: u64) -> io::Result<Zeroizing<Vec<u8>>> {
-    if path == Path::new("-") {
-        return files::read_limited(io::stdin().lock(), limit);
-    }
-    files::read(path, limit).map_err(|error| error.source)
-}
-
 /// In debug builds, the tests' way to stop the process at a chosen instant.
 #[cfg(debug_assertions)]
 pub(super) fn choose_instant() {
     let number = std::env::var("DFNS_KEYS_TEST_STOP_AT").ok();
     if let Some(number) = number.and_then(|number| number.parse().ok()) {
         crate::sys::instants::stop_at(number);
+    }
+}
+
+/// Keeps other processes of the same user out of this one: they cannot read its memory, its descriptors, or the environment
+/// that it was started with. A program that takes its place is open again. Best effort, as below.
+pub(super) fn shut_others_out() {
+    #[cfg(target_os = "linux")]
+    {
+        use rustix::process::{DumpableBehavior, set_dumpable_behavior};
+        let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
     }
 }
 

@@ -1,14 +1,17 @@
 //! The command line: global flags, one file a command, one printer, one place that decides exit codes.
 #![allow(clippy::doc_markdown, reason = "doc comments of arguments are help texts")]
 
+mod beginning;
 mod command;
 mod completion;
 mod context;
 mod ending;
 mod error;
 mod harmless;
+mod input;
 mod junit;
 mod listing;
+mod origin;
 mod passphrase;
 mod signals;
 mod slips;
@@ -61,7 +64,7 @@ struct Globals {
     #[arg(long, global = true, value_name = "FILE|-", conflicts_with = "passphrase_fd")]
     passphrase_file: Option<PathBuf>,
     /// Read the passphrase from an open file descriptor
-    #[arg(long, global = true, value_name = "N")]
+    #[arg(long, global = true, value_name = "N", value_parser = readable_descriptor)]
     passphrase_fd: Option<u32>,
     /// Print one JSON document on stdout
     #[arg(long, global = true)]
@@ -95,6 +98,14 @@ struct Globals {
     rate_limit: NonZeroU32,
 }
 
+fn readable_descriptor(text: &str) -> Result<u32, String> {
+    match text.parse() {
+        Ok(1 | 2) => Err("1 and 2 are for output".to_owned()),
+        Ok(number) => Ok(number),
+        Err(_) => Err("it is no number of a descriptor".to_owned()),
+    }
+}
+
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum When {
     Auto,
@@ -105,7 +116,7 @@ enum When {
 /// Runs the program: parses the arguments, runs the command, and tells the exit code.
 #[must_use]
 pub fn main() -> ExitCode {
-    context::forbid_core_dumps();
+    context::shut_others_out();
     #[cfg(debug_assertions)]
     context::choose_instant();
     // The default hook prints the panic's message, which may carry what it should not.
@@ -119,10 +130,17 @@ pub fn main() -> ExitCode {
 }
 
 fn run(arguments: impl Iterator<Item = OsString>) -> Exit {
-    let arguments: Vec<OsString> = arguments.collect();
+    let mut arguments: Vec<OsString> = arguments.collect();
     if let Some(exit) = completion::answer(Cli::command, &arguments) {
         return exit;
     }
+    let json = arguments.iter().any(|argument| argument == "--json");
+    let given = match beginning::given(&mut arguments) {
+        Ok(given) => given,
+        Err(failure) => return conclude(&Ui::new(json, false, false, When::Never), &failure),
+    };
+    // After that, for a limit is handed on to whoever takes this process's place.
+    context::forbid_core_dumps();
     let parsed = Cli::command()
         .try_get_matches_from(&arguments)
         .and_then(|matches| Cli::from_arg_matches(&matches));
@@ -135,7 +153,8 @@ fn run(arguments: impl Iterator<Item = OsString>) -> Exit {
         }
     };
     let Cli { globals, command } = cli;
-    let context = Context::new(globals);
+    let context = Context::new(globals, given);
+    context.keep_descriptors(command.passes_descriptors_on());
     let outcome = context
         .check_stdin_readers(&command.stdin_readers())
         .and_then(|()| command.run(&context));

@@ -1,26 +1,21 @@
 //! The one supplier of passphrases, for every command: flag, then environment, then terminal.
 
-use std::cell::{OnceCell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::HashMap;
 use std::io;
-use std::path::{Path, PathBuf};
 
 use bip39::Language;
 use secrecy::{ExposeSecret, SecretString};
 use zeroize::{Zeroize, Zeroizing};
 
-use super::context::read_file_or_stdin;
 use super::error::{Exit, Failure};
+use super::origin::Origin;
 use super::terminal;
 use super::ui::Ui;
 use crate::model::quoted;
-use crate::model::secret::{Passphrase, is_empty, passphrase_from_text};
+use crate::model::secret::{Passphrase, is_empty};
 use crate::vault::{IdentityError, Keyholder, PassphrasePurpose, PluginDialogue};
 
-const VALUE: &str = "DFNS_KEYS_PASSPHRASE";
-const FILE: &str = "DFNS_KEYS_PASSPHRASE_FILE";
-/// No passphrase comes near this size.
-const LIMIT: u64 = 64 * 1024;
 /// 110 bits, as rage's generated passphrases have.
 const GENERATED_WORDS: usize = 10;
 /// Fewer characters can all be tried by whoever has a copy, scrypt or not.
@@ -31,19 +26,23 @@ const FEWEST_DIFFERENT: usize = 4;
 /// Hands out the passphrase. Asked twice for the same thing, it answers from memory.
 pub(super) struct Supplier {
     ui: Ui,
-    file: Option<PathBuf>,
-    descriptor: Option<u32>,
+    /// What a flag or the environment names, until it was read.
+    origin: Cell<Option<Origin>>,
+    was_read: Cell<bool>,
+    has_flag: bool,
     may_ask: bool,
     given: RefCell<OnceCell<Option<Passphrase>>>,
     asked: RefCell<HashMap<String, Passphrase>>,
 }
 
 impl Supplier {
-    pub(super) fn new(ui: Ui, file: Option<PathBuf>, descriptor: Option<u32>, may_ask: bool) -> Self {
+    /// A flag goes before the environment.
+    pub(super) fn new(ui: Ui, flag: Option<Origin>, environment: Option<Origin>, may_ask: bool) -> Self {
         Self {
             ui,
-            file,
-            descriptor,
+            has_flag: flag.is_some(),
+            origin: Cell::new(flag.or(environment)),
+            was_read: Cell::new(false),
             may_ask,
             given: RefCell::new(OnceCell::new()),
             asked: RefCell::new(HashMap::new()),
@@ -52,7 +51,7 @@ impl Supplier {
 
     /// Whether a flag names the passphrase's source.
     pub(super) fn has_flag(&self) -> bool {
-        self.file.is_some() || self.descriptor.is_some()
+        self.has_flag
     }
 
     /// The passphrase that a flag or the environment gives, if one does.
@@ -60,34 +59,25 @@ impl Supplier {
         if let Some(given) = self.given.borrow().get() {
             return Ok(given.clone());
         }
-        let given = self.read_given()?;
+        // What could not be read is not read again, and nobody is asked in its place.
+        if self.was_read.replace(true) {
+            return Err(unreadable(
+                "where it was said to be",
+                io::ErrorKind::UnexpectedEof.into(),
+            ));
+        }
+        let given = match self.origin.take() {
+            Some(origin) => origin.read()?,
+            None => None,
+        };
         Ok(self.given.borrow().get_or_init(|| given).clone())
     }
 
     /// Forgets what it was given and told, for a process that goes on for long after it needed it.
     pub(super) fn forget(&self) {
+        drop(self.origin.take());
         self.given.take();
         self.asked.take();
-    }
-
-    fn read_given(&self) -> Result<Option<Passphrase>, IdentityError> {
-        if let Some(path) = &self.file {
-            return from_file(path).map(Some);
-        }
-        if let Some(number) = self.descriptor {
-            return from_file(Path::new(&format!("/dev/fd/{number}"))).map(Some);
-        }
-        if let Some(path) = std::env::var_os(FILE).filter(|path| !path.is_empty()) {
-            return from_file(Path::new(&path)).map(Some);
-        }
-        match std::env::var(VALUE) {
-            Ok(text) => {
-                let text = Zeroizing::new(text);
-                Ok(Some(passphrase_from_text(&text)).filter(|passphrase| !is_empty(passphrase)))
-            }
-            Err(std::env::VarError::NotPresent) => Ok(None),
-            Err(std::env::VarError::NotUnicode(_)) => Err(unreadable(VALUE, io::ErrorKind::InvalidData.into())),
-        }
     }
 
     /// The passphrase for something that exists.
@@ -114,10 +104,10 @@ impl Supplier {
         self.ask_twice(what, "give --passphrase-file FILE, or seal to --recipient RECIPIENT")
     }
 
-    /// The passphrase that replaces another: from a file of its own, or asked twice.
-    pub(super) fn replacement(&self, file: Option<&Path>) -> Result<Passphrase, Failure> {
-        match file {
-            Some(path) => acceptable(&self.ui, from_file(path)?),
+    /// The passphrase that replaces another: from a source of its own, or asked twice.
+    pub(super) fn replacement(&self, origin: Option<Origin>) -> Result<Passphrase, Failure> {
+        match origin {
+            Some(origin) => acceptable(&self.ui, origin.read()?.ok_or(IdentityError::NobodyToAsk)?),
             None => self.ask_twice("New passphrase for the vault", "give --new-passphrase-file FILE"),
         }
     }
@@ -183,22 +173,6 @@ fn weakness(passphrase: &Passphrase) -> Option<String> {
         .filter(|(position, character)| !text[..*position].contains(*character))
         .count();
     (different < FEWEST_DIFFERENT).then(|| format!("it repeats {different} characters; {advice}"))
-}
-
-fn from_file(path: &Path) -> Result<Passphrase, IdentityError> {
-    let shown = if path == Path::new("-") {
-        "stdin".to_owned()
-    } else {
-        quoted::path(path)
-    };
-    let bytes = read_file_or_stdin(path, LIMIT).map_err(|source| unreadable(&shown, source))?;
-    match std::str::from_utf8(&bytes) {
-        Ok(text) => Ok(passphrase_from_text(text)),
-        Err(_) => Err(unreadable(
-            &shown,
-            io::Error::new(io::ErrorKind::InvalidData, "it is not UTF-8 text"),
-        )),
-    }
 }
 
 fn unreadable(origin: &str, source: io::Error) -> IdentityError {

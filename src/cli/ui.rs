@@ -101,6 +101,11 @@ impl Ui {
         self.quiet
     }
 
+    /// Whether a person would see what is said.
+    pub(super) fn stderr_is_terminal(&self) -> bool {
+        io::stderr().is_terminal()
+    }
+
     /// Whether requests are told of.
     pub(super) fn verbose(&self) -> bool {
         self.verbose

@@ -1,6 +1,7 @@
 //! The operating system: the one door to the disk, and the clock; and what a library does when it gives up.
 
 pub mod clock;
+pub mod descriptors;
 pub mod files;
 pub mod instants;
 pub mod lock;

@@ -6,6 +6,8 @@
     reason = "each test program uses its own part of this"
 )]
 
+#[cfg(unix)]
+pub mod children;
 pub mod proxy;
 #[cfg(unix)]
 pub mod terminal;

@@ -70,6 +70,7 @@ impl ExecArgs {
         let fingerprint = &generation.public_key.fingerprint;
         let detail = Some(quoted::path(Path::new(program)));
         context.log(&vault, "executed", Some(&self.name), Some(fingerprint), detail);
+        context.end_stdin_if_used()?;
         context::permit_core_dumps();
         let error = replace(&mut command);
         Err(match error.kind() {

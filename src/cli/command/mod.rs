@@ -82,6 +82,11 @@ impl Command {
         }
     }
 
+    /// Whether a program is run that is to have the descriptors that this process was started with.
+    pub(super) fn passes_descriptors_on(&self) -> bool {
+        matches!(self, Self::Exec(_))
+    }
+
     pub(super) fn run(&self, context: &Context) -> Result<Exit, Failure> {
         match self {
             Self::Init(args) => args.run(context),

@@ -5,6 +5,7 @@ use serde_json::json;
 
 use crate::cli::context::Context;
 use crate::cli::error::{Exit, Failure};
+use crate::cli::origin::Origin;
 
 /// Change the passphrase: a new identity for the vault, and everything sealed again
 ///
@@ -25,8 +26,9 @@ impl RekeyArgs {
     }
 
     pub(super) fn run(&self, context: &Context) -> Result<Exit, Failure> {
+        let origin = self.new_passphrase_file.as_deref().map(Origin::file);
         let vault = context.vault()?;
-        let new = || context.supplier.replacement(self.new_passphrase_file.as_deref());
+        let new = || context.supplier.replacement(origin);
         // On a terminal the old one is asked for first. What a file has, or that there is nobody to ask, is known before.
         let (unlocked, passphrase) = if self.new_passphrase_file.is_none() && context.may_ask() {
             (context.unlock(&vault)?, new()?)
