@@ -9,7 +9,6 @@ mod support;
 
 use std::io::{Read, Write};
 use std::net::TcpListener;
-use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Stdio};
 
 use serde_json::Value;
@@ -62,8 +61,8 @@ fn a_dotenv_file_is_exact_in_shells_and_node_and_to_ourselves() {
     scene
         .env
         .ok(&["export", "a", "--format", "dotenv", "--output", "a.env"]);
-    let mode = std::fs::metadata(scene.env.path("a.env")).unwrap().permissions().mode() & 0o777;
-    assert_eq!(mode, 0o600);
+    #[cfg(unix)]
+    assert_eq!(support::mode(&scene.env.path("a.env")), 0o600);
     let print = "set -a; . ./a.env; printf %s \"$DFNS_PRIVATE_KEY\"";
     assert_eq!(scene.tool("sh", &["-c", print]), scene.pem);
     if peer("bash") {
@@ -400,6 +399,7 @@ fn a_program_gets_the_credential_and_nothing_of_ours() {
         .ok(&["exec", "a", "--", PROGRAM, "verify", "--process-env", "--strict"]);
 }
 
+#[cfg(unix)]
 #[test]
 fn exit_codes_and_signals_are_the_programs_own() {
     let scene = Scene::new();
@@ -431,13 +431,14 @@ fn exit_codes_and_signals_are_the_programs_own() {
     );
 }
 
+#[cfg(unix)]
 #[test]
 fn a_program_that_cannot_be_run_ends_as_in_a_shell_and_costs_no_passphrase() {
     let scene = Scene::new();
     std::fs::create_dir(scene.env.path("bin")).unwrap();
     scene.env.write("bin/plain", "#!/bin/sh\n");
     scene.env.write("script", "#!/no/such/interpreter\n");
-    std::fs::set_permissions(scene.env.path("script"), std::fs::Permissions::from_mode(0o755)).unwrap();
+    support::set_mode(&scene.env.path("script"), 0o755);
     for (program, code, words) in [
         (
             "no-such-program",
@@ -558,6 +559,7 @@ fn what_is_missing_is_told_before_the_start() {
         .fails(2, &[]);
 }
 
+#[cfg(unix)]
 #[test]
 fn a_secret_is_shown_on_a_terminal_only_when_asked_for() {
     let scene = Scene::new();

@@ -178,6 +178,7 @@ fn without_a_call_nothing_is_proven_and_it_says_so() {
 }
 
 /// Of a link only the link would go, and the key would stay where it is.
+#[cfg(unix)]
 #[test]
 fn only_plain_files_are_deleted() {
     let scene = Scene::new();

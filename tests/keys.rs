@@ -319,10 +319,8 @@ fn files_are_private_and_never_overwritten_unasked() {
     let before = std::fs::read(env.path("a.pem")).unwrap();
     #[cfg(unix)]
     {
-        use std::os::unix::fs::PermissionsExt;
-        let mode = |name| std::fs::metadata(env.path(name)).unwrap().permissions().mode() & 0o777;
-        assert_eq!(mode("a.pem"), 0o600);
-        assert_eq!(mode("a.pub"), 0o644);
+        assert_eq!(support::mode(&env.path("a.pem")), 0o600);
+        assert_eq!(support::mode(&env.path("a.pub")), 0o644);
     }
     env.run(&arguments).fails(3, &["a.pem exists already", "--force"]);
     std::fs::remove_file(env.path("a.pem")).unwrap();

@@ -10,7 +10,7 @@ mod support;
 use std::time::Duration;
 
 use serde_json::json;
-use support::{PROGRAM, Run, Sandbox, TestEnv};
+use support::{PROGRAM, Sandbox, TestEnv};
 
 #[test]
 fn a_script_onboards_without_a_terminal() {
@@ -446,7 +446,7 @@ mod terminal {
         drop(reader);
         let mut completions = env.command(&["completions", "bash"]);
         let child = completions.stdout(writer).stderr(std::process::Stdio::piped()).spawn();
-        let run = Run::from(child.unwrap().wait_with_output().unwrap());
+        let run = support::Run::from(child.unwrap().wait_with_output().unwrap());
         assert_eq!(run.stderr, "", "{run:?}");
     }
 }

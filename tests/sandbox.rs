@@ -253,6 +253,7 @@ fn only_loopback_is_listened_on() {
         .fails(2, &["is not a loopback address"]);
 }
 
+#[cfg(unix)]
 #[test]
 fn the_sandbox_ends_at_sigterm_with_exit_0() {
     let mut sandbox = Command::new(support::PROGRAM)

@@ -8,7 +8,6 @@
 mod support;
 
 use serde_json::json;
-use support::proxy::Proxy;
 use support::{Run, Sandbox, TestEnv};
 
 struct Scene {
@@ -124,12 +123,13 @@ fn whatever_uses_a_token_that_ends_soon_says_so_once_and_ends_as_it_would() {
     }
 }
 
+#[cfg(unix)]
 #[test]
 fn a_proxy_says_when_it_starts_that_its_token_ends_soon() {
     for (days, count) in [("20", 1), ("40", 0)] {
         let scene = Scene::new("guide");
         scene.onboard("a", days).fails(0, &[]);
-        let run = Proxy::start(&scene.env, &[]).stop();
+        let run = support::proxy::Proxy::start(&scene.env, &[]).stop();
         assert_eq!((run.code, warnings(&run)), (0, count), "{run:?}");
     }
 }

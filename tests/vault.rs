@@ -11,12 +11,7 @@ use std::path::Path;
 use std::process::Command;
 
 use serde_json::Value;
-use support::{PROGRAM, Run, Sandbox, TestEnv, peer, peer_ok, skipped};
-
-fn mode(path: &Path) -> u32 {
-    use std::os::unix::fs::PermissionsExt;
-    std::fs::metadata(path).unwrap().permissions().mode() & 0o777
-}
+use support::{PROGRAM, Run, Sandbox, TestEnv, peer, peer_ok};
 
 fn edit(path: &Path, change: impl FnOnce(&mut Value)) {
     let mut document: Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
@@ -31,13 +26,14 @@ fn passphrase_vault() -> TestEnv {
     env
 }
 
+#[cfg(unix)]
 #[test]
 fn a_vault_is_for_its_owner_alone() {
     let env = passphrase_vault();
     let sandbox = Sandbox::start();
     env.ok(&["onboard", "a", "--prepare", "--api-url", &sandbox.url]);
     for directory in [env.vault(), env.vault().join("credentials")] {
-        assert_eq!(mode(&directory), 0o700, "{}", directory.display());
+        assert_eq!(support::mode(&directory), 0o700, "{}", directory.display());
     }
     for file in [
         "vault.json",
@@ -47,7 +43,7 @@ fn a_vault_is_for_its_owner_alone() {
         "credentials/a.json",
         "credentials/.a.lock",
     ] {
-        assert_eq!(mode(&env.vault().join(file)), 0o600, "{file}");
+        assert_eq!(support::mode(&env.vault().join(file)), 0o600, "{file}");
     }
 }
 
@@ -567,11 +563,9 @@ fn unprivileged(env: &TestEnv, arguments: &[&str]) -> Run {
 /// Calls with a directory at a mode, which is 0700 before and after.
 #[cfg(unix)]
 fn with_mode<T>(directory: &Path, mode: u32, call: impl FnOnce() -> T) -> T {
-    use std::os::unix::fs::PermissionsExt;
-    let set = |mode| std::fs::set_permissions(directory, std::fs::Permissions::from_mode(mode)).unwrap();
-    set(mode);
+    support::set_mode(directory, mode);
     let result = call();
-    set(0o700);
+    support::set_mode(directory, 0o700);
     result
 }
 
@@ -603,7 +597,7 @@ fn mounted(env: &TestEnv, script: &str) -> Option<Run> {
         .output()
         .is_ok_and(|output| output.status.success());
     if !works {
-        skipped("no mount namespaces here");
+        support::skipped("no mount namespaces here");
         return None;
     }
     let mut command = env.bare("unshare");

@@ -9,7 +9,6 @@ mod support;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::os::unix::fs::PermissionsExt;
 use std::process::{Child, Command, Stdio};
 
 use base64ct::{Base64, Encoding};
@@ -92,7 +91,7 @@ impl Healthy {
 
     fn private(&self, name: &str, contents: &str) -> String {
         let path = self.env.write(name, contents);
-        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).unwrap();
+        support::set_mode(&path, 0o600);
         name.to_owned()
     }
 }
@@ -653,8 +652,14 @@ fn files_that_cannot_be_read_are_told() {
             "{words}: {message}"
         );
     }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_source_that_others_can_read_is_told_of() {
+    let healthy = Healthy::new();
     healthy.private("e.env", &dotenv(&healthy.variables));
-    std::fs::set_permissions(healthy.env.path("e.env"), std::fs::Permissions::from_mode(0o644)).unwrap();
+    support::set_mode(&healthy.env.path("e.env"), 0o644);
     let run = healthy.env.run(&["verify", "--json", "--dotenv", "e.env", "--offline"]);
     let (status, message) = check(&run, "source.readable");
     assert!(

@@ -1,5 +1,7 @@
 //! The signals that end a server in order.
 
+use std::io;
+
 use super::error::{Exit, Failure};
 
 /// Listened for from the moment this exists.
@@ -8,21 +10,29 @@ pub(super) struct StopSignals {
     terminate: tokio::signal::unix::Signal,
     #[cfg(unix)]
     interrupt: tokio::signal::unix::Signal,
+    #[cfg(windows)]
+    interrupt: tokio::signal::windows::CtrlC,
 }
 
 impl StopSignals {
     pub(super) fn listen() -> Result<Self, Failure> {
-        #[cfg(unix)]
-        {
-            use tokio::signal::unix::{SignalKind, signal};
-            let fail = |error| Failure::new(Exit::Other, "signals", format!("cannot listen for signals: {error}"));
-            Ok(Self {
-                terminate: signal(SignalKind::terminate()).map_err(fail)?,
-                interrupt: signal(SignalKind::interrupt()).map_err(fail)?,
-            })
-        }
-        #[cfg(not(unix))]
-        Ok(Self {})
+        Self::registered()
+            .map_err(|error| Failure::new(Exit::Other, "signals", format!("cannot listen for signals: {error}")))
+    }
+
+    #[cfg(unix)]
+    fn registered() -> io::Result<Self> {
+        use tokio::signal::unix::{SignalKind, signal};
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+
+    #[cfg(windows)]
+    fn registered() -> io::Result<Self> {
+        let interrupt = tokio::signal::windows::ctrl_c()?;
+        Ok(Self { interrupt })
     }
 
     #[cfg(unix)]
@@ -33,11 +43,8 @@ impl StopSignals {
         }
     }
 
-    #[cfg(not(unix))]
+    #[cfg(windows)]
     pub(super) async fn received(&mut self) {
-        // Without a handler there is no signal to wait for, and the default action ends the process.
-        if tokio::signal::ctrl_c().await.is_err() {
-            std::future::pending::<()>().await;
-        }
+        self.interrupt.recv().await;
     }
 }

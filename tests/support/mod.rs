@@ -430,6 +430,24 @@ pub fn skipped(why: &str) {
     eprintln!("skipped: {why}");
 }
 
+/// Gives a file a mode, where files have modes.
+pub fn set_mode(path: &Path, mode: u32) {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+    }
+    #[cfg(not(unix))]
+    let _ = (path, mode);
+}
+
+/// The mode of a file or directory, without its type.
+#[cfg(unix)]
+pub fn mode(path: &Path) -> u32 {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::metadata(path).unwrap().permissions().mode() & 0o777
+}
+
 /// Sends a signal to a process that the test started and has not waited for.
 #[cfg(unix)]
 pub fn signal(child: &Child, signal: rustix::process::Signal) {

@@ -5,7 +5,7 @@ use std::process::{Child, Command, Stdio};
 
 use serde_json::Value;
 
-use super::{Answer, Run, TestEnv};
+use super::{Answer, TestEnv};
 
 /// `dfns-keys proxy a`, which is stopped when this goes.
 pub struct Proxy {
@@ -65,12 +65,13 @@ impl Proxy {
     }
 
     /// Stops it and says what it left behind.
-    pub fn stop(mut self) -> Run {
+    #[cfg(unix)]
+    pub fn stop(mut self) -> super::Run {
         super::signal(&self.child, rustix::process::Signal::TERM);
         let mut said = String::new();
         self.child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
         let code = self.child.wait().unwrap().code().unwrap_or(-1);
-        Run {
+        super::Run {
             code,
             stdout: String::new(),
             stderr: said,

@@ -1,6 +1,7 @@
 //! Temporary files that a process left when it was killed. They are removed by the next run that writes in their folder:
 //! only those of our names and our user, and none that a living process holds the lock of.
 
+#[cfg(unix)]
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};

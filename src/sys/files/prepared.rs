@@ -200,7 +200,7 @@ fn temporary() -> Builder<'static, 'static> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{list, permissions, read, write};
+    use super::super::{list, read, write};
     use super::*;
 
     /// What was prepared by one process, or thread, is no leftover to another.
@@ -241,7 +241,7 @@ mod tests {
         later.publish().unwrap();
         assert_eq!(*read(&path, 10).unwrap(), b"later");
         #[cfg(unix)]
-        assert_eq!(permissions(&path).unwrap(), Some(0o644));
+        assert_eq!(super::super::permissions(&path).unwrap(), Some(0o644));
         assert_eq!(list(directory.path()).unwrap(), ["file"]);
     }
 
@@ -268,7 +268,10 @@ mod tests {
             let published = prepared.publish();
             assert_eq!(published.is_err_and(|error| error.is_already_exists()), refused);
             assert_eq!(*read(&directory.path().join("file"), 10).unwrap(), b"contents");
-            assert_eq!(permissions(&directory.path().join("file")).unwrap(), Some(0o600));
+            assert_eq!(
+                super::super::permissions(&directory.path().join("file")).unwrap(),
+                Some(0o600)
+            );
             assert_eq!(list(directory.path()).unwrap(), ["file"]);
         }
     }
