@@ -15,7 +15,8 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, Mutex};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
@@ -95,14 +96,14 @@ fn scene(api_url: &str) -> TestEnv {
 /// An API that hands each request, head and body, to a function, which answers it.
 struct Api {
     url: String,
-    heads: Arc<Mutex<Vec<String>>>,
+    heads: Arc<(Mutex<Vec<String>>, Condvar)>,
 }
 
 impl Api {
     fn start(answer: impl Fn(&mut TcpStream) + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let heads = Arc::new(Mutex::new(Vec::new()));
+        let heads = Arc::new((Mutex::new(Vec::new()), Condvar::new()));
         let (kept, answer) = (Arc::clone(&heads), Arc::new(answer));
         std::thread::spawn(move || {
             for stream in listener.incoming() {
@@ -122,7 +123,8 @@ impl Api {
                         head.push_str(&line);
                     }
                     let _ = reader.take(length).read_to_end(&mut Vec::new());
-                    kept.lock().unwrap().push(head);
+                    kept.0.lock().unwrap().push(head);
+                    kept.1.notify_all();
                     answer(&mut stream);
                 });
             }
@@ -137,7 +139,14 @@ impl Api {
     }
 
     fn heads(&self) -> Vec<String> {
-        self.heads.lock().unwrap().clone()
+        self.heads.0.lock().unwrap().clone()
+    }
+
+    fn wait_for(&self, count: usize) {
+        let heads = self.heads.0.lock().unwrap();
+        let too_few = |heads: &mut Vec<String>| heads.len() < count;
+        let (_heads, waited) = self.heads.1.wait_timeout_while(heads, PATIENCE, too_few).unwrap();
+        assert!(!waited.timed_out(), "{count} calls come to the API");
     }
 }
 
@@ -238,6 +247,37 @@ fn a_client_that_has_shown_the_token_stays_before_those_that_have_not() {
     is_served(&proxy, "silence");
     ask_again();
     drop(held);
+}
+
+/// Nobody can be given up while all wait for the API; who comes then waits for the first that is done.
+#[test]
+fn more_requests_than_there_is_room_for_are_all_answered() {
+    allow_many_descriptors();
+    let (go, gate) = (
+        Arc::new(AtomicBool::new(false)),
+        Arc::new((Mutex::new(()), Condvar::new())),
+    );
+    let (may_go, wait) = (Arc::clone(&go), Arc::clone(&gate));
+    let api = Api::start(move |stream| {
+        let held = wait.0.lock().unwrap();
+        drop(wait.1.wait_while(held, |()| !may_go.load(Ordering::SeqCst)).unwrap());
+        let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 2\r\n\r\n{}");
+    });
+    let env = scene(&api.url);
+    let proxy = Proxy::start(&env, &["--rate-limit", "100000"]);
+    let bearer = format!("authorization: {}\r\n", proxy.bearer());
+    let asking = request("GET", "/wallets", proxy.address(), &bearer);
+    let asked: Vec<TcpStream> = (0..300)
+        .map(|_| connection(proxy.address(), asking.as_bytes()))
+        .collect();
+    api.wait_for(200);
+    let held = gate.0.lock().unwrap();
+    go.store(true, Ordering::SeqCst);
+    gate.1.notify_all();
+    drop(held);
+    for stream in asked {
+        assert_eq!(status(stream), 200);
+    }
 }
 
 #[test]

@@ -106,6 +106,7 @@ impl Context {
     }
 
     /// Whether somebody reads along on a terminal, at their own pace.
+    #[cfg(feature = "sandbox")]
     pub(super) fn is_read_along(&self) -> bool {
         let asks = self.may_ask() && !self.yes && !self.ui.quiet();
         asks && input::is_terminal() && self.ui.stdout_is_terminal() && self.ui.stderr_is_terminal()

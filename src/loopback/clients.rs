@@ -8,10 +8,12 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::Notify;
-use tokio::time::{Instant, Sleep, sleep};
+use tokio::time::{Instant, Sleep, sleep, sleep_until};
 
 /// A client that does not take what it is sent is given up after this.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
+/// A client is not given up for another before it had this long: what it sends may be on its way.
+const GRACE: Duration = Duration::from_millis(100);
 
 /// The clients of a server.
 pub(super) struct Clients {
@@ -33,10 +35,19 @@ impl Clients {
     pub(super) async fn room(&self) {
         loop {
             let changed = self.waiting.notified();
-            if self.count() < self.most || self.longest_waited_for().is_some() {
+            if self.count() < self.most {
                 return;
             }
-            changed.await;
+            match self.longest_waited_for() {
+                None => changed.await,
+                Some((_, since)) if since.elapsed() >= GRACE => return,
+                Some((_, since)) => {
+                    tokio::select! {
+                        () = changed => {}
+                        () = sleep_until(since + GRACE) => {}
+                    }
+                }
+            }
         }
     }
 
@@ -48,6 +59,7 @@ impl Clients {
         let client = Arc::new(Client {
             state: Mutex::new(State {
                 since: Instant::now(),
+                listening: false,
                 busy: false,
                 stuck: false,
                 known: false,
@@ -62,7 +74,7 @@ impl Clients {
 
     /// Gives up the client that has been waited for the longest; one that has shown who it is only where all have.
     pub(super) fn give_one_up(&self) {
-        if let Some(client) = self.longest_waited_for() {
+        if let Some((client, _)) = self.longest_waited_for() {
             lock(&client.state).given_up = true;
             client.going.notify_one();
         }
@@ -75,16 +87,19 @@ impl Clients {
         all.len()
     }
 
-    fn longest_waited_for(&self) -> Option<Arc<Client>> {
+    /// Who it is, and since when. One that is still in its grace counts only where nobody else does.
+    fn longest_waited_for(&self) -> Option<(Arc<Client>, Instant)> {
         let all = lock(&self.all);
         let waited_for = all.iter().filter_map(Weak::upgrade).filter_map(|client| {
             let state = lock(&client.state);
-            let waits = !state.given_up && (!state.busy || state.stuck);
-            let rank = (state.known, state.since);
+            let waits = !state.given_up && (state.listening && !state.busy || state.stuck);
+            let (known, since) = (state.known, state.since);
             drop(state);
-            waits.then_some((rank, client))
+            waits.then_some(((since.elapsed() < GRACE, known, since), client))
         });
-        waited_for.min_by_key(|(rank, _)| *rank).map(|(_, client)| client)
+        waited_for
+            .min_by_key(|(rank, _)| *rank)
+            .map(|((_, _, since), client)| (client, since))
     }
 }
 
@@ -103,6 +118,8 @@ pub(crate) struct Client {
 struct State {
     /// The last time that a byte came or went, or that it was left to the client to go on.
     since: Instant,
+    /// Its next bytes were asked for, and are not there.
+    listening: bool,
     /// The client waits for us.
     busy: bool,
     /// It does not take what it is sent.
@@ -128,7 +145,18 @@ impl Client {
         self.going.notified().await;
     }
 
-    fn moved(&self) {
+    fn sent(&self) {
+        let mut state = lock(&self.state);
+        state.since = Instant::now();
+        state.listening = false;
+    }
+
+    fn is_silent(&self) {
+        lock(&self.state).listening = true;
+        self.waiting.notify_waiters();
+    }
+
+    fn took(&self) {
         let mut state = lock(&self.state);
         state.since = Instant::now();
         state.stuck = false;
@@ -179,10 +207,11 @@ impl<S> Watched<S> {
 impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
     fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        let before = buffer.filled().len();
         let outcome = Pin::new(&mut this.stream).poll_read(context, buffer);
-        if buffer.filled().len() > before {
-            this.client.moved();
+        if outcome.is_ready() {
+            this.client.sent();
+        } else {
+            this.client.is_silent();
         }
         outcome
     }
@@ -192,7 +221,7 @@ impl<S: AsyncWrite + Unpin> Watched<S> {
     /// Notes what became of writing, and gives up on a client that takes nothing for too long.
     fn watch(&mut self, context: &mut Context<'_>, outcome: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         if outcome.is_ready() {
-            self.client.moved();
+            self.client.took();
             self.patience = None;
             return outcome;
         }

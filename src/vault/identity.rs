@@ -19,7 +19,7 @@ use crate::sys::panics::contained;
 pub(super) const FILE: &str = "identity.age";
 const SIZE_LIMIT: u64 = 1024 * 1024;
 /// Each is tried with each stanza of a file.
-const MOST_IN_A_FILE: usize = 64;
+const MOST_IN_A_FILE: usize = 32;
 
 /// What a passphrase is asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]

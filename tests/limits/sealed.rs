@@ -235,7 +235,7 @@ fn an_identity_file_with_more_identities_than_anybody_has_is_refused() {
     env.onboard(&sandbox, "a");
     let identity = std::fs::read_to_string(env.path("identity.txt")).unwrap();
     env.write("many.txt", identity.repeat(10_000));
-    bounded(&env, &["verify", "a", "--offline", "--identity", "many.txt"]).fails(4, &["many.txt", "64"]);
+    bounded(&env, &["verify", "a", "--offline", "--identity", "many.txt"]).fails(4, &["many.txt", "32"]);
     env.write("lines.txt", "#\n".repeat(8_000_000));
     bounded(&env, &["verify", "a", "--offline", "--identity", "lines.txt"]).fails(4, &["lines.txt"]);
 }
