@@ -5,7 +5,7 @@
 //! once more, without the two variables: the passphrase goes over in a pipe, the path of a file as an argument. Both are
 //! taken off the command line here, before it is looked at. (docs/decisions/0008.)
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::path::Path;
 
 use super::error::Failure;
@@ -42,6 +42,7 @@ fn variable(name: &str) -> Option<OsString> {
 
 #[cfg(unix)]
 mod again {
+    use std::ffi::OsStr;
     use std::os::fd::{AsRawFd, OwnedFd};
     use std::os::unix::ffi::OsStringExt;
     use std::os::unix::process::CommandExt;
@@ -50,7 +51,7 @@ mod again {
 
     use zeroize::Zeroizing;
 
-    use super::{FILE, Failure, Origin, OsStr, OsString, Path, VALUE, variable};
+    use super::{FILE, Failure, Origin, OsString, Path, VALUE, variable};
     use crate::cli::error::Exit;
     use crate::sys::descriptors;
 
