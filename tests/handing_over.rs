@@ -696,9 +696,16 @@ fn an_answer_is_streamed_however_long_it_is() {
     scene
         .env
         .ok(&["export", "a", "--format", "dotenv", "--output", "a.env"]);
-    scene
-        .env
-        .ok(&["import", "b", "--dotenv", "a.env", "--offline", "--api-url", &url]);
+    scene.env.ok(&[
+        "import",
+        "b",
+        "--dotenv",
+        "a.env",
+        "--offline",
+        "--force",
+        "--api-url",
+        &url,
+    ]);
     let mut command = scene.env.command(&["call", "b", "GET", "/wallets"]);
     let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
     let (mut stream, _) = listener.accept().unwrap();

@@ -162,6 +162,7 @@ fn without_a_call_nothing_is_proven_and_it_says_so() {
         .env
         .write("key.pem", opened["active"]["private_key"].as_str().unwrap());
     scene.env.write("token", opened["active"]["token"].as_str().unwrap());
+    scene.env.ok(&["remove", "a", "--force", "--yes"]);
     let files = ["b", "--private-key", "key.pem", "--token-file", "token", "--offline"];
     scene
         .import(&files)
@@ -315,7 +316,7 @@ fn other_keys_that_the_guides_had_people_make_sign_and_are_rotated_away() {
             .env
             .ok(&["export", "a", "--format", "dotenv", "--output", "a.env"]);
         scene
-            .import(&["again", "--dotenv", "a.env"])
+            .import(&["again", "--dotenv", "a.env", "--force"])
             .fails(0, &["again is active"]);
         scene
             .env

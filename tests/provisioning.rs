@@ -564,6 +564,7 @@ fn an_existing_key_is_imported_as_user_or_account() {
         "token",
         "--api-url",
         url,
+        "--force",
     ])
     .fails(5, &["does not accept this key"]);
     assert!(!env.credential_file("x").exists());
@@ -584,6 +585,8 @@ fn an_existing_key_is_imported_as_user_or_account() {
     ];
     let mut arguments = vec!["import", "again", "--private-key", "ops.pem"];
     arguments.extend(user);
+    env.run(&arguments).fails(3, &["ops has this key already"]);
+    arguments.push("--force");
     env.ok(&arguments);
     env.ok(&["onboard", "by-again", "--as", "again"]);
     assert_eq!(

@@ -255,7 +255,8 @@ fn no_command_shows_a_secret() {
         ("i7", &["--dotenv", &postman], 1),
         ("i8", &["--postman", &dotenv], 1),
     ] {
-        let mut all = vec!["import", name];
+        // Each of them is of a credential that is there.
+        let mut all = vec!["import", name, "--force"];
         all.extend_from_slice(arguments);
         let imported = run(&all);
         assert_eq!(imported.code, code, "{name}: {imported:?}");

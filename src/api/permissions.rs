@@ -9,7 +9,8 @@ use super::client::{Client, parse};
 use super::error::ApiError;
 use super::user_action::Access;
 use super::wire;
-use crate::model::ids::CredentialId;
+use crate::model::credential::Kind;
+use crate::model::ids::{CredentialId, IdentityId, TokenId};
 
 /// What Dfns holds about one key of an identity.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,6 +58,34 @@ impl Client {
             public_key: token.public_key,
             operations,
         }))
+    }
+
+    /// The ids of the caller's own account: what it is addressed by, and its token's. A service account needs
+    /// `Auth:ServiceAccounts:Read`; a user has none.
+    ///
+    /// # Errors
+    /// When the list is refused or cannot be had.
+    pub async fn own_ids(
+        &self,
+        access: Access<'_>,
+        kind: Kind,
+        credential_id: &CredentialId,
+    ) -> Result<Option<(IdentityId, TokenId)>, ApiError> {
+        let ids = |identity: String, token: String| (IdentityId::new(identity), TokenId::new(token));
+        Ok(match kind {
+            Kind::Pat => {
+                let tokens: wire::Page<wire::AccessToken> = self.read(access, "/auth/pats").await?;
+                own(tokens.items, credential_id).map(|token| ids(token.token_id.clone(), token.token_id))
+            }
+            Kind::ServiceAccount => {
+                let accounts: wire::Page<wire::ServiceAccount> = self.read(access, "/auth/service-accounts").await?;
+                accounts.items.into_iter().find_map(|account| {
+                    let token = own(account.access_tokens, credential_id)?;
+                    Some(ids(account.user_info.user_id, token.token_id))
+                })
+            }
+            Kind::User => None,
+        })
     }
 
     pub(super) async fn read<T: serde::de::DeserializeOwned>(

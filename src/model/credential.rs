@@ -191,6 +191,8 @@ pub struct Credential<G> {
     pub rotated_at: Option<Timestamp>,
     /// Counts the keys, from 1.
     pub generation: u32,
+    /// The fingerprints of other keys that Dfns may know the account by, those that had been registered last at the end.
+    pub earlier_keys: Vec<String>,
     /// Key and, once active, token.
     pub current: G,
 }
@@ -205,6 +207,7 @@ impl<G> Credential<G> {
             created_at,
             rotated_at,
             generation,
+            earlier_keys,
             current,
         } = self;
         Credential {
@@ -214,6 +217,7 @@ impl<G> Credential<G> {
             created_at,
             rotated_at,
             generation,
+            earlier_keys,
             current: convert(current),
         }
     }

@@ -11,6 +11,7 @@ use super::ids::{
     ApplicationId, CredentialId, CredentialName, IdentityId, OrganisationId, TokenId, Username, where_known,
 };
 use super::rotation::{Rotating, RotationStage};
+use super::token::AuthToken;
 use super::url::{ApiUrl, Origin};
 
 /// What may be known of a credential without unlocking the vault: the `public` part of its file, and the words of
@@ -53,6 +54,13 @@ pub struct PublicRecord {
     pub token_expires_at: Option<Timestamp>,
     /// Counts the keys, from 1.
     pub generation: u32,
+    /// The fingerprints of other keys that Dfns may know the account by, those that had been registered last at the end.
+    /// Files of before lack it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub earlier_fingerprints: Vec<String>,
+    /// What tells the token from others without being one. Files of before lack it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token_fingerprint: Option<String>,
 }
 
 impl From<&AnyCredential> for PublicRecord {
@@ -107,6 +115,7 @@ impl From<&Credential<PendingGeneration>> for PublicRecord {
                 token_id: Some(created.token_id.clone()),
                 credential_id: created.credential_id.clone(),
                 token_expires_at: created.token.claims().expires_at,
+                token_fingerprint: Some(created.token.fingerprint()),
                 ..record
             },
             Stage::Enrolling(enrolling) => Self {
@@ -125,6 +134,26 @@ impl From<&Credential<ActiveGeneration>> for PublicRecord {
 }
 
 impl PublicRecord {
+    /// Whether it has the key of this fingerprint: as its own, or on its way out.
+    #[must_use]
+    pub fn has_key(&self, fingerprint: &str) -> bool {
+        let outgoing = self
+            .earlier_fingerprints
+            .last()
+            .filter(|_| self.state == State::Retiring);
+        self.fingerprint == fingerprint || outgoing.is_some_and(|outgoing| outgoing == fingerprint)
+    }
+
+    /// Whether its token is this one; `None` where the file does not tell.
+    #[must_use]
+    pub fn has_token(&self, token: &AuthToken) -> Option<bool> {
+        match (&self.token_fingerprint, &self.token_id, &token.claims().token_id) {
+            (Some(ours), ..) => Some(*ours == token.fingerprint()),
+            (None, Some(ours), Some(theirs)) => Some(ours == theirs),
+            (None, ..) => None,
+        }
+    }
+
     fn of_active<G>(credential: &Credential<G>, state: State, generation: &ActiveGeneration) -> Self {
         let ActiveGeneration {
             private_key: _,
@@ -139,6 +168,7 @@ impl PublicRecord {
             token_id: token_id.clone(),
             credential_id: credential_id.clone(),
             token_expires_at: token.claims().expires_at,
+            token_fingerprint: Some(token.fingerprint()),
             ..Self::of(credential, state, public_key)
         }
     }
@@ -157,6 +187,7 @@ impl PublicRecord {
             created_at,
             rotated_at,
             generation,
+            earlier_keys,
             current: _,
         } = credential;
         Self {
@@ -177,6 +208,8 @@ impl PublicRecord {
             rotated_at: *rotated_at,
             token_expires_at: None,
             generation: *generation,
+            earlier_fingerprints: earlier_keys.clone(),
+            token_fingerprint: None,
         }
     }
 }

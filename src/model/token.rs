@@ -2,12 +2,14 @@
 //!
 //! Claims are read without checking the token's signature (we hold no key for it) and serve messages only.
 
-use base64ct::{Base64UrlUnpadded, Encoding};
+use base64ct::{Base64Unpadded, Base64UrlUnpadded, Encoding};
 use jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
+use sha2::{Digest, Sha256};
 use thiserror::Error;
 
-use super::ids::OrganisationId;
+use super::credential::Kind;
+use super::ids::{IdentityId, OrganisationId, TokenId};
 
 /// What is wrong with a text that should be a token. No variant repeats any of the text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
@@ -113,6 +115,13 @@ impl AuthToken {
         self.text.expose_secret()
     }
 
+    /// What tells it from other tokens without being one: `SHA256:` and unpadded base64.
+    #[must_use]
+    pub fn fingerprint(&self) -> String {
+        let digest = Sha256::digest(self.text.expose_secret().as_bytes());
+        format!("SHA256:{}", Base64Unpadded::encode_string(&digest))
+    }
+
     /// What the token says of itself, unverified.
     #[must_use]
     pub fn claims(&self) -> &Claims {
@@ -138,6 +147,10 @@ pub struct Claims {
     pub expires_at: Option<Timestamp>,
     /// `iat`.
     pub issued_at: Option<Timestamp>,
+    /// `https://custom/app_metadata` → `userId`: the service account, or the user whom a personal access token is of.
+    pub user_id: Option<IdentityId>,
+    /// `jti`, where that is a token's id.
+    pub token_id: Option<TokenId>,
     /// `iss`: the address that made the token, which tells regions apart.
     pub issuer: Option<String>,
 }
@@ -150,18 +163,45 @@ impl Claims {
                 .and_then(serde_json::Value::as_i64)
                 .and_then(|seconds| Timestamp::from_second(seconds).ok())
         };
-        Self {
-            organisation_id: claims
+        let metadata = |name: &str| {
+            claims
                 .get("https://custom/app_metadata")
-                .and_then(|metadata| metadata.get("orgId"))
+                .and_then(|metadata| metadata.get(name))
                 .and_then(serde_json::Value::as_str)
-                .filter(|id| !id.is_empty())
-                .map(OrganisationId::new),
+        };
+        Self {
+            organisation_id: metadata("orgId").filter(|id| !id.is_empty()).map(OrganisationId::new),
             expires_at: time("exp"),
             issued_at: time("iat"),
+            user_id: metadata("userId").filter(|id| is_id(id, "us-")).map(IdentityId::new),
+            token_id: claims
+                .get("jti")
+                .and_then(serde_json::Value::as_str)
+                .filter(|id| is_id(id, "to-"))
+                .map(TokenId::new),
             issuer: claims.get("iss").and_then(serde_json::Value::as_str).map(str::to_owned),
         }
     }
+}
+
+impl Claims {
+    /// What the token of an account of this kind says of the account: what it is addressed by, and the token's id.
+    #[must_use]
+    pub fn account_ids(&self, kind: Kind) -> (Option<IdentityId>, Option<TokenId>) {
+        let identity_id = match kind {
+            // Its user is another identity.
+            Kind::Pat => self.token_id.as_ref().map(|id| IdentityId::new(id.as_str())),
+            Kind::ServiceAccount => self.user_id.clone(),
+            Kind::User => None,
+        };
+        (identity_id, self.token_id.clone())
+    }
+}
+
+/// Whether a claim is an id of Dfns's: nothing else of a token is repeated.
+fn is_id(text: &str, prefix: &str) -> bool {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+    text.len() <= 64 && text.strip_prefix(prefix).is_some_and(|rest| !rest.is_empty()) && text.bytes().all(allowed)
 }
 
 #[cfg(test)]

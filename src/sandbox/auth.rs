@@ -59,7 +59,10 @@ pub(super) fn token_id(world: &World, request: &Request) -> Result<String, Answe
         .strip_prefix("Bearer ")
         .ok_or_else(|| refuse("the authorization header is malformed"))?;
     let claims = world.mint.claims(token).ok_or_else(|| refuse("the token is invalid"))?;
-    let token_id = claims["jti"].as_str().ok_or_else(|| refuse("the token is invalid"))?;
+    let token_id = ["jti", "sandbox"]
+        .iter()
+        .find_map(|claim| claims[*claim].as_str())
+        .ok_or_else(|| refuse("the token is invalid"))?;
     let identity = world.identity(token_id).ok_or_else(|| refuse("the token is revoked"))?;
     let session_ended = claims["exp"]
         .as_i64()

@@ -89,18 +89,22 @@ pub(super) fn control(world: &mut World, request: &Request) -> Answer {
             world.faults.planned.clear();
             Answer::json(&json!({"cleared": cleared}))
         }
-        ("POST", "/sandbox/settings") => match request.json(&[], &["clock_offset_s", "session_s", "approvals"]) {
-            Ok(fields) => {
-                let number = |name: &str| fields.get(name).and_then(Value::as_i64);
-                world.clock_offset_s = number("clock_offset_s").unwrap_or(world.clock_offset_s);
-                world.session_s = number("session_s").unwrap_or(world.session_s);
-                if let Some(paths) = fields.get("approvals").and_then(Value::as_array) {
-                    world.approvals = paths.iter().filter_map(Value::as_str).map(str::to_owned).collect();
+        ("POST", "/sandbox/settings") => {
+            match request.json(&[], &["clock_offset_s", "session_s", "approvals", "bare_tokens"]) {
+                Ok(fields) => {
+                    let number = |name: &str| fields.get(name).and_then(Value::as_i64);
+                    world.clock_offset_s = number("clock_offset_s").unwrap_or(world.clock_offset_s);
+                    world.session_s = number("session_s").unwrap_or(world.session_s);
+                    let bare = fields.get("bare_tokens").and_then(Value::as_bool);
+                    world.bare_tokens = bare.unwrap_or(world.bare_tokens);
+                    if let Some(paths) = fields.get("approvals").and_then(Value::as_array) {
+                        world.approvals = paths.iter().filter_map(Value::as_str).map(str::to_owned).collect();
+                    }
+                    Answer::json(&json!({"clock_offset_s": world.clock_offset_s}))
                 }
-                Answer::json(&json!({"clock_offset_s": world.clock_offset_s}))
+                Err(refusal) => refusal,
             }
-            Err(refusal) => refusal,
-        },
+        }
         ("GET", "/sandbox/identities") => Answer::json(&json!({ "identities": identities(world) })),
         _ => Answer::error(404, "Not Found"),
     }

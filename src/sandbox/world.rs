@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use aws_lc_rs::error::Unspecified;
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::Doctrine;
 use super::faults::Faults;
@@ -119,6 +119,8 @@ pub(super) struct World {
     pub(super) user_challenges: HashMap<String, UserChallenge>,
     /// Paths whose signed calls wait for an approval.
     pub(super) approvals: Vec<String>,
+    /// Whether the tokens of new accounts say no more of themselves than the vendor documents.
+    pub(super) bare_tokens: bool,
     /// How long a user's session lasts, in seconds.
     pub(super) session_s: i64,
     pub(super) calls: VecDeque<LoggedCall>,
@@ -142,6 +144,7 @@ impl World {
             codes: HashMap::new(),
             user_challenges: HashMap::new(),
             approvals: Vec::new(),
+            bare_tokens: false,
             session_s: 3600,
             calls: VecDeque::new(),
             faults: Faults::default(),
@@ -208,13 +211,19 @@ impl World {
         let now = Timestamp::now();
         let expires_at = now.checked_add(life).map_err(|_| "that is too long a life")?;
         let (user_id, token_id) = (self.id("us"), self.id("to"));
-        let token = self.mint.token(&json!({
+        let mut claims = json!({
             "iss": "auth.sandbox.invalid",
             "iat": now.as_second(),
             "exp": expires_at.as_second(),
             "jti": token_id,
             "https://custom/app_metadata": {"orgId": self.organisation_id, "userId": user_id},
-        }));
+        });
+        if self.bare_tokens {
+            claims["jti"] = Value::Null;
+            claims["sandbox"] = token_id.clone().into();
+            claims["https://custom/app_metadata"]["userId"] = Value::Null;
+        }
+        let token = self.mint.token(&claims);
         let key_id = self.mint.random_text(40);
         self.identities.push(Identity {
             kind,

@@ -215,6 +215,7 @@ fn fresh(vault: &Vault, name: &CredentialName, environment: Environment) -> Resu
         created_at: vault.clock().now(),
         rotated_at: None,
         generation: 1,
+        earlier_keys: Vec::new(),
         current: PendingGeneration {
             private_key: pair.to_sealable(),
             public_key: pair.public_key().to_text(),
@@ -264,6 +265,7 @@ fn as_user(credential: &Credential<PendingGeneration>, enrolling: Enrolling) -> 
         created_at: credential.created_at,
         rotated_at: credential.rotated_at,
         generation: credential.generation,
+        earlier_keys: credential.earlier_keys.clone(),
         current: UserGeneration {
             private_key: credential.current.private_key.clone(),
             public_key: credential.current.public_key.clone(),

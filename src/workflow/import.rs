@@ -4,6 +4,7 @@ use thiserror::Error;
 
 use super::onboard::{self, OnboardError, Onboarded};
 use super::refusal::check_claims;
+use super::sharing::{Sharer, sharers};
 use super::sources::{Source, Subject, Unreadable, Variable};
 use crate::api::Client;
 use crate::keys::mend::read_mending;
@@ -62,6 +63,9 @@ pub enum ImportError {
     /// Without asking Dfns there is no telling which key of the identity it is.
     #[error("the credential id is not known, and without a call to Dfns it cannot be learnt")]
     CredentialIdUnknown,
+    /// Other names have the key or the token already.
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))]
+    KnownAlready(Vec<Sharer>),
     /// Its name is taken, the pair is refused, or the vault refuses.
     #[error(transparent)]
     Onboard(#[from] OnboardError),
@@ -206,19 +210,38 @@ impl Found {
                 organisation_id: claims.organisation_id.clone(),
             }
         })?;
+        let (identity_id, token_id) = claims.account_ids(kind);
         credential.environment.organisation_id = credential.environment.organisation_id.or(claims.organisation_id);
         let credential = credential.with_generation(|pending| ActiveGeneration {
             private_key: pending.private_key,
             public_key: pending.public_key,
             token: self.token,
             credential_id: Some(credential_id),
-            identity_id: None,
-            token_id: None,
+            identity_id,
+            token_id,
         });
         vault
             .put_active(&credential, &Expected::Absent)
             .map_err(OnboardError::Vault)?;
         Ok(PublicRecord::from(&credential))
+    }
+}
+
+/// Refuses a key or token that another name of the vault has: what is retired under one name would stop under the other.
+///
+/// # Errors
+/// When another name has it, or the vault cannot be read.
+pub fn refuse_known(
+    vault: &Vault,
+    name: &CredentialName,
+    key: &PrivateKey,
+    token: Option<&AuthToken>,
+) -> Result<(), ImportError> {
+    let sharers = sharers(vault, name, &key.public_key().fingerprint, token).map_err(OnboardError::Vault)?;
+    if sharers.is_empty() {
+        Ok(())
+    } else {
+        Err(ImportError::KnownAlready(sharers))
     }
 }
 
@@ -254,6 +277,7 @@ fn pending(
         created_at: vault.clock().now(),
         rotated_at: None,
         generation: 1,
+        earlier_keys: Vec::new(),
         current: PendingGeneration {
             private_key: key.to_sealable(),
             public_key: key.public_key(),

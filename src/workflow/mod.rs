@@ -1,6 +1,7 @@
 //! The jobs that users come for, each built of `api`, `keys` and `vault`. No printing, no prompting.
 
 pub mod administrator;
+mod identity;
 pub mod import;
 pub mod onboard;
 pub mod provision;
@@ -8,5 +9,6 @@ pub mod refusal;
 pub mod remove;
 pub mod rotate;
 pub mod settings;
+pub mod sharing;
 pub mod sources;
 pub mod verify;

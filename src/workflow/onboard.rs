@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use thiserror::Error;
 
+use super::identity::account_ids;
 use super::refusal::{Refusal, check_claims, diagnose};
 use super::settings::{OtherSettings, Wishes};
 use crate::api::{Access, Action, Client};
@@ -103,6 +104,7 @@ fn begin(vault: &Vault, name: &CredentialName, wishes: &Wishes) -> Result<Prepar
         created_at: vault.clock().now(),
         rotated_at: None,
         generation: 1,
+        earlier_keys: Vec::new(),
         current: PendingGeneration {
             private_key: pair.to_sealable(),
             public_key: pair.public_key().to_text(),
@@ -194,14 +196,15 @@ pub(super) async fn prove(
         .await
         .map_err(|error| refused(diagnose(error, &claims, &credential.environment)))?;
     let (elapsed, requests) = (began.elapsed(), client.requests() - requests_before);
+    let (identity_id, token_id) = account_ids(client, access, credential.kind, &signed.credential_id).await;
     credential.environment.organisation_id = credential.environment.organisation_id.or(claims.organisation_id);
     let credential = credential.with_generation(|pending| ActiveGeneration {
         private_key: pending.private_key,
         public_key: pending.public_key,
         token,
         credential_id: Some(signed.credential_id),
-        identity_id: None,
-        token_id: None,
+        identity_id,
+        token_id,
     });
     vault.put_active(&credential, expected)?;
     Ok(Onboarded {

@@ -4,18 +4,28 @@ use thiserror::Error;
 
 use super::administrator::{Administrator, AdministratorError};
 use super::refusal::{Refusal, diagnose};
+use super::sharing::sharers;
 use crate::api::{Access, Action, ApiError, CallError, Client, SigningError};
 use crate::keys::{KeyError, pem};
-use crate::model::credential::{AnyCredential, Stage};
+use crate::model::credential::{ActiveGeneration, AnyCredential, Environment, Stage};
 use crate::model::ids::CredentialName;
+use crate::model::record::PublicRecord;
+use crate::model::rotation::RotationStage;
+use crate::model::url::ApiUrl;
+use crate::sys::lock::Lock;
 use crate::vault::{Unlocked, VaultError};
 
 /// A credential was not removed.
 #[derive(Debug, Error)]
 pub enum RemoveError {
     /// The signed test call was accepted.
-    #[error("Dfns still honours {0}")]
-    StillHonoured(CredentialName),
+    #[error("Dfns still honours {name}")]
+    StillHonoured {
+        /// The credential.
+        name: CredentialName,
+        /// Other names that use the same account with keys of their own.
+        account_of: Vec<CredentialName>,
+    },
     /// It was begun through the API, and nobody knows how far that came.
     #[error("{0} was begun through the API, and an account may exist at Dfns whose only secret is here")]
     HalfMade(CredentialName),
@@ -46,15 +56,27 @@ pub enum RemoveError {
     Vault(#[from] VaultError),
 }
 
-/// Makes sure that nothing is lost when this credential goes: it is pending, or Dfns refuses it.
+/// Another name that has the same key and token, kept from going as well for as long as this lives.
+pub struct Elsewhere {
+    /// The other name.
+    pub name: CredentialName,
+    _lock: Lock,
+}
+
+/// Makes sure that nothing is lost when this credential goes: it is pending, another name has the same, or Dfns refuses it.
 ///
 /// # Errors
 /// When Dfns still honours it, or could not be asked.
-pub async fn check_unused(unlocked: &Unlocked<'_>, client: &Client, name: &CredentialName) -> Result<(), RemoveError> {
-    let credential = match unlocked.get(name)?.credential {
+pub async fn check_unused(
+    unlocked: &Unlocked<'_>,
+    client: &Client,
+    name: &CredentialName,
+) -> Result<Option<Elsewhere>, RemoveError> {
+    let found = unlocked.get(name)?.credential;
+    let credential = match &found {
         AnyCredential::Pending(credential) => {
             return match credential.current.stage {
-                Stage::AwaitingToken => Ok(()),
+                Stage::AwaitingToken => Ok(None),
                 // Somewhere an account or key may exist whose only secret is here.
                 Stage::Registering(_) | Stage::Created(_) | Stage::Enrolling(_) => {
                     Err(RemoveError::HalfMade(name.clone()))
@@ -62,9 +84,17 @@ pub async fn check_unused(unlocked: &Unlocked<'_>, client: &Client, name: &Crede
             };
         }
         AnyCredential::Rotating(_) => return Err(RemoveError::HalfRotated(name.clone())),
-        AnyCredential::User(_) => return user_unused(unlocked, client, name).await,
+        AnyCredential::User(_) => {
+            return match elsewhere(unlocked, name, &found)? {
+                None => user_unused(unlocked, client, name).await.map(|()| None),
+                found => Ok(found),
+            };
+        }
         AnyCredential::Active(credential) => credential,
     };
+    if let Some(elsewhere) = elsewhere(unlocked, name, &found)? {
+        return Ok(Some(elsewhere));
+    }
     let generation = &credential.current;
     let key = pem::unseal(&generation.private_key).map_err(|error| RemoveError::Key {
         name: name.clone(),
@@ -76,15 +106,81 @@ pub async fn check_unused(unlocked: &Unlocked<'_>, client: &Client, name: &Crede
         signer: &key,
         credential_id: generation.credential_id.as_ref(),
     };
+    let fingerprint = &generation.public_key.fingerprint;
+    let sharers = sharers(unlocked.vault(), name, fingerprint, Some(&generation.token))?;
+    let account_of = sharers
+        .into_iter()
+        .filter(|sharer| sharer.token)
+        .map(|sharer| sharer.name);
+    let honoured = RemoveError::StillHonoured {
+        name: name.clone(),
+        account_of: account_of.collect(),
+    };
     match client.sign(access, Action::TEST_CALL).await {
-        Ok(_) => Err(RemoveError::StillHonoured(name.clone())),
-        Err(error) => unless_dead(error, name, access),
+        Ok(_) => Err(honoured),
+        Err(error) => unless_dead(error, name, access, honoured).map(|()| None),
+    }
+}
+
+/// The name that has the same key and token. What its public part says is tried by opening it.
+fn elsewhere(
+    unlocked: &Unlocked<'_>,
+    name: &CredentialName,
+    credential: &AnyCredential,
+) -> Result<Option<Elsewhere>, RemoveError> {
+    let vault = unlocked.vault();
+    let fingerprint = PublicRecord::from(credential).fingerprint;
+    for sharer in sharers(vault, name, &fingerprint, None)? {
+        // One that somebody works on, or that does not open, is no safe place.
+        let Ok(lock) = vault.lock(&sharer.name, &format!("remove {name}")) else {
+            continue;
+        };
+        let own = secrets(credential);
+        let same = unlocked
+            .get(&sharer.name)
+            .is_ok_and(|other| own.first().is_some_and(|own| secrets(&other.credential).contains(own)));
+        if same {
+            return Ok(Some(Elsewhere {
+                name: sharer.name,
+                _lock: lock,
+            }));
+        }
+    }
+    Ok(None)
+}
+
+/// A key, what it goes with, and where.
+type Secret<'a> = (&'a ApiUrl, &'a str, &'a str);
+
+/// The secrets that a credential keeps; the one in use is the first.
+fn secrets(credential: &AnyCredential) -> Vec<Secret<'_>> {
+    fn of<'a>(environment: &'a Environment, generation: &'a ActiveGeneration) -> Secret<'a> {
+        let (key, token) = (&generation.private_key, &generation.token);
+        (&environment.api_url, key.expose_secret(), token.expose_secret())
+    }
+    match credential {
+        AnyCredential::Active(credential) => vec![of(&credential.environment, &credential.current)],
+        AnyCredential::Rotating(credential) => {
+            let mut secrets = vec![of(&credential.environment, &credential.current.active)];
+            if let RotationStage::Retiring(outgoing) = &credential.current.stage {
+                secrets.push(of(&credential.environment, &outgoing.previous));
+            }
+            secrets
+        }
+        AnyCredential::User(credential) => {
+            let (key, user) = (&credential.current.private_key, &credential.current.username);
+            vec![(&credential.environment.api_url, key.expose_secret(), user.as_str())]
+        }
+        AnyCredential::Pending(_) => Vec::new(),
     }
 }
 
 async fn user_unused(unlocked: &Unlocked<'_>, client: &Client, name: &CredentialName) -> Result<(), RemoveError> {
     match Administrator::open(unlocked, name)?.session(client).log_in().await {
-        Ok(()) => Err(RemoveError::StillHonoured(name.clone())),
+        Ok(()) => Err(RemoveError::StillHonoured {
+            name: name.clone(),
+            account_of: Vec::new(),
+        }),
         Err(CallError::Login(SigningError::Challenge(error) | SigningError::Signature(error)))
             if !matches!(error, ApiError::Refused { status: 400..=404, .. }) =>
         {
@@ -98,7 +194,12 @@ async fn user_unused(unlocked: &Unlocked<'_>, client: &Client, name: &Credential
 }
 
 /// A token that Dfns refuses is dead. One that it knows still reads, even where its key no longer signs.
-fn unless_dead(error: SigningError, name: &CredentialName, access: Access<'_>) -> Result<(), RemoveError> {
+fn unless_dead(
+    error: SigningError,
+    name: &CredentialName,
+    access: Access<'_>,
+    honoured: RemoveError,
+) -> Result<(), RemoveError> {
     match diagnose(error, access.token.claims(), access.environment) {
         Refusal::TokenExpired { .. } | Refusal::TokenRefused { .. } => Ok(()),
         Refusal::Call(error) => Err(RemoveError::Unknown {
@@ -111,6 +212,6 @@ fn unless_dead(error: SigningError, name: &CredentialName, access: Access<'_>) -
         | Refusal::NoKeyRegistered
         | Refusal::OtherKey { .. }
         | Refusal::KeyGone { .. }
-        | Refusal::OriginRefused { .. } => Err(RemoveError::StillHonoured(name.clone())),
+        | Refusal::OriginRefused { .. } => Err(honoured),
     }
 }

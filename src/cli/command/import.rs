@@ -11,11 +11,12 @@ use crate::model::credential::{Credential, Kind, State, UserGeneration};
 use crate::model::ids::{ApplicationId, CredentialId, CredentialName, OrganisationId, Username};
 use crate::model::quoted;
 use crate::model::record::PublicRecord;
+use crate::model::token::AuthToken;
 use crate::model::url::{ApiUrl, Origin};
 use crate::sys::files;
 use crate::vault::{Expected, Vault, VaultError};
 use crate::workflow::administrator;
-use crate::workflow::import::{Found, ImportError, Wishes, seal_key};
+use crate::workflow::import::{Found, ImportError, Wishes, refuse_known, seal_key};
 use crate::workflow::sources::{self, Subject};
 
 /// Take a key and token that exist into the vault
@@ -68,6 +69,9 @@ pub(in crate::cli) struct ImportArgs {
     /// Ask nobody: the pair is not proven
     #[arg(long, conflicts_with = "username")]
     offline: bool,
+    /// Take it in although another name has the key or the token
+    #[arg(long)]
+    force: bool,
     /// Delete the files in clear once all is sealed
     #[arg(long)]
     delete_source: bool,
@@ -254,6 +258,7 @@ impl ImportArgs {
         let key = self.key(context, path)?;
         let wishes = self.wishes();
         let Some(token_file) = &self.token_file else {
+            self.refuse_known(vault, &key, None)?;
             return Ok(seal_key(
                 vault,
                 &self.name,
@@ -273,6 +278,7 @@ impl ImportArgs {
     }
 
     fn pair(&self, context: &Context, vault: &Vault, found: Found) -> Result<PublicRecord, Failure> {
+        self.refuse_known(vault, &found.key, Some(&found.token))?;
         if let Some(wound) = &found.wound {
             context.ui.say(&format!("  the private key {wound}; it was mended"));
         }
@@ -296,6 +302,13 @@ impl ImportArgs {
         Ok(record)
     }
 
+    fn refuse_known(&self, vault: &Vault, key: &PrivateKey, token: Option<&AuthToken>) -> Result<(), Failure> {
+        if self.force {
+            return Ok(());
+        }
+        Ok(refuse_known(vault, &self.name, key, token)?)
+    }
+
     fn credential_kind(&self) -> Kind {
         match self.kind {
             ImportKind::Pat => Kind::Pat,
@@ -307,6 +320,7 @@ impl ImportArgs {
     fn user(&self, context: &Context, vault: &Vault, username: &str) -> Result<PublicRecord, Failure> {
         let path = self.private_key.as_ref().expect("clap wants it beside --username");
         let key = self.key(context, path)?;
+        self.refuse_known(vault, &key, None)?;
         let user = Credential {
             name: self.name.clone(),
             kind: Kind::User,
@@ -314,6 +328,7 @@ impl ImportArgs {
             created_at: vault.clock().now(),
             rotated_at: None,
             generation: 1,
+            earlier_keys: Vec::new(),
             current: UserGeneration {
                 private_key: key.to_sealable(),
                 public_key: key.public_key(),

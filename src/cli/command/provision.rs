@@ -129,7 +129,7 @@ async fn one(
     order: &Order,
 ) -> Result<Provisioned, Failure> {
     let _lock = vault.lock(&order.name, &format!("onboard {}", order.name))?;
-    let provisioned = provision(vault, unlocked, session, order).await?;
+    let provisioned = Box::pin(provision(vault, unlocked, session, order)).await?;
     if let Provisioned::Now(record) = &provisioned {
         let detail = Some("through the API".to_owned());
         context.log(vault, "onboarded", Some(&order.name), Some(&record.fingerprint), detail);

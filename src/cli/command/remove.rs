@@ -23,13 +23,14 @@ impl RemoveArgs {
     pub(super) fn run(&self, context: &Context) -> Result<Exit, Failure> {
         let vault = context.vault()?;
         let _lock = vault.lock(&self.name, &format!("remove {}", self.name))?;
+        let mut elsewhere = None;
         if !self.force {
             let record = vault.record(&self.name)?;
             // The public part alone is nobody's word for "pending", so a pending credential is opened too where it can be.
             if record.state != State::Pending || context.can_unlock(&vault) {
                 let unlocked = context.unlock(&vault)?;
                 let client = context.client();
-                context.block_on(check_unused(&unlocked, &client, &self.name))??;
+                elsewhere = context.block_on(check_unused(&unlocked, &client, &self.name))??;
             }
         } else if !vault.names()?.contains(&self.name) {
             return Err(crate::vault::VaultError::NoSuchCredential(self.name.clone()).into());
@@ -41,6 +42,12 @@ impl RemoveArgs {
             context.ui.document(&json!({ "name": self.name, "removed": true }))?;
         } else {
             context.ui.say(&format!("{} is removed from the vault.", self.name));
+            if let Some(elsewhere) = elsewhere {
+                context.ui.say(&format!(
+                    "  {} has the same key and token, and goes on as before: nothing was lost, and nothing changed at Dfns",
+                    elsewhere.name
+                ));
+            }
         }
         Ok(Exit::Done)
     }

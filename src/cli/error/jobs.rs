@@ -81,6 +81,9 @@ impl From<ImportError> for Failure {
             ImportError::CredentialIdUnknown => {
                 Self::usage(message).hint("give it with --credential-id, or leave --offline out")
             }
+            ImportError::KnownAlready(_) => Self::new(Exit::State, "known_already", message).hint(
+                "use it under that name; --force takes it in once more, and what is retired under one name stops under both",
+            ),
             ImportError::Onboard(error) => error.into(),
         }
     }
@@ -90,14 +93,23 @@ impl From<RemoveError> for Failure {
     fn from(error: RemoveError) -> Self {
         let message = error.to_string();
         match error {
-            RemoveError::StillHonoured(_) => Self::new(Exit::State, "still_honoured", message).hint(
-                "deactivate it in the dashboard first; --force removes it all the same, and with it the only copy of its key",
-            ),
+            RemoveError::StillHonoured { name, account_of } => {
+                let failure = Self::new(Exit::State, "still_honoured", message);
+                match account_of.first() {
+                    None => failure.hint(
+                        "deactivate it in the dashboard first; --force removes it all the same, and with it the only copy of its key",
+                    ),
+                    Some(other) => failure.hint(format!(
+                        "{other} uses the same account, so leave that active: deactivate the one key, or remove {name} with --force, and with it the only copy of its key"
+                    )),
+                }
+            }
             RemoveError::HalfMade(name) => Self::new(Exit::State, "half_made", message).hint(format!(
                 "finish it with `dfns-keys onboard {name} --as ADMIN` (or `enroll`), or remove it unseen with --force"
             )),
-            RemoveError::HalfRotated(name) => Self::new(Exit::State, "half_rotated", message)
-                .hint(format!("end it with `dfns-keys rotate {name} --finish` or --rollback first")),
+            RemoveError::HalfRotated(name) => Self::new(Exit::State, "half_rotated", message).hint(format!(
+                "end it with `dfns-keys rotate {name} --finish` or --rollback first"
+            )),
             RemoveError::Administrator(error) => error.into(),
             RemoveError::Unknown { error, .. } => Self {
                 message,
@@ -203,6 +215,17 @@ impl From<RotateError> for Failure {
             }
             RotateError::NoWayBack { name, .. } => Self::new(Exit::State, "no_way_back", message)
                 .hint(format!("go on with `dfns-keys rotate {name}`")),
+            RotateError::StillUsed(dependents) => {
+                let of = dependents.with.of();
+                let one = |other| {
+                    format!("`dfns-keys rotate {other}` gives it a key of its own, `dfns-keys remove {other}` takes it away")
+                };
+                let ways: Vec<String> = dependents.names.iter().map(one).collect();
+                Self::new(Exit::Waiting, "still_used", message).hint(format!(
+                    "{}; `dfns-keys rotate {of} --finish` does it all the same",
+                    ways.join("; ")
+                ))
+            }
             RotateError::FewerPermissions(_) => Self::new(Exit::Refused, "fewer_permissions", message)
                 .hint("assign them to the new account in the dashboard, and run the same command again"),
             RotateError::StillHonoured(_) => Self::new(Exit::Waiting, "still_honoured", message).hint(

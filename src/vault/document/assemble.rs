@@ -41,6 +41,8 @@ pub(super) fn assemble(
         rotated_at,
         token_expires_at: _,
         generation,
+        earlier_fingerprints,
+        token_fingerprint: _,
     } = record;
     let shell = Credential {
         name: sealed_name,
@@ -54,6 +56,7 @@ pub(super) fn assemble(
         created_at,
         rotated_at,
         generation,
+        earlier_keys: earlier_fingerprints,
         current: (),
     };
     let public_key = PublicKeyText {

@@ -51,6 +51,7 @@ impl Job<'_> {
             created_at: self.vault.clock().now(),
             rotated_at: None,
             generation: 1,
+            earlier_keys: Vec::new(),
             current: PendingGeneration {
                 private_key: pair.to_sealable(),
                 public_key: pair.public_key().to_text(),

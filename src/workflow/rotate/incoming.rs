@@ -9,6 +9,7 @@ use crate::model::credential::ActiveGeneration;
 use crate::model::ids::{CredentialId, PermissionId};
 use crate::model::rotation::{Next, NextStep, Outgoing, Registered, RotationStage, Strategy};
 use crate::model::token::AuthToken;
+use crate::workflow::identity::account_ids;
 use crate::workflow::refusal::{check_claims, diagnose};
 
 /// How often an account is made anew after an orphan, within one run.
@@ -225,14 +226,19 @@ impl Job<'_> {
         check_claims(token.claims(), &work.credential.environment, self.vault.clock().now())
             .map_err(|refusal| RotateError::Refused { which, refusal })?;
         let credential_id = self.try_next(work, which, &token, None).await?;
+        let (identity_id, token_id) = {
+            let key = self.key(&next(work)?.private_key)?;
+            let access = access(&work.credential, &token, &key, Some(&credential_id));
+            account_ids(self.client, access, work.credential.kind, &credential_id).await
+        };
         self.step(
             work,
             NextStep::Registered(Registered {
                 token: Some(token),
                 credential_id: Some(credential_id),
                 credential_uuid: None,
-                identity_id: None,
-                token_id: None,
+                identity_id,
+                token_id,
                 missing_permissions: Vec::new(),
             }),
         )
@@ -358,18 +364,25 @@ impl Job<'_> {
         let rotating = &mut work.credential.current;
         let old = rotating.active.clone();
         let same_identity = token.is_none();
+        // What was sealed before ids were kept, or before its token was looked at, learns them now.
+        let said = old.token.claims().account_ids(work.credential.kind);
         rotating.active = ActiveGeneration {
             private_key: next.private_key,
             public_key: next.public_key,
             token: token.unwrap_or_else(|| old.token.clone()),
             credential_id,
             identity_id: if same_identity {
-                old.identity_id.clone()
+                old.identity_id.clone().or(said.0)
             } else {
                 identity_id
             },
-            token_id: if same_identity { old.token_id.clone() } else { token_id },
+            token_id: if same_identity {
+                old.token_id.clone().or(said.1)
+            } else {
+                token_id
+            },
         };
+        work.credential.earlier_keys.push(old.public_key.fingerprint.clone());
         rotating.stage = RotationStage::Retiring(Outgoing {
             previous: old,
             promoted_at: now,

@@ -3,8 +3,10 @@
 //! A state machine whose every step is sealed before the remote call that needs it and again after. At every instant what
 //! the vault calls active works, and any later run finishes what an earlier one began.
 
+mod dependents;
 mod incoming;
 mod outgoing;
+mod standing;
 
 use base64ct::{Base64UrlUnpadded, Encoding};
 use jiff::Timestamp;
@@ -20,6 +22,12 @@ use crate::model::secret::PrivateKeyPem;
 use crate::model::token::AuthToken;
 use crate::vault::{Expected, Unlocked, Vault, VaultError, Version};
 use crate::workflow::refusal::Refusal;
+use crate::workflow::sharing::Neighbours;
+
+use standing::{idle, standing};
+
+pub use dependents::{Dependents, Shared};
+pub use standing::{AwaitedAccount, RETIRED, ROLLED_BACK, Standing};
 
 /// A rotation did not go on. Run again, it goes on from where it stopped.
 #[derive(Debug, Error)]
@@ -82,6 +90,9 @@ pub enum RotateError {
         /// The diagnosis.
         refusal: Refusal,
     },
+    /// Other names of the vault sign with what is to be retired.
+    #[error("{}", still_used(.0))]
+    StillUsed(Dependents),
     /// The new identity may do less than the old one.
     #[error("the new account lacks permissions of the old one: {}", .0.join(", "))]
     FewerPermissions(Vec<String>),
@@ -120,37 +131,6 @@ pub struct Plan {
     pub token: Option<AuthToken>,
 }
 
-/// Where a rotation stands.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Standing {
-    /// The credential's public record.
-    pub record: PublicRecord,
-    /// How the new key comes to Dfns, while a rotation is under way.
-    pub strategy: Option<Strategy>,
-    /// The step it is at; without a rotation under way `retired` or `rolled_back`, as the last one ended, or `none`.
-    pub step: &'static str,
-    /// When the old key may go, where a time is set.
-    pub retires_at: Option<Timestamp>,
-    /// The fingerprint of the old key, while it is on its way out.
-    pub old_fingerprint: Option<String>,
-    /// The account that a person is to make, while its token is waited for.
-    pub awaited: Option<AwaitedAccount>,
-}
-
-/// An account that a person is to make in the dashboard.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AwaitedAccount {
-    /// A name that no other account has.
-    pub name: String,
-    /// The public key to paste.
-    pub public_key: String,
-}
-
-/// How a rotation ends: the old key is refused and forgotten.
-pub const RETIRED: &str = "retired";
-/// How a rotation ends that was undone.
-pub const ROLLED_BACK: &str = "rolled_back";
-
 /// Who and what works on a rotation.
 pub struct Job<'a> {
     /// The vault.
@@ -163,6 +143,8 @@ pub struct Job<'a> {
     pub administrator: Option<&'a UserSession<'a>>,
     /// Which credential.
     pub name: &'a CredentialName,
+    /// Who may share it.
+    pub neighbours: &'a Neighbours<'a>,
 }
 
 /// A credential being worked on, and its version in the vault.
@@ -201,12 +183,18 @@ impl Job<'_> {
                 RotationStage::Retiring(outgoing) => {
                     let grace = plan.grace.unwrap_or(work.credential.current.journal.grace);
                     let due = plan.finish || outgoing.retiring || is_over(grace, outgoing, self.vault.clock().now());
-                    if due {
+                    // Once it was begun, or somebody says so who was told whom it cuts off, nothing is in the way.
+                    let asked = plan.finish || outgoing.retiring;
+                    let dependents = self.dependents_on_old(&work);
+                    if due && (asked || dependents.names.is_empty()) {
                         return self.retire(work).await;
                     }
                     if grace != work.credential.current.journal.grace {
                         work.credential.current.journal.grace = grace;
                         self.save(&mut work)?;
+                    }
+                    if due {
+                        return Err(RotateError::StillUsed(dependents));
                     }
                     return Ok(standing(&work.credential));
                 }
@@ -368,64 +356,6 @@ fn is_over(grace: Grace, outgoing: &Outgoing, now: Timestamp) -> bool {
     }
 }
 
-fn idle(record: PublicRecord, step: &'static str) -> Standing {
-    Standing {
-        record,
-        strategy: None,
-        step,
-        retires_at: None,
-        old_fingerprint: None,
-        awaited: None,
-    }
-}
-
-fn standing(credential: &Credential<Rotating>) -> Standing {
-    let Rotating { journal, stage, .. } = &credential.current;
-    let (step, retires_at) = match stage {
-        _ if journal.rolling_back => ("rolling_back", None),
-        RotationStage::Preparing(next) => (
-            match next.step {
-                NextStep::KeySealed => "key_sealed",
-                NextStep::Registering => "registering",
-                NextStep::Registered(_) => "registered",
-                NextStep::Proven(_) => "proven",
-            },
-            None,
-        ),
-        RotationStage::Retiring(outgoing) if outgoing.retiring => ("retiring", None),
-        RotationStage::Retiring(outgoing) => (
-            "promoted",
-            match journal.grace {
-                Grace::Manual => None,
-                Grace::Seconds(seconds) => i64::try_from(seconds)
-                    .ok()
-                    .and_then(|seconds| Timestamp::from_second(outgoing.promoted_at.as_second() + seconds).ok()),
-            },
-        ),
-    };
-    Standing {
-        record: PublicRecord::from(credential),
-        strategy: Some(journal.strategy),
-        step,
-        retires_at,
-        old_fingerprint: match stage {
-            RotationStage::Preparing(_) => None,
-            RotationStage::Retiring(outgoing) => Some(outgoing.previous.public_key.fingerprint.clone()),
-        },
-        awaited: match stage {
-            RotationStage::Preparing(Next {
-                public_key,
-                step: NextStep::KeySealed | NextStep::Registering,
-                ..
-            }) if journal.strategy == Strategy::Dashboard && !journal.rolling_back => Some(AwaitedAccount {
-                name: journal.account_name.clone(),
-                public_key: public_key.pem.clone(),
-            }),
-            _ => None,
-        },
-    }
-}
-
 fn new_key() -> Result<Next, RandomnessError> {
     let pair = KeyPair::generate()?;
     Ok(Next {
@@ -443,6 +373,12 @@ fn random_text() -> Result<String, RandomnessError> {
     let mut bytes = [0_u8; 18];
     getrandom::fill(&mut bytes).map_err(|_| RandomnessError)?;
     Ok(Base64UrlUnpadded::encode_string(&bytes))
+}
+
+fn still_used(dependents: &Dependents) -> String {
+    let names: Vec<&str> = dependents.names.iter().map(CredentialName::as_str).collect();
+    let verb = if names.len() == 1 { "signs" } else { "sign" };
+    format!("{} still {verb} with {}", names.join(", "), dependents.with)
 }
 
 /// Whether Dfns says that this identity may not do this at all.

@@ -96,6 +96,10 @@ impl Job<'_> {
                 self.withdraw(&work, &next, registered).await?;
             }
         }
+        if !matches!(next.step, NextStep::KeySealed) {
+            // It may stay listed with the account.
+            work.credential.earlier_keys.push(next.public_key.fingerprint);
+        }
         self.settle(work, ROLLED_BACK)
     }
 
@@ -123,6 +127,8 @@ impl Job<'_> {
         });
         work.credential.generation = work.credential.generation.saturating_sub(1).max(1);
         work.credential.rotated_at = rotated_before;
+        let own = &work.credential.current.active.public_key.fingerprint;
+        work.credential.earlier_keys.retain(|earlier| earlier != own);
         self.save(work)
     }
 

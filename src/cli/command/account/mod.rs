@@ -66,7 +66,7 @@ impl AccountArgs {
         if let Action::Permissions { account: None } = &self.action {
             return permissions::of_organisation(context, &session);
         }
-        let rows = context.block_on(rows(&vault, &session))??;
+        let rows = context.block_on(rows(&vault, &unlocked, &session))??;
         let (account, verb) = match &self.action {
             Action::Permissions { account: Some(account) } => {
                 return permissions::of_account(context, &session, find(&rows, account)?);
@@ -79,6 +79,17 @@ impl AccountArgs {
         };
         let row = find(&rows, account)?;
         let remote = row.at_dfns()?;
+        let others = rows
+            .iter()
+            .filter(|other| other.remote == row.remote)
+            .filter_map(|other| other.local.as_ref());
+        let others = others.filter(|other| row.local.as_ref() != Some(other));
+        for other in others.filter(|_| verb != AccountVerb::Activate) {
+            let name = &other.name;
+            context
+                .ui
+                .warn(&format!("{name} uses the same account, and stops working too"));
+        }
         if verb != AccountVerb::Activate {
             context.confirm_by_typing(account, &format!("{} at Dfns", doing(verb)))?;
         }

@@ -1,14 +1,17 @@
 //! Each account once, wherever it is known.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Value, json};
 
 use crate::api::UserSession;
 use crate::api::accounts::RemoteAccount;
 use crate::cli::error::{Exit, Failure};
-use crate::model::credential::Kind;
+use crate::keys::pem::public_fingerprint;
+use crate::model::credential::{Kind, State};
 use crate::model::quoted::{self, Quoted};
 use crate::model::record::PublicRecord;
-use crate::vault::Vault;
+use crate::vault::{Unlocked, Vault};
 
 /// Where an account is known.
 pub(super) struct Row {
@@ -16,41 +19,78 @@ pub(super) struct Row {
     pub(super) local: Option<PublicRecord>,
 }
 
-/// Both sides, joined by identity id, or by public key where the vault does not know the id.
-pub(super) async fn rows(vault: &Vault, session: &UserSession<'_>) -> Result<Vec<Row>, Failure> {
-    let mut remote = session.accounts(Kind::ServiceAccount).await?;
-    remote.extend(session.accounts(Kind::Pat).await?);
-    let here = session.environment().api_url.clone();
-    let mut local: Vec<PublicRecord> = vault
+/// Both sides, joined. Two names of one account are two rows.
+pub(super) async fn rows(
+    vault: &Vault,
+    unlocked: &Unlocked<'_>,
+    session: &UserSession<'_>,
+) -> Result<Vec<Row>, Failure> {
+    let mut accounts = session.accounts(Kind::ServiceAccount).await?;
+    accounts.extend(session.accounts(Kind::Pat).await?);
+    let here = &session.environment().api_url;
+    let local = vault
         .list()?
         .into_iter()
         .filter_map(|listed| listed.record.ok())
-        .filter(|record| record.kind != Kind::User && record.api_url == here)
-        .collect();
-    let mut rows: Vec<Row> = remote
+        .filter(|record| record.kind != Kind::User && record.api_url == *here);
+    let mut found = BTreeSet::new();
+    let mut rows: Vec<Row> = Vec::new();
+    for record in local {
+        let position = position_of(&identified(record.clone(), unlocked), &accounts);
+        found.extend(position);
+        rows.push(Row {
+            remote: position.map(|position| accounts[position].clone()),
+            local: Some(record),
+        });
+    }
+    let alone = accounts
         .into_iter()
-        .map(|account| {
-            let position = local.iter().position(|record| belongs(record, &account));
-            Row {
-                local: position.map(|position| local.swap_remove(position)),
-                remote: Some(account),
-            }
-        })
-        .collect();
-    rows.extend(local.into_iter().map(|record| Row {
-        remote: None,
-        local: Some(record),
+        .enumerate()
+        .filter(|(position, _)| !found.contains(position));
+    rows.extend(alone.map(|(_, account)| Row {
+        remote: Some(account),
+        local: None,
     }));
     rows.sort_by(|one, other| one.name().cmp(other.name()));
     Ok(rows)
 }
 
-fn belongs(record: &PublicRecord, account: &RemoteAccount) -> bool {
-    record.identity_id.as_ref() == Some(&account.identity_id)
-        || account
+/// The record with the ids that its token says, where it was sealed before they were kept.
+fn identified(record: PublicRecord, unlocked: &Unlocked<'_>) -> PublicRecord {
+    if record.identity_id.is_some() || record.state == State::Pending {
+        return record;
+    }
+    let opened = unlocked.get(&record.name).ok();
+    let Some((_, generation)) = opened.and_then(|opened| opened.credential.into_usable().ok()) else {
+        return record;
+    };
+    let (identity_id, token_id) = generation.token.claims().account_ids(record.kind);
+    PublicRecord {
+        identity_id,
+        token_id: record.token_id.clone().or(token_id),
+        ..record
+    }
+}
+
+/// The account of a record: by its ids, by its key, or, as long as nobody knows its id, by a key that it had before, the
+/// latest first.
+fn position_of(record: &PublicRecord, accounts: &[RemoteAccount]) -> Option<usize> {
+    let position = |is: &dyn Fn(&RemoteAccount) -> bool| accounts.iter().position(is);
+    let has = |account: &RemoteAccount, fingerprint: &str| {
+        let mut fingerprints = account
             .public_keys
             .iter()
-            .any(|key| key.split_whitespace().eq(record.public_key.split_whitespace()))
+            .filter_map(|key| public_fingerprint(key.as_bytes()).ok());
+        fingerprints.any(|one| one == fingerprint)
+    };
+    position(&|account| record.identity_id.as_ref() == Some(&account.identity_id))
+        .or_else(|| position(&|account| record.token_id.is_some() && record.token_id == account.token_id))
+        .or_else(|| position(&|account| has(account, &record.fingerprint)))
+        .or_else(|| {
+            let mut earlier = record.earlier_fingerprints.iter().rev();
+            let unknown = record.identity_id.is_none();
+            earlier.find_map(|one| position(&|account| unknown && has(account, one)))
+        })
 }
 
 impl Row {

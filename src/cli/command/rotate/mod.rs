@@ -10,6 +10,7 @@ use clap::{Args, ValueEnum};
 use futures_util::StreamExt;
 use futures_util::stream;
 
+use self::telling::warn_of_dependents;
 use crate::api::{Client, UserSession};
 use crate::cli::command::onboard::read_token;
 use crate::cli::context::Context;
@@ -23,6 +24,7 @@ use crate::model::rotation::{Grace, Strategy};
 use crate::vault::{Unlocked, Vault};
 use crate::workflow::administrator::Administrator;
 use crate::workflow::rotate::{Job, Plan, ROLLED_BACK, Standing};
+use crate::workflow::sharing::Neighbours;
 
 /// How many credentials are worked on at once; the client's rate limit stands above it.
 const AT_ONCE: usize = 16;
@@ -143,9 +145,11 @@ impl RotateArgs {
         let session = administrator
             .as_ref()
             .map(|administrator| administrator.session(&client));
+        let neighbours = Neighbours::read(&vault)?;
         let scene = Scene {
             context,
             vault: &vault,
+            neighbours: &neighbours,
             unlocked: &unlocked,
             client: &client,
             session: session.as_ref(),
@@ -220,12 +224,14 @@ impl RotateArgs {
         }
         let _lock = scene.vault.lock(name, &format!("rotate {name}"))?;
         let before = scene.vault.record(name)?;
+        self.warn_of_cutting_off(scene, &job)?;
         let standing = if self.rollback {
             job.rollback().await
         } else {
             job.advance(plan).await
         }?;
         let after = &standing.record;
+        warn_of_dependents(scene, &job, &standing)?;
         let (old, new) = (algorithm_of(&before.public_key), algorithm_of(&after.public_key));
         if let (Some(old), Some(new)) = (old, new)
             && old != new
@@ -256,6 +262,7 @@ impl RotateArgs {
 struct Scene<'a> {
     context: &'a Context,
     vault: &'a Vault,
+    neighbours: &'a Neighbours<'a>,
     unlocked: &'a Unlocked<'a>,
     client: &'a Client,
     session: Option<&'a UserSession<'a>>,
@@ -269,6 +276,7 @@ impl Scene<'_> {
             client: self.client,
             administrator: self.session,
             name,
+            neighbours: self.neighbours,
         }
     }
 }

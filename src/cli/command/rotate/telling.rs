@@ -7,7 +7,7 @@ use crate::cli::error::Failure;
 use crate::model::credential::State;
 use crate::model::ids::CredentialName;
 use crate::model::rotation::{Grace, Strategy};
-use crate::workflow::rotate::{RETIRED, ROLLED_BACK, Standing};
+use crate::workflow::rotate::{Job, RETIRED, ROLLED_BACK, Standing};
 
 impl RotateArgs {
     pub(super) fn tell(&self, scene: &Scene<'_>, name: &CredentialName, standing: &Standing) -> Result<(), Failure> {
@@ -68,6 +68,23 @@ impl RotateArgs {
         Ok(())
     }
 
+    /// Says who stops working before it is done, to those who asked for it.
+    pub(super) fn warn_of_cutting_off(&self, scene: &Scene<'_>, job: &Job<'_>) -> Result<(), Failure> {
+        let dependents = match (self.finish, self.rollback) {
+            (true, _) => job.cut_off_by_retirement()?,
+            (_, true) => job.cut_off_by_rollback()?,
+            (false, false) => return Ok(()),
+        };
+        for name in &dependents.names {
+            let with = &dependents.with;
+            scene
+                .context
+                .ui
+                .warn(&format!("{name} signs with {with}, and stops working with it"));
+        }
+        Ok(())
+    }
+
     /// The calls that a run would make, in their order.
     fn planned(&self, administrator: bool, name: &CredentialName, standing: &Standing) -> Vec<String> {
         let mut lines = vec![format!("{name}  would:")];
@@ -100,6 +117,21 @@ impl RotateArgs {
         }
         lines
     }
+}
+
+/// Names who is to get a key of its own before the old one goes.
+pub(super) fn warn_of_dependents(scene: &Scene<'_>, job: &Job<'_>, standing: &Standing) -> Result<(), Failure> {
+    if standing.record.state != State::Retiring {
+        return Ok(());
+    }
+    let dependents = job.cut_off_by_retirement()?;
+    for name in &dependents.names {
+        scene.context.ui.warn(&format!(
+            "{name} still signs with {}: `dfns-keys rotate {name}` gives it a key of its own",
+            dependents.with
+        ));
+    }
+    Ok(())
 }
 
 /// A line for each place that the old key was handed over to, as far as the log knows.

@@ -1,0 +1,22 @@
+//! Which account at Dfns a token belongs to: what it says itself, or else what Dfns lets it know.
+
+use crate::api::{Access, Client};
+use crate::model::credential::Kind;
+use crate::model::ids::{CredentialId, IdentityId, TokenId};
+
+/// What the account is addressed by, and its token's id. Not every token says it, and not every account may look itself
+/// up: what nobody tells stays unknown.
+pub(super) async fn account_ids(
+    client: &Client,
+    access: Access<'_>,
+    kind: Kind,
+    credential_id: &CredentialId,
+) -> (Option<IdentityId>, Option<TokenId>) {
+    match access.token.claims().account_ids(kind) {
+        (None, said) => match client.own_ids(access, kind, credential_id).await {
+            Ok(Some((identity_id, token_id))) => (Some(identity_id), Some(token_id)),
+            Ok(None) | Err(_) => (None, said),
+        },
+        said => said,
+    }
+}

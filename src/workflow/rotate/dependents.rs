@@ -1,0 +1,116 @@
+//! Other names of the vault that a rotation of this one would cut off: they have the same key or the same account.
+
+use std::fmt;
+
+use super::{Found, Job, RotateError, Work};
+use crate::model::credential::ActiveGeneration;
+use crate::model::ids::CredentialName;
+use crate::model::rotation::{NextStep, RotationStage, Strategy};
+use crate::workflow::sharing::Doomed;
+
+/// Those that stop working when the old or the new generation is refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Dependents {
+    /// The other names.
+    pub names: Vec<CredentialName>,
+    /// What they sign with, such as `the old key of a`.
+    pub with: Shared,
+}
+
+/// What two names have in common.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Shared {
+    which: &'static str,
+    what: &'static str,
+    of: CredentialName,
+}
+
+impl Shared {
+    /// The name whose rotation it is.
+    #[must_use]
+    pub fn of(&self) -> &CredentialName {
+        &self.of
+    }
+}
+
+impl fmt::Display for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the {} {} of {}", self.which, self.what, self.of)
+    }
+}
+
+impl Job<'_> {
+    /// Who is cut off when the old key is retired.
+    ///
+    /// # Errors
+    /// When the credential cannot be opened.
+    pub fn cut_off_by_retirement(&self) -> Result<Dependents, RotateError> {
+        Ok(match self.find()? {
+            Found::Active(..) => self.dependents("old", Strategy::Credential, Vec::new()),
+            Found::Rotating(work) => self.dependents_on_old(&work),
+        })
+    }
+
+    /// Who is cut off when the new key is withdrawn again.
+    ///
+    /// # Errors
+    /// When the credential cannot be opened.
+    pub fn cut_off_by_rollback(&self) -> Result<Dependents, RotateError> {
+        let Found::Rotating(work) = self.find()? else {
+            return Ok(self.dependents("new", Strategy::Credential, Vec::new()));
+        };
+        let (active, strategy) = (
+            &work.credential.current.active,
+            work.credential.current.journal.strategy,
+        );
+        let names = match &work.credential.current.stage {
+            RotationStage::Retiring(_) => self.cut_off(&work, active),
+            RotationStage::Preparing(next) => match &next.step {
+                NextStep::Registered(registered) | NextStep::Proven(registered) => {
+                    let new = ActiveGeneration {
+                        public_key: next.public_key.clone(),
+                        token: registered.token.clone().unwrap_or_else(|| active.token.clone()),
+                        ..active.clone()
+                    };
+                    self.cut_off(&work, &new)
+                }
+                // Nobody can have taken what is not there yet.
+                NextStep::KeySealed | NextStep::Registering => Vec::new(),
+            },
+        };
+        Ok(self.dependents("new", strategy, names))
+    }
+
+    pub(super) fn dependents_on_old(&self, work: &Work) -> Dependents {
+        let names = match &work.credential.current.stage {
+            RotationStage::Retiring(outgoing) => self.cut_off(work, &outgoing.previous),
+            RotationStage::Preparing(_) => Vec::new(),
+        };
+        self.dependents("old", work.credential.current.journal.strategy, names)
+    }
+
+    fn cut_off(&self, work: &Work, generation: &ActiveGeneration) -> Vec<CredentialName> {
+        let doomed = Doomed {
+            api_url: &work.credential.environment.api_url,
+            fingerprint: &generation.public_key.fingerprint,
+            token: &generation.token,
+            whole_account: work.credential.current.journal.strategy != Strategy::Credential,
+        };
+        self.neighbours.cut_off_by(self.name, doomed)
+    }
+
+    fn dependents(&self, which: &'static str, strategy: Strategy, names: Vec<CredentialName>) -> Dependents {
+        Dependents {
+            names,
+            with: Shared {
+                which,
+                what: if strategy == Strategy::Credential {
+                    "key"
+                } else {
+                    "account"
+                },
+                of: self.name.clone(),
+            },
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! Where a rotation stands, as it is told of.
+
+use jiff::Timestamp;
+
+use crate::model::credential::Credential;
+use crate::model::record::PublicRecord;
+use crate::model::rotation::{Grace, Next, NextStep, Rotating, RotationStage, Strategy};
+
+/// Where a rotation stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Standing {
+    /// The credential's public record.
+    pub record: PublicRecord,
+    /// How the new key comes to Dfns, while a rotation is under way.
+    pub strategy: Option<Strategy>,
+    /// The step it is at; without a rotation under way `retired` or `rolled_back`, as the last one ended, or `none`.
+    pub step: &'static str,
+    /// When the old key may go, where a time is set.
+    pub retires_at: Option<Timestamp>,
+    /// The fingerprint of the old key, while it is on its way out.
+    pub old_fingerprint: Option<String>,
+    /// The account that a person is to make, while its token is waited for.
+    pub awaited: Option<AwaitedAccount>,
+}
+
+/// An account that a person is to make in the dashboard.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AwaitedAccount {
+    /// A name that no other account has.
+    pub name: String,
+    /// The public key to paste.
+    pub public_key: String,
+}
+
+/// How a rotation ends: the old key is refused and forgotten.
+pub const RETIRED: &str = "retired";
+/// How a rotation ends that was undone.
+pub const ROLLED_BACK: &str = "rolled_back";
+
+pub(super) fn idle(record: PublicRecord, step: &'static str) -> Standing {
+    Standing {
+        record,
+        strategy: None,
+        step,
+        retires_at: None,
+        old_fingerprint: None,
+        awaited: None,
+    }
+}
+
+pub(super) fn standing(credential: &Credential<Rotating>) -> Standing {
+    let Rotating { journal, stage, .. } = &credential.current;
+    let (step, retires_at) = match stage {
+        _ if journal.rolling_back => ("rolling_back", None),
+        RotationStage::Preparing(next) => (
+            match next.step {
+                NextStep::KeySealed => "key_sealed",
+                NextStep::Registering => "registering",
+                NextStep::Registered(_) => "registered",
+                NextStep::Proven(_) => "proven",
+            },
+            None,
+        ),
+        RotationStage::Retiring(outgoing) if outgoing.retiring => ("retiring", None),
+        RotationStage::Retiring(outgoing) => (
+            "promoted",
+            match journal.grace {
+                Grace::Manual => None,
+                Grace::Seconds(seconds) => i64::try_from(seconds)
+                    .ok()
+                    .and_then(|seconds| Timestamp::from_second(outgoing.promoted_at.as_second() + seconds).ok()),
+            },
+        ),
+    };
+    Standing {
+        record: PublicRecord::from(credential),
+        strategy: Some(journal.strategy),
+        step,
+        retires_at,
+        old_fingerprint: match stage {
+            RotationStage::Preparing(_) => None,
+            RotationStage::Retiring(outgoing) => Some(outgoing.previous.public_key.fingerprint.clone()),
+        },
+        awaited: match stage {
+            RotationStage::Preparing(Next {
+                public_key,
+                step: NextStep::KeySealed | NextStep::Registering,
+                ..
+            }) if journal.strategy == Strategy::Dashboard && !journal.rolling_back => Some(AwaitedAccount {
+                name: journal.account_name.clone(),
+                public_key: public_key.pem.clone(),
+            }),
+            _ => None,
+        },
+    }
+}
