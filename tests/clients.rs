@@ -547,14 +547,20 @@ fn a_running_proxy_has_forgotten_the_passphrase() {
         "--passphrase-file",
         "passphrase",
     ]);
-    let proxy = Proxy::start(&env, &["--passphrase-file", "passphrase"]);
-    assert_eq!(proxy.call("GET", "/wallets", "").status, 200);
-    let Some(memory) = memory(proxy.child.id()) else {
-        return support::skipped("the memory of another process cannot be read here");
-    };
-    let holds = |text: &str| memory.windows(text.len()).any(|part| part == text.as_bytes());
-    assert!(holds(&proxy.token), "its memory is what is looked at");
-    assert!(!holds(&passphrase[..16]) && !holds(&passphrase[17..]));
+    let by_file = Proxy::start(&env, &["--passphrase-file", "passphrase"]);
+    let by_environment = Proxy::start_with(&env, &[], &[("DFNS_KEYS_PASSPHRASE", passphrase)]);
+    for proxy in [by_file, by_environment] {
+        assert_eq!(proxy.call("GET", "/wallets", "").status, 200);
+        let process = proxy.child.id();
+        let Some(memory) = memory(process) else {
+            return support::skipped("the memory of another process cannot be read here");
+        };
+        let environment = std::fs::read(format!("/proc/{process}/environ")).unwrap();
+        let holds = |memory: &[u8], text: &str| memory.windows(text.len()).any(|part| part == text.as_bytes());
+        assert!(holds(&memory, &proxy.token), "its memory is what is looked at");
+        assert!(!holds(&memory, &passphrase[..16]) && !holds(&memory, &passphrase[17..]));
+        assert!(!holds(&environment, &passphrase[..16]));
+    }
 }
 
 /// A sandbox that may have few descriptors.

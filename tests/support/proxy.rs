@@ -16,6 +16,11 @@ pub struct Proxy {
 
 impl Proxy {
     pub fn start(env: &TestEnv, arguments: &[&str]) -> Self {
+        Self::start_with(env, arguments, &[])
+    }
+
+    /// With variables of its own in its environment.
+    pub fn start_with(env: &TestEnv, arguments: &[&str], variables: &[(&str, &str)]) -> Self {
         let mut command = env.command(&["proxy", "a"]);
         // Not through `setsid`, which would be in the way of the signals.
         let mut direct = Command::new(super::PROGRAM);
@@ -27,7 +32,12 @@ impl Proxy {
         for (name, value) in command.stdin(Stdio::null()).get_envs() {
             direct.env(name, value.unwrap());
         }
-        let mut child = direct.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut child = direct
+            .envs(variables.iter().copied())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.as_mut().unwrap())
             .read_line(&mut line)
