@@ -42,6 +42,7 @@ pub(super) fn ask(prompt: &str) -> io::Result<String> {
 }
 
 /// Waits for Enter.
+#[cfg(feature = "sandbox")]
 pub(super) fn pause(prompt: &str) -> io::Result<()> {
     ask_hidden(prompt).map(drop)
 }
