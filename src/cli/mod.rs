@@ -8,6 +8,7 @@ mod context;
 mod ending;
 mod error;
 mod harmless;
+mod help;
 mod input;
 mod junit;
 mod listing;
@@ -40,8 +41,10 @@ use ui::Ui;
 /// Makes P-256 key pairs, keeps them sealed with age, and proves that a token and a key belong together before anything
 /// relies on them. Not a product of Dfns's.
 #[derive(Parser)]
-#[command(name = "dfns-keys", version, max_term_width = 100, disable_help_subcommand = true)]
-#[command(after_help = "Start with `dfns-keys demo`, which shows the whole in a sandbox, or with `dfns-keys init`.")]
+#[command(name = "dfns-keys", version, max_term_width = 100)]
+#[command(
+    after_help = "Examples:\n  dfns-keys demo\n  dfns-keys init\n  dfns-keys onboard payments-api\n  dfns-keys verify payments-api"
+)]
 struct Cli {
     #[command(flatten)]
     globals: Globals,
@@ -51,7 +54,7 @@ struct Cli {
 
 /// Flags that every command takes.
 #[derive(clap::Args)]
-#[command(next_help_heading = "Global options")]
+#[command(next_help_heading = help::GLOBAL)]
 struct Globals {
     /// The vault's directory [env: DFNS_KEYS_VAULT] [default: $XDG_DATA_HOME/dfns-keys]
     #[arg(long, global = true, value_name = "DIR")]
@@ -141,7 +144,7 @@ fn run(arguments: impl Iterator<Item = OsString>) -> Exit {
     };
     // After that, for a limit is handed on to whoever takes this process's place.
     context::forbid_core_dumps();
-    let parsed = Cli::command()
+    let parsed = help::with_helps(Cli::command(), &arguments)
         .try_get_matches_from(&arguments)
         .and_then(|matches| Cli::from_arg_matches(&matches));
     let cli = match parsed {

@@ -1,6 +1,20 @@
 //! Text that is too long for the window: wrapped, shortened or cut.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "nothing is printed here; the window is only measured"
+)]
+
 use unicode_width::UnicodeWidthStr;
+
+/// How many columns the window has in which stdout is read: what `COLUMNS` says, or the terminal.
+pub(super) fn window() -> Option<usize> {
+    let stated = std::env::var("COLUMNS").ok().and_then(|text| text.parse().ok());
+    stated.filter(|columns| *columns > 0).or_else(|| {
+        let (width, _) = terminal_size::terminal_size_of(std::io::stdout())?;
+        Some(usize::from(width.0))
+    })
+}
 
 /// How many columns a text takes.
 pub(super) fn columns(text: &str) -> usize {

@@ -16,7 +16,7 @@ use super::When;
 use super::error::{Exit, Failure};
 use super::harmless;
 use super::table::Table;
-use super::text::wrapped;
+use super::text::{self, wrapped};
 use crate::model::quoted::{shown, without_secrets};
 
 const RED: Style = AnsiColor::Red.on_default().bold();
@@ -127,23 +127,14 @@ impl Ui {
         })
     }
 
-    /// How many columns the window has in which stdout is read: what `COLUMNS` says, or the terminal.
-    fn measured(&self) -> Option<usize> {
-        let stated = std::env::var("COLUMNS").ok().and_then(|text| text.parse().ok());
-        stated.filter(|columns| *columns > 0).or_else(|| {
-            let (width, _) = terminal_size::terminal_size_of(io::stdout())?;
-            Some(usize::from(width.0))
-        })
-    }
-
     /// How many columns tables have, or `None` for as many as it takes.
     pub(super) fn window(&self) -> Option<usize> {
-        if self.wide { None } else { self.measured() }
+        if self.wide { None } else { text::window() }
     }
 
     /// How long the lines of a text are: beyond some length nobody finds the next one.
     pub(super) fn prose_width(&self) -> usize {
-        self.measured().unwrap_or(80).clamp(40, 120)
+        text::window().unwrap_or(80).clamp(40, 120)
     }
 
     /// A text in such lines.

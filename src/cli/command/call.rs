@@ -14,9 +14,9 @@ use crate::model::ids::CredentialName;
 use crate::model::operations;
 use crate::model::quoted;
 
-/// Make one API call, signed when it changes state
+/// Make one API call, signed if it must be
 ///
-/// The body is signed and sent byte for byte, once; the answer goes to stdout as it comes, its status to stderr. Exit code 5 for 401 to
+/// A call that changes state is signed. The body is signed and sent byte for byte, once; the answer goes to stdout as it comes, its status to stderr. Exit code 5 for 401 to
 /// 403, 6 for 429 and 5xx, 7 for 202, 1 for other refusals.
 #[derive(Args)]
 #[command(

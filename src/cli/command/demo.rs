@@ -10,12 +10,13 @@ use crate::cli::error::{Exit, Failure};
 use crate::cli::terminal::{self, InterruptsHeld};
 use crate::cli::ui::Tone;
 
-/// Show the main job in a sandbox: onboard, verify, a wrong token diagnosed, rotate, export
+/// Show the main job in a sandbox
 ///
-/// Runs this very program, command by command, against a sandbox on loopback and a vault in a temporary directory. Nothing
+/// Onboard, verify, a wrong token diagnosed, rotate, export. Runs this very program, command by command, against a sandbox on loopback and a vault in a temporary directory. Nothing
 /// outside that directory is touched, and nothing leaves this machine. On a terminal it waits for Enter before each step;
 /// --yes runs through.
 #[derive(Args)]
+#[command(after_help = "Example:\n  dfns-keys demo")]
 pub(in crate::cli) struct DemoArgs {}
 
 impl DemoArgs {

@@ -13,7 +13,7 @@ use crate::vault::Vault;
 use crate::workflow::administrator::{self, AdministratorError, Begun};
 use crate::workflow::settings::Wishes;
 
-/// Give an organisation's user a key, so that --as ADMIN works
+/// Give a user a key, so that --as ADMIN works
 ///
 /// Sign in to the dashboard with your passkey and make a one-time code for a credential. Everything slow is done before
 /// the code is asked for, because it lives one minute. The key is proven by logging in.

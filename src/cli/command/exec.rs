@@ -23,9 +23,9 @@ const OURS: [&str; 4] = [
     "DFNS_KEYS_TEST_STOP_AT",
 ];
 
-/// Run a program with a credential in its environment
+/// Run a program with a credential
 ///
-/// Sets DFNS_API_URL, DFNS_AUTH_TOKEN, DFNS_CRED_ID, DFNS_PRIVATE_KEY, DFNS_ORIGIN, and DFNS_APP_ID and DFNS_ORG_ID where
+/// In its environment: DFNS_API_URL, DFNS_AUTH_TOKEN, DFNS_CRED_ID, DFNS_PRIVATE_KEY, DFNS_ORIGIN, and DFNS_APP_ID and DFNS_ORG_ID where
 /// they are known. On Unix the program takes this process's place: exit code and signals are its own. Exit code 127 where there
 /// is no such program, 126 where it cannot be run.
 #[derive(Args)]

@@ -11,9 +11,9 @@ use crate::model::quoted;
 use crate::model::url::ApiUrl;
 use crate::sys::files::{self, IfExists, Readable};
 
-/// Hand a credential over in the form that its user reads
+/// Hand a credential over to what uses it
 ///
-/// Secrets go to a file for its owner alone, or to a pipe; to a terminal only with --reveal. What was exported is in the
+/// In the form that is read there. Secrets go to a file for its owner alone, or to a pipe; to a terminal only with --reveal. What was exported is in the
 /// log, so that a rotation can say who still has the old key.
 #[derive(Args)]
 #[command(

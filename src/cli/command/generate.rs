@@ -12,9 +12,9 @@ use crate::model::quoted;
 use crate::sys::files::{self, IfExists, Prepared, Readable};
 use crate::vault::{RecipientText, age_file};
 
-/// Make a key pair in files, as the two openssl commands do
+/// Make a key pair in files
 ///
-/// The private key is encrypted with age, under a passphrase or to recipients, unless --plaintext says otherwise. The
+/// As the two openssl commands do. The private key is encrypted with age, under a passphrase or to recipients, unless --plaintext says otherwise. The
 /// public key goes to stdout where no file is named.
 #[derive(Args)]
 #[command(

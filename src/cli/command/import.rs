@@ -19,7 +19,7 @@ use crate::workflow::administrator;
 use crate::workflow::import::{Found, ImportError, Wishes, refuse_known, seal_key};
 use crate::workflow::sources::{self, Subject};
 
-/// Take a key and token that exist into the vault
+/// Take in a key and token that exist
 ///
 /// The pair is proven before it is sealed: a token by the signed test call, a user's key by logging in. A key without its
 /// token is kept as pending. RSA and Ed25519 keys are taken in too; `rotate` replaces them by P-256.

@@ -10,8 +10,11 @@ use crate::model::credential::State;
 use crate::model::duration::Span;
 use crate::model::record::PublicRecord;
 
-/// List the credentials, without unlocking
+/// List the credentials
+///
+/// From what is public of them, without unlocking.
 #[derive(Args)]
+#[command(after_help = "Examples:\n  dfns-keys list\n  dfns-keys list --expiring 30d")]
 pub(in crate::cli) struct ListArgs {
     /// Only those whose token ends within this time
     #[arg(long, value_name = "DURATION")]

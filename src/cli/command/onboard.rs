@@ -19,9 +19,9 @@ use crate::vault::Vault;
 use crate::workflow::onboard::{self, Onboarded, Pending};
 use crate::workflow::settings::Wishes;
 
-/// Make a key, get its token from the dashboard or the API, prove them together
+/// Make a key, get its token, prove the two together
 ///
-/// The key is sealed before its public half is shown. Stop whenever you like: the same command goes on with the same
+/// The token comes from the dashboard, or from the API. The key is sealed before its public half is shown. Stop whenever you like: the same command goes on with the same
 /// key. In scripts, run it with --prepare first and with --token-file once a person has the token. With --as all of it
 /// goes through the API, for any number of names at once.
 #[derive(Args)]

@@ -7,9 +7,9 @@ use crate::cli::signals::StopSignals;
 use crate::model::ids::CredentialName;
 use crate::proxy::{Address, Listener, Permit, Proxy, ProxyError, Rules};
 
-/// Let any HTTP client call the API through a local address, without a key
+/// Let HTTP clients call the API without a key
 ///
-/// Prints one JSON line with the address and a local token when it is ready, and answers until SIGINT or SIGTERM; requests
+/// Any of them, through a local address. Prints one JSON line with the address and a local token when it is ready, and answers until SIGINT or SIGTERM; requests
 /// under way are finished. A client brings the local token as its bearer token; the proxy puts the real one in its place and
 /// signs what changes state. Each request leaves a line in the audit log.
 #[derive(Args)]

@@ -10,10 +10,13 @@ use crate::keys::pem::{is_encrypted, read_private_key};
 use crate::model::quoted;
 use crate::vault::age_file;
 
-/// Print the public key of a private key, as `openssl ec -pubout` does
+/// Print the public key of a private key
 ///
-/// Reads SEC1 and PKCS#8 PEM, PKCS#8 under a passphrase, and any of these encrypted with age.
+/// As `openssl ec -pubout` does. Reads SEC1 and PKCS#8 PEM, PKCS#8 under a passphrase, and any of these encrypted with age.
 #[derive(Args)]
+#[command(
+    after_help = "Examples:\n  dfns-keys public-key prime256v1.pem\n  dfns-keys public-key prime256v1.pem.age > public.pem"
+)]
 pub(in crate::cli) struct PublicKeyArgs {
     /// The private key's file [default: stdin]
     #[arg(value_name = "FILE", default_value = "-")]

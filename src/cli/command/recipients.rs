@@ -7,6 +7,9 @@ use crate::vault::{RecipientError, RecipientText};
 
 /// Say who may open the vault
 #[derive(Args)]
+#[command(
+    after_help = "Examples:\n  dfns-keys recipients list\n  dfns-keys recipients add age1…\n  dfns-keys recipients remove age1…"
+)]
 pub(in crate::cli) struct RecipientsArgs {
     #[command(subcommand)]
     action: Action,

@@ -7,10 +7,13 @@ use crate::cli::context::Context;
 use crate::cli::error::{Exit, Failure};
 use crate::cli::origin::Origin;
 
-/// Change the passphrase: a new identity for the vault, and everything sealed again
+/// Change the passphrase, seal everything again
 ///
-/// Cut short, it is run again: old and new identity are both kept, under the new passphrase, until all is done.
+/// The vault gets a new identity. Cut short, it is run again: old and new identity are both kept, under the new passphrase, until all is done.
 #[derive(Args)]
+#[command(
+    after_help = "Examples:\n  dfns-keys rekey\n  dfns-keys rekey --passphrase-file old.txt --new-passphrase-file new.txt"
+)]
 pub(in crate::cli) struct RekeyArgs {
     /// Read the new passphrase from a file, or from stdin
     #[arg(long, value_name = "FILE|-")]

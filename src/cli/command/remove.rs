@@ -11,6 +11,7 @@ use crate::workflow::remove::check_unused;
 ///
 /// Refuses while Dfns still honours it, which a signed test call finds out: the vault's copy of the key is the only one.
 #[derive(Args)]
+#[command(after_help = "Example:\n  dfns-keys remove payments-api")]
 pub(in crate::cli) struct RemoveArgs {
     /// The credential
     name: CredentialName,

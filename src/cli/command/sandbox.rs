@@ -10,11 +10,12 @@ use crate::cli::error::{Exit, Failure};
 use crate::cli::signals::StopSignals;
 use crate::sandbox::{Doctrine, Sandbox, SandboxConfig, SandboxError};
 
-/// Play the vendor's auth API on loopback, in memory
+/// Play the vendor's auth API on loopback
 ///
-/// Prints one JSON line with its address when it is ready, and answers until SIGINT or SIGTERM. The page at that address
+/// In memory. Prints one JSON line with its address when it is ready, and answers until SIGINT or SIGTERM. The page at that address
 /// plays the dashboard's part.
 #[derive(Args)]
+#[command(after_help = "Example:\n  dfns-keys sandbox")]
 pub(in crate::cli) struct SandboxArgs {
     /// Where to listen; loopback only, port 0 for any free one
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:0")]

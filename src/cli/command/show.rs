@@ -7,8 +7,13 @@ use crate::cli::error::{Exit, Failure};
 use crate::keys::pem::algorithm_of;
 use crate::model::ids::CredentialName;
 
-/// Show what is public of a credential, without unlocking
+/// Show what is public of a credential
+///
+/// Without unlocking.
 #[derive(Args)]
+#[command(
+    after_help = "Examples:\n  dfns-keys show payments-api\n  dfns-keys show payments-api --public-key > public.pem"
+)]
 pub(in crate::cli) struct ShowArgs {
     /// The credential
     name: CredentialName,

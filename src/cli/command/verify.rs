@@ -20,9 +20,9 @@ use crate::workflow::sources::{self, Subject, Unreadable};
 use crate::workflow::verify::report::Verdict;
 use crate::workflow::verify::{Check, Expectations, Report, Status, verify_all};
 
-/// Verify an environment before use: vault, Postman, .env or process environment
+/// Verify an environment before use
 ///
-/// Checks what can be known offline, then proves token and key together by a signed test call, which changes nothing.
+/// From the vault, a Postman environment, a .env file or the process environment. Checks what can be known offline, then proves token and key together by a signed test call, which changes nothing.
 /// Exit code 0: safe to use; 5: something is wrong with the environment; 6: Dfns could not be asked.
 #[derive(Args)]
 #[command(

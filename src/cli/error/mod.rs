@@ -32,6 +32,44 @@ pub(super) enum Exit {
 }
 
 impl Exit {
+    /// All of them, by their numbers.
+    pub(super) const ALL: [Self; 12] = [
+        Self::Done,
+        Self::Other,
+        Self::Usage,
+        Self::State,
+        Self::Vault,
+        Self::Refused,
+        Self::Unreachable,
+        Self::Waiting,
+        Self::Bug,
+        Self::NotExecutable,
+        Self::NoProgram,
+        Self::Interrupted,
+    ];
+
+    /// What it means, for the manual.
+    pub(super) fn meaning(self) -> &'static str {
+        match self {
+            Self::Done => "Done.",
+            Self::Other => "Something else went wrong; the message says what.",
+            Self::Usage => "Usage: a wrong flag, name or address.",
+            Self::State => {
+                "No such credential or vault, it exists already, it is in the wrong state, or another process has it."
+            }
+            Self::Vault => "The vault is locked or damaged: wrong passphrase, no matching identity, a tampered file.",
+            Self::Refused => "Dfns refuses the credential (token, key, permission), or a check of verify failed.",
+            Self::Unreachable => "Dfns cannot be reached, is failing or limits the rate: try again.",
+            Self::Waiting => {
+                "Waiting for a person: a token to paste, a policy approval, an old account to deactivate by hand."
+            }
+            Self::Bug => "A bug in dfns-keys.",
+            Self::NotExecutable => "exec: the program is there and cannot be run.",
+            Self::NoProgram => "exec: there is no such program. Once it runs, its exit code is passed on.",
+            Self::Interrupted => "Stopped at a prompt.",
+        }
+    }
+
     pub(super) fn code(self) -> u8 {
         match self {
             Self::Done => 0,

@@ -14,8 +14,13 @@ use crate::model::ids::CredentialName;
 use crate::vault::Vault;
 use crate::workflow::administrator::Administrator;
 
-/// See and change the accounts at Dfns, beside the vault's names
+/// See and change the accounts at Dfns
+///
+/// Beside the vault's names.
 #[derive(Args)]
+#[command(
+    after_help = "Examples:\n  dfns-keys account list\n  dfns-keys account show payments-api --as ops-admin\n  dfns-keys account deactivate payments-api"
+)]
 pub(in crate::cli) struct AccountArgs {
     #[command(subcommand)]
     action: Action,

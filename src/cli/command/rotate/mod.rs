@@ -29,7 +29,7 @@ use crate::workflow::sharing::Neighbours;
 /// How many credentials are worked on at once; the client's rate limit stands above it.
 const AT_ONCE: usize = 16;
 
-/// Replace keys, without downtime and without loss
+/// Replace keys, without downtime or loss
 ///
 /// The new key is proven before it becomes active; the old one works on until it is retired. Cut short at any instant, the
 /// same command goes on. First choice is a second key for the same account; where Dfns does not offer that, a new account
