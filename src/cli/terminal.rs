@@ -144,6 +144,7 @@ impl InterruptsHeld {
     }
 
     /// Whether somebody pressed Ctrl-C.
+    #[cfg(feature = "sandbox")]
     pub(super) fn interrupted(&self) -> bool {
         self.handlers.interrupted.load(Ordering::SeqCst)
     }

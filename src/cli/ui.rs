@@ -102,6 +102,7 @@ impl Ui {
     }
 
     /// Whether a person would see what is said.
+    #[cfg(feature = "sandbox")]
     pub(super) fn stderr_is_terminal(&self) -> bool {
         io::stderr().is_terminal()
     }
