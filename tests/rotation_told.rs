@@ -58,7 +58,9 @@ fn what_is_rolled_back_is_as_old_as_it_was() {
     scene.rotate(&["a", "--grace", "0"]).fails(0, &[]);
     let before = scene.shown("a");
     after(&before["rotated_at"]);
-    scene.rotate(&["a"]).fails(0, &[]);
+    scene
+        .rotate(&["a"])
+        .fails(0, &["the old one works too, until you say otherwise"]);
     assert_ne!(scene.shown("a")["rotated_at"], before["rotated_at"]);
     scene.rotate(&["a", "--rollback"]).fails(0, &[]);
     assert_eq!(scene.shown("a"), before);
@@ -88,6 +90,14 @@ fn nothing_is_undone_where_the_old_key_is_dead() {
     assert_eq!(scene.shown("a"), new);
     scene.rotate(&["a", "--finish"]).fails(0, &["the old key is refused"]);
     scene.env.ok(&["verify", "a"]);
+}
+
+#[test]
+fn an_old_key_that_goes_by_itself_is_not_said_to_stay_until_one_says_otherwise() {
+    let scene = Scene::new();
+    let run = scene.rotate(&["a", "--grace", "24h"]);
+    run.fails(0, &["the old one works too", "a run after"]);
+    assert!(!run.stderr.contains("until you say otherwise"), "{run:?}");
 }
 
 /// Before the promotion, too: what a rollback says of the old key is true.

@@ -138,6 +138,12 @@ fn a_rotation_says_whose_key_it_retires() {
     // By itself it does not cut b off,
     let run = scene.run(&["rotate", "a", "--grace", "0"]);
     run.fails(7, &["b still signs with the old key of a", "dfns-keys remove b"]);
+    let run = scene.run(&["rotate", "a", "--status"]);
+    run.fails(0, &["warning: b still signs with the old key of a"]);
+    assert!(
+        run.stdout.contains("next run: waits for b to get a key of its own"),
+        "{run:?}"
+    );
     scene.env.ok(&["verify", "a", "b"]);
     assert_eq!(scene.shown("a")["state"], "retiring");
     // not even with -q or for a script without a word,

@@ -196,7 +196,7 @@ impl Job<'_> {
                     if due {
                         return Err(RotateError::StillUsed(dependents));
                     }
-                    return Ok(standing(&work.credential));
+                    return Ok(standing(&work.credential, dependents));
                 }
             }
         }
@@ -227,7 +227,7 @@ impl Job<'_> {
                 };
                 idle(PublicRecord::from(&credential), step)
             }
-            Found::Rotating(work) => standing(&work.credential),
+            Found::Rotating(work) => standing(&work.credential, self.dependents_on_old(&work)),
         })
     }
 

@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 
+use super::dependents::Dependents;
 use crate::model::credential::Credential;
 use crate::model::record::PublicRecord;
 use crate::model::rotation::{Grace, Next, NextStep, Rotating, RotationStage, Strategy};
@@ -21,6 +22,8 @@ pub struct Standing {
     pub old_fingerprint: Option<String>,
     /// The account that a person is to make, while its token is waited for.
     pub awaited: Option<AwaitedAccount>,
+    /// Other names of the vault that sign with the old key, while it is on its way out.
+    pub dependents: Option<Dependents>,
 }
 
 /// An account that a person is to make in the dashboard.
@@ -45,10 +48,11 @@ pub(super) fn idle(record: PublicRecord, step: &'static str) -> Standing {
         retires_at: None,
         old_fingerprint: None,
         awaited: None,
+        dependents: None,
     }
 }
 
-pub(super) fn standing(credential: &Credential<Rotating>) -> Standing {
+pub(super) fn standing(credential: &Credential<Rotating>, dependents: Dependents) -> Standing {
     let Rotating { journal, stage, .. } = &credential.current;
     let (step, retires_at) = match stage {
         _ if journal.rolling_back => ("rolling_back", None),
@@ -92,5 +96,6 @@ pub(super) fn standing(credential: &Credential<Rotating>) -> Standing {
             }),
             _ => None,
         },
+        dependents: Some(dependents).filter(|dependents| !dependents.names.is_empty()),
     }
 }

@@ -220,7 +220,9 @@ impl RotateArgs {
     async fn one(&self, scene: &Scene<'_>, name: &CredentialName, plan: &Plan) -> Result<Standing, Failure> {
         let job = scene.job(name);
         if self.status || self.dry_run {
-            return Ok(job.status()?);
+            let standing = job.status()?;
+            warn_of_dependents(scene, &standing);
+            return Ok(standing);
         }
         let _lock = scene.vault.lock(name, &format!("rotate {name}"))?;
         let before = scene.vault.record(name)?;
@@ -231,7 +233,7 @@ impl RotateArgs {
             job.advance(plan).await
         }?;
         let after = &standing.record;
-        warn_of_dependents(scene, &job, &standing)?;
+        warn_of_dependents(scene, &standing);
         let (old, new) = (algorithm_of(&before.public_key), algorithm_of(&after.public_key));
         if let (Some(old), Some(new)) = (old, new)
             && old != new

@@ -42,8 +42,13 @@ impl RotateArgs {
         match standing.record.state {
             State::Retiring => {
                 ui.say(&format!(
-                    "{name} now signs with the new key ({}); the old one works too, until you say otherwise.",
-                    standing.record.fingerprint
+                    "{name} now signs with the new key ({}); the old one works too{}.",
+                    standing.record.fingerprint,
+                    if standing.retires_at.is_none() {
+                        ", until you say otherwise"
+                    } else {
+                        ""
+                    }
                 ));
                 ui.say("  hand the new one over to what runs with it");
                 for line in where_the_old_key_is(scene, standing) {
@@ -120,18 +125,14 @@ impl RotateArgs {
 }
 
 /// Names who is to get a key of its own before the old one goes.
-pub(super) fn warn_of_dependents(scene: &Scene<'_>, job: &Job<'_>, standing: &Standing) -> Result<(), Failure> {
-    if standing.record.state != State::Retiring {
-        return Ok(());
-    }
-    let dependents = job.cut_off_by_retirement()?;
+pub(super) fn warn_of_dependents(scene: &Scene<'_>, standing: &Standing) {
+    let Some(dependents) = &standing.dependents else { return };
     for name in &dependents.names {
         scene.context.ui.warn(&format!(
             "{name} still signs with {}: `dfns-keys rotate {name}` gives it a key of its own",
             dependents.with
         ));
     }
-    Ok(())
 }
 
 /// A line for each place that the old key was handed over to, as far as the log knows.
@@ -161,6 +162,12 @@ fn where_the_old_key_is(scene: &Scene<'_>, standing: &Standing) -> Vec<String> {
 }
 
 fn next_run(standing: &Standing, now: Timestamp) -> String {
+    if let (Some(at), Some(dependents)) = (standing.retires_at, &standing.dependents)
+        && at <= now
+    {
+        let names: Vec<&str> = dependents.names.iter().map(CredentialName::as_str).collect();
+        return format!("waits for {} to get a key of its own", names.join(", "));
+    }
     match (standing.step, standing.retires_at) {
         (RETIRED | "none", _) => "begins a rotation".to_owned(),
         ("rolling_back", _) => "goes on undoing".to_owned(),
