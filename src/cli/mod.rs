@@ -7,6 +7,7 @@ mod completion;
 mod context;
 mod ending;
 mod error;
+mod foreign;
 mod harmless;
 mod help;
 mod input;

@@ -8,7 +8,7 @@ use crate::api::Access;
 use crate::api::raw::{RawAnswer, RawCall};
 use crate::cli::context::Context;
 use crate::cli::error::{Exit, Failure};
-use crate::cli::ui::ForeignData;
+use crate::cli::foreign::ForeignData;
 use crate::keys::pem::unseal;
 use crate::model::ids::CredentialName;
 use crate::model::operations;
@@ -88,7 +88,7 @@ impl CallArgs {
         let fail = |error| Failure::single_call(error, &self.name, &call);
         context.block_on(async {
             let mut answer = client.raw(access, call).await.map_err(fail)?;
-            let mut out = context.ui.foreign_data();
+            let mut out = ForeignData::through(&context.ui);
             self.head(context, &answer, &mut out)?;
             while let Some(part) = answer.chunk().await.map_err(|error| fail(error.into()))? {
                 out.write(&part)?;

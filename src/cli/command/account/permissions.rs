@@ -8,6 +8,7 @@ use super::rows::Row;
 use crate::api::{ApiError, UserSession};
 use crate::cli::context::Context;
 use crate::cli::error::{Exit, Failure};
+use crate::cli::table::{Column, Table};
 use crate::model::ids::PermissionId;
 
 /// The organisation's permissions.
@@ -59,17 +60,9 @@ fn documents(permissions: &[(PermissionId, Option<String>)]) -> Vec<Value> {
 }
 
 fn table(context: &Context, permissions: &[(PermissionId, Option<String>)]) -> Result<(), Failure> {
-    let lengths = permissions.iter().map(|(id, _)| id.as_str().chars().count());
-    let width = lengths.max().unwrap_or_default();
-    context.ui.answer(&format!("{:<width$}  NAME", "ID"))?;
+    let mut table = Table::new([Column::id("ID"), Column::word("NAME")]);
     for (id, name) in permissions {
-        let name: String = name
-            .as_deref()
-            .unwrap_or("–")
-            .chars()
-            .filter(|c| !c.is_control())
-            .collect();
-        context.ui.answer(&format!("{:<width$}  {name}", id.as_str()))?;
+        table.row([id.as_str(), name.as_deref().unwrap_or("–")]);
     }
-    Ok(())
+    context.ui.table(table, &[])
 }
