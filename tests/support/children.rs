@@ -51,6 +51,11 @@ read -r rest
 printf -- '-> done\n\n'
 "#;
 
+/// Whether they see anything: they look with these, which a bare machine need not have.
+pub fn can_watch() -> bool {
+    ["sed", "tr", "readlink"].iter().all(|program| super::peer(program))
+}
+
 /// The programs, and what they wrote.
 pub struct Watched {
     directory: PathBuf,
