@@ -498,7 +498,7 @@ fn what_can_be_refused_at_once_costs_no_passphrase() {
             "no/such/place: no such file",
         ),
         (&["export", "waiting", "--format", "json"], 3, "no token yet"),
-        (&["exec", "waiting", "--", "true"], 3, "no token yet"),
+        (&["exec", "waiting", "--", "sh", "-c", ":"], 3, "no token yet"),
         (&["call", "waiting", "GET", "/wallets"], 3, "no token yet"),
         (&["proxy", "waiting"], 3, "no token yet"),
         (
@@ -540,12 +540,12 @@ fn what_is_missing_is_told_before_the_start() {
     let scene = Scene::new();
     scene.env.ok(&["onboard", "b", "--prepare"]);
     for arguments in [
-        &["exec", "b", "--", "touch", "started"][..],
-        &["exec", "nobody", "--", "touch", "started"],
+        &["exec", "b", "--", "sh", "-c", ": > started"][..],
+        &["exec", "nobody", "--", "sh", "-c", ": > started"],
     ] {
         scene.env.run(arguments).fails(3, &[]);
     }
-    let mut command = scene.env.command(&["exec", "a", "--", "touch", "started"]);
+    let mut command = scene.env.command(&["exec", "a", "--", "sh", "-c", ": > started"]);
     Run::of(command.env_remove("DFNS_KEYS_IDENTITY")).fails(4, &["seals and never opens"]);
     assert!(!scene.env.path("started").exists());
     scene.env.run(&["exec", "a"]).fails(2, &["required"]);

@@ -55,6 +55,9 @@ fn numbered(count: usize, part: impl Fn(usize) -> String) -> String {
 
 #[test]
 fn the_limits_are_those_of_the_system() {
+    if !["head", "tail", "wc"].iter().all(|program| support::peer(program)) {
+        return;
+    }
     let script = format!("ulimit -d {MOST_MEMORY}; exec head -c 800M /dev/zero | tail -c 700M | wc -c");
     let run = Run::of(Command::new("/bin/sh").arg("-c").arg(script));
     assert!(run.stdout.trim() == "0" || cfg!(not(target_os = "linux")), "{run:?}");

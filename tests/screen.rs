@@ -10,7 +10,7 @@ mod support;
 use std::process::Command;
 
 use serde_json::{Value, json};
-use support::terminal::shell_on_terminal;
+use support::terminal::on_terminal_of;
 use support::{PROGRAM, Run, Sandbox, TestEnv};
 
 const LINES: u16 = 60;
@@ -28,8 +28,7 @@ fn screen(env: &TestEnv, columns: u16, arguments: &[&str], answers: &[(&str, &st
     if env.path("identity.txt").exists() {
         command.env("DFNS_KEYS_IDENTITY", env.path("identity.txt"));
     }
-    let line = format!("stty cols {columns} rows {LINES}; exec \"$0\" \"$@\"");
-    let mut session = shell_on_terminal(&line, &command);
+    let mut session = on_terminal_of(columns, LINES, &command);
     let mut shown = String::new();
     for (question, answer) in answers {
         shown += &session.exp_string(question).unwrap();

@@ -23,7 +23,7 @@ fn a_name_that_is_nearly_right_is_asked_about() {
     let env = scene();
     for arguments in [
         &["show", "paymets-api"][..],
-        &["exec", "payments", "--", "true"],
+        &["exec", "payments", "--", "sh", "-c", ":"],
         &["export", "payment-api", "--format", "json"],
         &["rotate", "payments-apis"],
         &["verify", "payment-api"],

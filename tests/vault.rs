@@ -295,7 +295,7 @@ fn an_unknown_credential_id_is_none_however_it_was_written() {
         for arguments in [
             &["export", "a", "--format", "dotenv"][..],
             &["export", "a", "--format", "postman-environment"],
-            &["exec", "a", "--", "true"],
+            &["exec", "a", "--", "sh", "-c", ":"],
         ] {
             let run = env.run(arguments);
             run.fails(3, &["the credential id of a is not known", "dfns-keys rotate a"]);

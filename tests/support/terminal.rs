@@ -3,17 +3,28 @@
 use std::process::Command;
 
 use rexpect::session::{PtySession, spawn_command};
-use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
+use rustix::termios::{LocalModes, OptionalActions, Termios, Winsize, tcgetattr, tcsetattr, tcsetwinsize};
 
 const SECONDS: u64 = 30;
+/// The line of sh that is the command and nothing else.
+const ALONE: &str = "exec \"$0\" \"$@\"";
 
 /// Runs a command on a terminal that echoes what is typed, as a person's does.
 pub fn on_terminal(command: &Command) -> PtySession {
-    shell_on_terminal("exec \"$0\" \"$@\"", command)
+    shell_on_terminal(ALONE, command)
+}
+
+/// Runs a command on a terminal of so many columns and lines.
+pub fn on_terminal_of(columns: u16, lines: u16, command: &Command) -> PtySession {
+    start(ALONE, command, Some((columns, lines)))
 }
 
 /// Runs a line of sh on such a terminal; `"$0" "$@"` is the command in it.
 pub fn shell_on_terminal(line: &str, command: &Command) -> PtySession {
+    start(line, command, None)
+}
+
+fn start(line: &str, command: &Command, size: Option<(u16, u16)>) -> PtySession {
     let mut shell = Command::new("sh");
     // The terminal starts without echo, in which nothing could ever be seen to leak. So the shell waits until it is on.
     shell
@@ -34,6 +45,15 @@ pub fn shell_on_terminal(line: &str, command: &Command) -> PtySession {
     let mut echoing = settings(&session);
     echoing.local_modes.insert(LocalModes::ECHO);
     tcsetattr(&terminal, OptionalActions::Now, &echoing).unwrap();
+    if let Some((columns, lines)) = size {
+        let size = Winsize {
+            ws_col: columns,
+            ws_row: lines,
+            ws_xpixel: 0,
+            ws_ypixel: 0,
+        };
+        tcsetwinsize(&terminal, size).unwrap();
+    }
     session.send_line("go").unwrap();
     session.exp_string("go").unwrap();
     session
