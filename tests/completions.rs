@@ -87,7 +87,7 @@ impl Keyboard {
 }
 
 /// What each shell must do, by keys alone; `list` are those that have it show what is possible.
-fn by_keyboard(scene: &Scene, keyboard: &mut Keyboard, list: &str) {
+fn by_keyboard(scene: &Scene, mut keyboard: Keyboard, list: &str) {
     // The command is run as it was completed, so that it is the whole line that is judged.
     keyboard.types("dfns-keys sh\tpayments-a\t--finger\t\r", &scene.fingerprint);
     keyboard.types(
@@ -106,6 +106,9 @@ fn by_keyboard(scene: &Scene, keyboard: &mut Keyboard, list: &str) {
     );
     keyboard.types("dfns-keys export pay\t--format=dock\t--json\r", "would show the secret");
     keyboard.types("dfns-keys verify --dotenv stag\t--offline --json\r", "\"staging.env\"");
+    // An interactive shell does not end by itself.
+    keyboard.session.send_line("exit").unwrap();
+    keyboard.session.exp_eof().unwrap();
 }
 
 #[test]
@@ -115,8 +118,8 @@ fn bash_completes_names_flags_and_files() {
     }
     let scene = Scene::new();
     let ready = "PS1='> '; bind 'set bell-style none'; source <(dfns-keys completions bash)";
-    let mut keyboard = scene.interactive("bash", &["--norc", "--noprofile", "-i"], ready);
-    by_keyboard(&scene, &mut keyboard, "\t\t");
+    let keyboard = scene.interactive("bash", &["--norc", "--noprofile", "-i"], ready);
+    by_keyboard(&scene, keyboard, "\t\t");
 }
 
 /// As the README has it: a file in the place where the package bash-completion looks when the name is first completed.
@@ -132,8 +135,8 @@ fn bash_completion_loads_the_script_by_itself() {
     std::fs::create_dir_all(&place).unwrap();
     std::fs::write(place.join("dfns-keys"), script).unwrap();
     let ready = format!("PS1='> '; bind 'set bell-style none'; source {package}");
-    let mut keyboard = scene.interactive("bash", &["--norc", "--noprofile", "-i"], &ready);
-    by_keyboard(&scene, &mut keyboard, "\t\t");
+    let keyboard = scene.interactive("bash", &["--norc", "--noprofile", "-i"], &ready);
+    by_keyboard(&scene, keyboard, "\t\t");
 }
 
 #[test]
@@ -143,8 +146,8 @@ fn zsh_completes_names_flags_and_files() {
     }
     let scene = Scene::new();
     let ready = "PS1='> '; unsetopt beep; autoload -Uz compinit && compinit -u; source <(dfns-keys completions zsh)";
-    let mut keyboard = scene.interactive("zsh", &["-f", "-i"], ready);
-    by_keyboard(&scene, &mut keyboard, "\t");
+    let keyboard = scene.interactive("zsh", &["-f", "-i"], ready);
+    by_keyboard(&scene, keyboard, "\t");
 }
 
 #[test]
@@ -157,8 +160,8 @@ fn zsh_finds_the_script_in_its_path_of_functions() {
     std::fs::create_dir(scene.env.path("functions")).unwrap();
     std::fs::write(scene.env.path("functions/_dfns-keys"), script).unwrap();
     let ready = "PS1='> '; unsetopt beep; fpath=(~/functions $fpath); autoload -Uz compinit && compinit -u";
-    let mut keyboard = scene.interactive("zsh", &["-f", "-i"], ready);
-    by_keyboard(&scene, &mut keyboard, "\t");
+    let keyboard = scene.interactive("zsh", &["-f", "-i"], ready);
+    by_keyboard(&scene, keyboard, "\t");
 }
 
 #[test]

@@ -530,6 +530,11 @@ fn what_can_be_refused_at_once_costs_no_passphrase() {
             "no/such/place: no such file",
         ),
         (&["rekey"], 4, "--new-passphrase-file"),
+        (&["rotate", "waiting"], 3, "waiting is a service account and pending"),
+        (&["rotate", "a", "--finish"], 3, "no rotation of a is under way"),
+        (&["rotate", "a", "--rollback"], 3, "no rotation of a is under way"),
+        (&["remove", "a"], 2, "no terminal to confirm on"),
+        (&["verify", "a", "--junit", "vault"], 1, "vault: is a directory"),
     ] {
         env.run(arguments).fails(code, &[words]);
     }

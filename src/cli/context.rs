@@ -255,14 +255,20 @@ impl Context {
         }
     }
 
+    /// Refuses, before anybody types a passphrase, what has to be confirmed and cannot be.
+    pub(super) fn check_confirmable(&self) -> Result<(), Failure> {
+        if self.yes || self.may_ask() {
+            return Ok(());
+        }
+        Err(Failure::usage("no terminal to confirm on").hint("say --yes if you mean it"))
+    }
+
     /// Makes sure that the user means it.
     pub(super) fn confirm_by_typing(&self, name: &str, what: &str) -> Result<(), Failure> {
         if self.yes {
             return Ok(());
         }
-        if !self.may_ask() {
-            return Err(Failure::usage("no terminal to confirm on").hint("say --yes if you mean it"));
-        }
+        self.check_confirmable()?;
         let answer = terminal::ask(&format!("Type the name to {what} ({name}): "))
             .map_err(|error| Failure::new(Exit::Other, "terminal", format!("cannot ask: {error}")))?;
         if answer == name {

@@ -27,6 +27,7 @@ impl RemoveArgs {
         let mut elsewhere = None;
         if !self.force {
             let record = vault.record(&self.name)?;
+            context.check_confirmable()?;
             // The public part alone is nobody's word for "pending", so a pending credential is opened too where it can be.
             if record.state != State::Pending || context.can_unlock(&vault) {
                 let unlocked = context.unlock(&vault)?;

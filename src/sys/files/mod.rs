@@ -132,6 +132,9 @@ pub fn check_target(path: &Path, if_exists: IfExists) -> Result<(), FileError> {
     if if_exists == IfExists::Refuse && exists(path) {
         return refuse(io::ErrorKind::AlreadyExists);
     }
+    if path.is_dir() {
+        return refuse(io::ErrorKind::IsADirectory);
+    }
     let directory = directory_of(path);
     match std::fs::metadata(directory) {
         Ok(metadata) if metadata.is_dir() => Ok(()),

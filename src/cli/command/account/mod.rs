@@ -64,6 +64,9 @@ impl AccountArgs {
     pub(super) fn run(&self, context: &Context) -> Result<Exit, Failure> {
         let vault = context.vault()?;
         let admin = self.admin(&vault)?;
+        if matches!(self.action, Action::Deactivate { .. } | Action::Delete { .. }) {
+            context.check_confirmable()?;
+        }
         let unlocked = context.unlock(&vault)?;
         let administrator = Administrator::open(&unlocked, &admin)?;
         let client = context.client();

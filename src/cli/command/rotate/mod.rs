@@ -9,12 +9,14 @@ use std::str::FromStr;
 use clap::{Args, ValueEnum};
 use futures_util::StreamExt;
 use futures_util::stream;
+use serde_json::json;
 
 use self::telling::warn_of_dependents;
 use crate::api::{Client, UserSession};
 use crate::cli::command::onboard::read_token;
 use crate::cli::context::Context;
 use crate::cli::error::{Exit, Failure};
+use crate::cli::ui::fields;
 use crate::keys::pem::algorithm_of;
 use crate::model::credential::{Kind, State};
 use crate::model::duration::{DurationError, Span};
@@ -23,7 +25,7 @@ use crate::model::record::PublicRecord;
 use crate::model::rotation::{Grace, Strategy};
 use crate::vault::{Unlocked, Vault};
 use crate::workflow::administrator::Administrator;
-use crate::workflow::rotate::{Job, Plan, ROLLED_BACK, Standing};
+use crate::workflow::rotate::{Job, Plan, ROLLED_BACK, RotateError, Standing};
 use crate::workflow::sharing::Neighbours;
 
 /// How many credentials are worked on at once; the client's rate limit stands above it.
@@ -119,6 +121,11 @@ impl RotateArgs {
         if let Some(admin) = &self.admin {
             super::check_administrator(&vault, admin)?;
         }
+        if let [name] = &self.names[..] {
+            let record = vault.record(name)?;
+            self.check_alone(&record)
+                .inspect_err(|_| context.warn_of_ends(vault.clock().now(), std::slice::from_ref(&record)))?;
+        }
         if self.token_file.is_some() && names.len() != 1 {
             return Err(Failure::usage("a token is for one credential: name just that one"));
         }
@@ -158,6 +165,25 @@ impl RotateArgs {
         self.bring_tokens(&scene, &plan, &mut outcomes)?;
         self.warn_of_ends(&scene)?;
         self.report(&scene, outcomes)
+    }
+
+    /// Refuses one name alone for what its public record says, before anybody types a passphrase.
+    fn check_alone(&self, record: &PublicRecord) -> Result<(), Failure> {
+        let name = record.name.clone();
+        let refusal = if record.kind == Kind::User || record.state == State::Pending {
+            RotateError::NotRotatable {
+                name,
+                state: format!("a {} and {}", record.kind.in_words(), record.state),
+            }
+        } else if (self.finish || self.rollback) && record.state == State::Active {
+            RotateError::NotRotating(name)
+        } else {
+            return Ok(());
+        };
+        let mut failure = Failure::from(refusal);
+        let row = json!({"name": record.name, "state": record.state, "error": failure.document()});
+        failure.extra = fields(json!({ "credentials": [row] }));
+        Err(failure)
     }
 
     /// The credentials that are to be worked on, and those of all that cannot even be looked at, which stop no other.
