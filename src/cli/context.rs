@@ -172,9 +172,7 @@ impl Context {
                 && matches!(&error, VaultError::Identity(IdentityError::WrongPassphrase { .. }));
             let failure = Failure::from(error);
             if own_passphrase {
-                failure.hint(
-                    "nothing was changed; if it is lost, another recipient's identity opens the vault (--identity)",
-                )
+                failure.hint("try again; if it is lost, another recipient's identity opens the vault (--identity)")
             } else {
                 failure
             }

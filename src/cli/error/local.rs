@@ -113,7 +113,7 @@ impl From<IdentityError> for Failure {
                 format!("{message}: {}", plain(&source)),
             ),
             IdentityError::WrongPassphrase { .. } => {
-                Self::new(Exit::Vault, "wrong_passphrase", message).hint("nothing was changed; try again")
+                Self::new(Exit::Vault, "wrong_passphrase", message).hint("try again")
             }
             IdentityError::TooMuchWork { .. } => Self::new(Exit::Vault, "too_much_work", message).hint(
                 "it would take seconds and half a gigabyte or more: decrypt it with age, and encrypt it again with age, which writes 18 (rage goes by the machine's speed)",
