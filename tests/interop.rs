@@ -317,17 +317,34 @@ fn newman_signs_through_the_proxy() {
 }
 
 #[test]
-fn readers_of_env_files_get_the_key_to_the_byte() {
+fn readers_of_env_files_get_each_value_to_the_byte() {
     let Some(scene) = Scene::new() else { return };
-    export(&scene, &["dotenv", "--output", "a.env"]);
-    let expected = format!("{}|{}", scene.pem, scene.token);
-    let python = "import dotenv,sys; v=dotenv.dotenv_values('a.env'); sys.stdout.write(v['DFNS_PRIVATE_KEY']+'|'+v['DFNS_AUTH_TOKEN'])";
+    // An id with every character that one may have.
+    let odd = "-._:x.A-1";
+    let application = format!("--app-id={odd}");
+    let public = scene.env.ok(&[
+        "onboard",
+        "odd",
+        "--prepare",
+        "--api-url",
+        &scene.sandbox.url,
+        &application,
+    ]);
+    scene.env.write("odd.token", scene.sandbox.create("odd", &public));
+    scene.env.ok(&["onboard", "odd", "--token-file", "odd.token"]);
+    scene
+        .env
+        .ok(&["export", "odd", "--format", "dotenv", "--output", "a.env"]);
+    let sealed = scene.env.open("odd");
+    let field = |name: &str| sealed["active"][name].as_str().unwrap().to_owned();
+    let expected = format!("{}|{}|{odd}", field("private_key"), field("token"));
+    let python = "import dotenv,sys; v=dotenv.dotenv_values('a.env'); sys.stdout.write('|'.join(v[k] for k in ('DFNS_PRIVATE_KEY','DFNS_AUTH_TOKEN','DFNS_APP_ID')))";
     let mut command = scene.env.bare(&scene.tools.python());
     assert_eq!(
         String::from_utf8(peer_ok(command.args(["-c", python]))).unwrap(),
         expected
     );
-    let node = "const v=require('dotenv').parse(require('fs').readFileSync('a.env')); process.stdout.write(v.DFNS_PRIVATE_KEY+'|'+v.DFNS_AUTH_TOKEN)";
+    let node = "const v=require('dotenv').parse(require('fs').readFileSync('a.env')); process.stdout.write(v.DFNS_PRIVATE_KEY+'|'+v.DFNS_AUTH_TOKEN+'|'+v.DFNS_APP_ID)";
     let mut command = scene.env.bare("node");
     command.env("NODE_PATH", scene.tools.node_modules()).args(["-e", node]);
     assert_eq!(String::from_utf8(peer_ok(&mut command)).unwrap(), expected);

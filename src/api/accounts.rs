@@ -12,6 +12,7 @@ use super::wire;
 use crate::model::credential::Kind;
 use crate::model::effect::Effect;
 use crate::model::ids::{CredentialId, ExternalId, IdentityId, PermissionId, TokenId};
+use crate::model::quoted::Foreign;
 use crate::model::token::AuthToken;
 
 /// A list of more pages than this, or larger, is somebody keeping us busy.
@@ -56,7 +57,7 @@ pub struct RemoteAccount {
     /// The id of its token, where it is listed.
     pub token_id: Option<TokenId>,
     /// Its name.
-    pub name: String,
+    pub name: Foreign,
     /// Whether its token is accepted.
     pub active: bool,
     /// The public keys of its tokens, as PEM.
@@ -103,20 +104,20 @@ impl UserSession<'_> {
         let (token, identity_id) = match kind {
             Kind::Pat => {
                 let token: wire::NewToken = self.create_at(collection(kind), &body).await?;
-                let identity_id = IdentityId::new(token.token_id.clone());
+                let identity_id = token.token_id.clone().into();
                 (token, identity_id)
             }
             Kind::ServiceAccount | Kind::User => {
                 let account: wire::NewServiceAccount = self.create_at(collection(kind), &body).await?;
                 let token = account.access_tokens.into_iter().next().ok_or_else(incomplete)?;
-                (token, IdentityId::new(account.user_info.user_id))
+                (token, account.user_info.user_id.ok_or_else(incomplete)?)
             }
         };
         let text = SecretString::from(token.access_token);
         Ok(CreatedAccount {
             token: AuthToken::parse(text.expose_secret()).map_err(|_| incomplete())?,
             identity_id,
-            token_id: TokenId::new(token.token_id),
+            token_id: token.token_id,
             credential_id: token.cred_id,
         })
     }
@@ -129,12 +130,29 @@ impl UserSession<'_> {
         Ok(match kind {
             Kind::Pat => {
                 let tokens: Vec<wire::AccessToken> = self.list(collection(kind)).await?;
-                tokens.into_iter().map(RemoteAccount::from_token).collect()
+                self.named(tokens.into_iter().map(RemoteAccount::from_token).collect::<Option<_>>())?
             }
             Kind::ServiceAccount | Kind::User => {
                 let accounts: Vec<wire::ServiceAccount> = self.list(collection(kind)).await?;
-                accounts.into_iter().map(RemoteAccount::from_account).collect()
+                self.named(
+                    accounts
+                        .into_iter()
+                        .map(RemoteAccount::from_account)
+                        .collect::<Option<_>>(),
+                )?
             }
+        })
+    }
+
+    /// What Dfns has named: without an id nothing can be done with it.
+    fn named<T>(&self, listed: Option<T>) -> Result<T, CallError> {
+        listed.ok_or_else(|| {
+            let error = ApiError::NotDfns {
+                host: self.environment().api_url.host().to_owned(),
+                what: "an account without an id",
+                effect: Effect::None,
+            };
+            error.into()
         })
     }
 
@@ -145,8 +163,8 @@ impl UserSession<'_> {
     pub async fn account(&self, kind: Kind, id: &IdentityId) -> Result<RemoteAccount, CallError> {
         let path = format!("{}/{id}", collection(kind));
         Ok(match kind {
-            Kind::Pat => RemoteAccount::from_token(self.get(&path).await?),
-            Kind::ServiceAccount | Kind::User => RemoteAccount::from_account(self.get(&path).await?),
+            Kind::Pat => self.named(RemoteAccount::from_token(self.get(&path).await?))?,
+            Kind::ServiceAccount | Kind::User => self.named(RemoteAccount::from_account(self.get(&path).await?))?,
         })
     }
 
@@ -187,11 +205,11 @@ impl UserSession<'_> {
     ///
     /// # Errors
     /// When the list is refused or cannot be had.
-    pub async fn permissions(&self) -> Result<Vec<(PermissionId, String)>, CallError> {
+    pub async fn permissions(&self) -> Result<Vec<(PermissionId, Foreign)>, CallError> {
         let permissions: Vec<wire::NamedPermission> = self.list("/permissions").await?;
         Ok(permissions
             .into_iter()
-            .map(|permission| (PermissionId::new(permission.id), permission.name))
+            .map(|permission| (permission.id, Foreign::new(permission.name)))
             .collect())
     }
 
@@ -250,21 +268,22 @@ fn collection(kind: Kind) -> &'static str {
 }
 
 impl RemoteAccount {
-    fn from_token(token: wire::AccessToken) -> Self {
-        Self {
+    /// None where Dfns does not say its id.
+    fn from_token(token: wire::AccessToken) -> Option<Self> {
+        Some(Self {
             kind: Kind::Pat,
-            identity_id: IdentityId::new(token.token_id.clone()),
-            token_id: Some(TokenId::new(token.token_id)),
-            name: token.name,
+            identity_id: token.token_id.clone()?.into(),
+            token_id: token.token_id,
+            name: Foreign::new(token.name),
             active: token.is_active,
             public_keys: vec![token.public_key],
             permissions: permission_ids(token.permission_assignments),
-        }
+        })
     }
 
-    fn from_account(account: wire::ServiceAccount) -> Self {
+    fn from_account(account: wire::ServiceAccount) -> Option<Self> {
         let mut permissions = permission_ids(account.user_info.permission_assignments);
-        let token_id = account.access_tokens.first().map(|token| TokenId::new(&token.token_id));
+        let token_id = account.access_tokens.first().and_then(|token| token.token_id.clone());
         let mut public_keys = Vec::new();
         for token in account.access_tokens {
             public_keys.push(token.public_key);
@@ -272,21 +291,21 @@ impl RemoteAccount {
         }
         permissions.sort();
         permissions.dedup();
-        Self {
+        Some(Self {
             kind: Kind::ServiceAccount,
-            identity_id: IdentityId::new(account.user_info.user_id),
+            identity_id: account.user_info.user_id?,
             token_id,
-            name: account.user_info.name,
+            name: Foreign::new(account.user_info.name),
             active: account.user_info.is_active,
             public_keys,
             permissions,
-        }
+        })
     }
 }
 
 fn permission_ids(assignments: Vec<wire::PermissionAssignment>) -> Vec<PermissionId> {
     assignments
         .into_iter()
-        .map(|assignment| PermissionId::new(assignment.permission_id))
+        .map(|assignment| assignment.permission_id)
         .collect()
 }

@@ -20,6 +20,7 @@ use super::error::ApiError;
 use super::limiter::Limiter;
 use super::remote_text::{message_in, safe_text, without_token};
 use crate::model::effect::Effect;
+use crate::model::ids::IdError;
 use crate::model::url::ApiUrl;
 use crate::sys::instants;
 
@@ -301,7 +302,11 @@ pub(super) fn parse<T: DeserializeOwned>(call: &Call<'_>, body: &[u8]) -> Result
         }
         ApiError::NotDfns {
             host: host.to_owned(),
-            what: what_is(body),
+            what: if IdError::is_in(&error) {
+                "JSON with an id that is none"
+            } else {
+                what_is(body)
+            },
             effect: call.effect_if_sent(),
         }
     })

@@ -4,10 +4,12 @@
 use reqwest::Method;
 
 use super::client::{Client, parse};
+use super::error::ApiError;
 use super::login::{CallError, credential_info};
 use super::mutation::{Gone, acknowledged, until_done};
 use super::user_action::Access;
 use super::wire;
+use crate::model::effect::Effect;
 use crate::model::ids::{CredentialId, CredentialUuid};
 use crate::model::user_action::Signer;
 
@@ -16,8 +18,8 @@ use crate::model::user_action::Signer;
 pub struct RemoteKey {
     /// What signatures name it by, where the answer says so.
     pub credential_id: Option<CredentialId>,
-    /// What it is activated and deactivated by.
-    pub credential_uuid: CredentialUuid,
+    /// What it is activated and deactivated by, where the answer says so.
+    pub credential_uuid: Option<CredentialUuid>,
     /// SPKI PEM.
     pub public_key: String,
     /// Whether its signatures are accepted.
@@ -77,13 +79,21 @@ impl Client {
     ///
     /// # Errors
     /// When it is refused or cannot be done.
-    pub async fn switch_key(&self, access: Access<'_>, key: &CredentialUuid, active: bool) -> Result<(), CallError> {
+    pub async fn switch_key(&self, access: Access<'_>, key: &RemoteKey, active: bool) -> Result<(), CallError> {
+        let Some(uuid) = &key.credential_uuid else {
+            let error = ApiError::NotDfns {
+                host: access.environment.api_url.host().to_owned(),
+                what: "a key without an id",
+                effect: Effect::None,
+            };
+            return Err(error.into());
+        };
         let path = if active {
             "/auth/credentials/activate"
         } else {
             "/auth/credentials/deactivate"
         };
-        let body = serde_json::json!({ "credentialUuid": key }).to_string();
+        let body = serde_json::json!({ "credentialUuid": uuid }).to_string();
         until_done(Gone::IsAFailure, async || {
             self.mutate(access, &Method::PUT, path, Some(&body), acknowledged).await
         })
@@ -95,7 +105,7 @@ impl RemoteKey {
     fn from_wire(credential: wire::Credential, wished: Option<&CredentialId>) -> Self {
         Self {
             credential_id: credential.credential_id.or(wished.cloned()),
-            credential_uuid: CredentialUuid::new(credential.credential_uuid),
+            credential_uuid: credential.credential_uuid,
             public_key: credential.public_key,
             active: credential.is_active,
         }

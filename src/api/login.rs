@@ -270,7 +270,7 @@ impl Client {
             .ok()
             .map(|token| token.claims().clone());
         Ok(CodeChallenge {
-            username: Username::new(answer.user.name),
+            username: answer.user.name,
             organisation_id: claims.and_then(|claims| claims.organisation_id),
             challenge: answer.challenge,
             challenge_identifier: answer.challenge_identifier,

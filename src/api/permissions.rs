@@ -71,17 +71,17 @@ impl Client {
         kind: Kind,
         credential_id: &CredentialId,
     ) -> Result<Option<(IdentityId, TokenId)>, ApiError> {
-        let ids = |identity: String, token: String| (IdentityId::new(identity), TokenId::new(token));
         Ok(match kind {
             Kind::Pat => {
                 let tokens: wire::Page<wire::AccessToken> = self.read(access, "/auth/pats").await?;
-                own(tokens.items, credential_id).map(|token| ids(token.token_id.clone(), token.token_id))
+                let token_id = own(tokens.items, credential_id).and_then(|token| token.token_id);
+                token_id.map(|id| (id.clone().into(), id))
             }
             Kind::ServiceAccount => {
                 let accounts: wire::Page<wire::ServiceAccount> = self.read(access, "/auth/service-accounts").await?;
                 accounts.items.into_iter().find_map(|account| {
                     let token = own(account.access_tokens, credential_id)?;
-                    Some(ids(account.user_info.user_id, token.token_id))
+                    Some((account.user_info.user_id?, token.token_id?))
                 })
             }
             Kind::User => None,

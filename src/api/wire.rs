@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::ids::{CredentialId, where_known};
+use crate::model::ids::{CredentialId, CredentialUuid, IdentityId, PermissionId, TokenId, Username, where_known};
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -26,7 +26,7 @@ impl Challenge {
     /// The keys that may answer it.
     pub(super) fn keys(&self) -> Vec<CredentialId> {
         let keys = &self.allow_credentials.key;
-        keys.iter().filter_map(|key| CredentialId::known(&key.id)).collect()
+        keys.iter().filter_map(|key| key.id.clone()).collect()
     }
 }
 
@@ -38,7 +38,8 @@ pub(super) struct AllowCredentials {
 
 #[derive(Deserialize)]
 pub(super) struct AllowedCredential {
-    pub(super) id: String,
+    #[serde(default, deserialize_with = "where_known")]
+    pub(super) id: Option<CredentialId>,
 }
 
 #[derive(Serialize)]
@@ -84,8 +85,8 @@ pub(super) struct AccessToken {
     pub(super) cred_id: Option<CredentialId>,
     #[serde(default)]
     pub(super) public_key: String,
-    #[serde(default)]
-    pub(super) token_id: String,
+    #[serde(default, deserialize_with = "where_known")]
+    pub(super) token_id: Option<TokenId>,
     #[serde(default)]
     pub(super) name: String,
     #[serde(default)]
@@ -97,7 +98,7 @@ pub(super) struct AccessToken {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct PermissionAssignment {
-    pub(super) permission_id: String,
+    pub(super) permission_id: PermissionId,
     pub(super) operations: Option<Vec<String>>,
 }
 
@@ -112,8 +113,8 @@ pub(super) struct ServiceAccount {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct UserInfo {
-    #[serde(default)]
-    pub(super) user_id: String,
+    #[serde(default, deserialize_with = "where_known")]
+    pub(super) user_id: Option<IdentityId>,
     #[serde(default)]
     pub(super) name: String,
     #[serde(default)]
@@ -130,7 +131,7 @@ pub(super) struct Permission {
 
 #[derive(Deserialize)]
 pub(super) struct NamedPermission {
-    pub(super) id: String,
+    pub(super) id: PermissionId,
     #[serde(default)]
     pub(super) name: String,
 }
@@ -150,7 +151,7 @@ pub(super) struct CodeChallenge {
 
 #[derive(Deserialize)]
 pub(super) struct CodeUser {
-    pub(super) name: String,
+    pub(super) name: Username,
 }
 
 #[derive(Deserialize)]
@@ -171,7 +172,7 @@ pub(super) struct NewServiceAccount {
 #[serde(rename_all = "camelCase")]
 pub(super) struct NewToken {
     pub(super) access_token: String,
-    pub(super) token_id: String,
+    pub(super) token_id: TokenId,
     #[serde(default, deserialize_with = "where_known")]
     pub(super) cred_id: Option<CredentialId>,
 }
@@ -188,8 +189,8 @@ pub(super) struct KeyChallenge {
 pub(super) struct Credential {
     #[serde(default, deserialize_with = "where_known")]
     pub(super) credential_id: Option<CredentialId>,
-    #[serde(default)]
-    pub(super) credential_uuid: String,
+    #[serde(default, deserialize_with = "where_known")]
+    pub(super) credential_uuid: Option<CredentialUuid>,
     #[serde(default)]
     pub(super) public_key: String,
     #[serde(default)]

@@ -267,7 +267,7 @@ impl Context {
             return Ok(());
         }
         self.check_confirmable()?;
-        let answer = terminal::ask(&format!("Type the name to {what} ({name}): "))
+        let answer = terminal::ask(&format!("Type the name to {what} ({}): ", quoted::shown(name)))
             .map_err(|error| Failure::new(Exit::Other, "terminal", format!("cannot ask: {error}")))?;
         if answer == name {
             Ok(())

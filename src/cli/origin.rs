@@ -4,6 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::input;
+use crate::model::quoted;
 use crate::model::secret::{Passphrase, is_empty, passphrase_from_text};
 use crate::sys::descriptors::{self, STDIN, Taken};
 use crate::sys::files;
@@ -37,11 +38,11 @@ impl Origin {
         }
         match descriptors::named_by(path) {
             Some(number @ (STDIN | 3..)) => Self {
-                shown: path.display().to_string(),
+                shown: quoted::path(path),
                 ..Self::descriptor(number)
             },
             _ => Self {
-                shown: path.display().to_string(),
+                shown: quoted::path(path),
                 place: Place::File(path.to_owned()),
                 empty_is_none: false,
             },

@@ -1,7 +1,11 @@
 //! What is public of a credential.
 
+use std::fmt;
+use std::str::FromStr;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::credential::{
     ActiveGeneration, AnyCredential, Credential, Environment, Kind, PendingGeneration, PublicKeyText, Stage, State,
@@ -61,6 +65,23 @@ pub struct PublicRecord {
     /// What tells the token from others without being one. Files of before lack it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token_fingerprint: Option<String>,
+}
+
+/// The field of a record that holds what is none of its kind, and in which way: an earlier version took any text for an id.
+#[must_use]
+pub fn refused_in(public: &Value) -> Option<(&'static str, String)> {
+    fn wrong<T: FromStr<Err: fmt::Display>>(public: &Value, field: &'static str) -> Option<(&'static str, String)> {
+        let text = public.get(field)?.as_str().filter(|text| !text.is_empty())?;
+        Some((field, text.parse::<T>().err()?.to_string()))
+    }
+    wrong::<ApplicationId>(public, "app_id")
+        .or_else(|| wrong::<OrganisationId>(public, "org_id"))
+        .or_else(|| wrong::<IdentityId>(public, "identity_id"))
+        .or_else(|| wrong::<TokenId>(public, "token_id"))
+        .or_else(|| wrong::<CredentialId>(public, "credential_id"))
+        .or_else(|| wrong::<Username>(public, "username"))
+        .or_else(|| wrong::<Origin>(public, "origin"))
+        .or_else(|| wrong::<ApiUrl>(public, "api_url"))
 }
 
 impl From<&AnyCredential> for PublicRecord {

@@ -68,6 +68,13 @@ fn parse(text: &str) -> Result<Url, UrlError> {
     if !text.contains("://") {
         return Err(UrlError::NoScheme { given: given() });
     }
+    // The parser of the URL standard would drop the one unseen, and take the other for a slash.
+    if text.contains(|c: char| c.is_whitespace() || c.is_control() || c == '\\') {
+        return Err(UrlError::Malformed {
+            given: given(),
+            reason: "it has white space or a backslash in it".to_owned(),
+        });
+    }
     let url = Url::parse(text).map_err(|error| UrlError::Malformed {
         given: given(),
         reason: error.to_string(),

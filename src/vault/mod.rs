@@ -44,7 +44,7 @@ pub enum VaultError {
     #[error("there is a vault at {} already", quoted::path(.0))]
     Exists(PathBuf),
     /// A folder for a new vault holds something else.
-    #[error("{} holds something that is no part of a vault: {found}", .directory.display())]
+    #[error("{} holds something that is no part of a vault: {found}", quoted::path(.directory))]
     Occupied {
         /// The folder.
         directory: PathBuf,
@@ -76,6 +76,16 @@ pub enum VaultError {
         name: CredentialName,
         /// What differs.
         difference: String,
+    },
+    /// A file has a value that earlier versions took and this one does not.
+    #[error("the file of {name} has an `{field}` that is refused: {reason}")]
+    Refused {
+        /// The credential.
+        name: CredentialName,
+        /// Which field.
+        field: &'static str,
+        /// In which way it is none of its kind.
+        reason: String,
     },
     /// `recipients.txt` names somebody a credential was never sealed to.
     #[error("recipients.txt has a recipient that {name} is not sealed to: {recipient}")]
@@ -409,7 +419,7 @@ fn check_free(directory: &Path) -> Result<(), VaultError> {
         None => Ok(()),
         Some(found) => Err(VaultError::Occupied {
             directory: directory.to_owned(),
-            found: found.chars().take(40).collect::<String>().escape_debug().to_string(),
+            found: quoted::shown(&found),
         }),
     }
 }

@@ -3,7 +3,6 @@
 //! Enrolling trades a one-time code for a registered key. The key is sealed before the code is even asked for, and once
 //! more with the user's name before the code is spent, so that a lost answer can be found out about by logging in.
 
-use base64ct::{Base64UrlUnpadded, Encoding};
 use secrecy::SecretString;
 use thiserror::Error;
 
@@ -363,5 +362,5 @@ pub async fn prove_and_seal(
 fn new_credential_id() -> Result<CredentialId, RandomnessError> {
     let mut bytes = [0_u8; 24];
     getrandom::fill(&mut bytes).map_err(|_| RandomnessError)?;
-    Ok(CredentialId::new(Base64UrlUnpadded::encode_string(&bytes)))
+    Ok(CredentialId::of_bytes(&bytes))
 }

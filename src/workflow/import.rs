@@ -1,5 +1,7 @@
 //! Taking in what people have today: a key in a file, a Postman environment, a `.env` file.
 
+use std::str::FromStr;
+
 use thiserror::Error;
 
 use super::onboard::{self, OnboardError, Onboarded};
@@ -10,7 +12,7 @@ use crate::api::Client;
 use crate::keys::mend::read_mending;
 use crate::keys::{KeyError, PrivateKey};
 use crate::model::credential::{ActiveGeneration, Credential, Environment, Kind, PendingGeneration, Stage};
-use crate::model::ids::{ApplicationId, CredentialId, CredentialName, OrganisationId};
+use crate::model::ids::{ApplicationId, CredentialId, CredentialName, IdError, OrganisationId};
 use crate::model::record::PublicRecord;
 use crate::model::token::{AuthToken, TokenShapeError};
 use crate::model::url::{ApiUrl, Origin, UrlError};
@@ -59,6 +61,16 @@ pub enum ImportError {
         variable: &'static str,
         /// In which way.
         error: UrlError,
+    },
+    /// An id is none.
+    #[error("{variable} in {label}: {error}")]
+    Id {
+        /// The source.
+        label: String,
+        /// What the source calls it.
+        variable: &'static str,
+        /// In which way.
+        error: IdError,
     },
     /// Without asking Dfns there is no telling which key of the identity it is.
     #[error("the credential id is not known, and without a call to Dfns it cannot be learnt")]
@@ -159,9 +171,9 @@ impl Found {
                 (Some(_), _) | (_, None) => None,
                 (None, Some(text)) => Some(text.parse().map_err(|error| address(&subject.origin, error))?),
             },
-            application_id: subject.application_id.value().map(ApplicationId::new),
-            organisation_id: subject.organisation_id.value().map(OrganisationId::new),
-            credential_id: subject.credential_id.value().and_then(CredentialId::known),
+            application_id: id(subject, &subject.application_id, wishes.application_id.is_some())?,
+            organisation_id: id(subject, &subject.organisation_id, wishes.organisation_id.is_some())?,
+            credential_id: id(subject, &subject.credential_id, wishes.credential_id.is_some())?,
         };
         let wishes = wishes.clone();
         let all = Wishes {
@@ -284,6 +296,16 @@ fn pending(
             stage: Stage::AwaitingToken,
         },
     }
+}
+
+/// An id of a source, where the user does not say another.
+fn id<T: FromStr<Err = IdError>>(subject: &Subject, variable: &Variable, said: bool) -> Result<Option<T>, ImportError> {
+    let found = variable.read().filter(|_| !said).transpose();
+    found.map_err(|error| ImportError::Id {
+        label: subject.label.clone(),
+        variable: variable.name,
+        error,
+    })
 }
 
 /// Postman keeps a host name alone. Where somebody wrote the scheme too, what was meant is clear.

@@ -6,6 +6,7 @@ use thiserror::Error;
 use crate::api::{ApiError, SigningError};
 use crate::model::credential::Environment;
 use crate::model::ids::{CredentialId, OrganisationId};
+use crate::model::quoted::suspicion;
 use crate::model::token::Claims;
 
 /// Why a token and a key were not accepted together.
@@ -139,7 +140,8 @@ fn other_region(claims: &Claims, environment: &Environment) -> Option<Refusal> {
     let host = url::Url::parse(issuer).ok()?.host_str()?.to_owned();
     let ours = environment.api_url.host();
     let dfns = |host: &str| host.starts_with("api.") && host.contains("dfns");
-    (dfns(&host) && host != ours).then(|| Refusal::OtherRegion {
+    let told = dfns(&host) && host != ours && suspicion(issuer).is_none();
+    told.then(|| Refusal::OtherRegion {
         issuer: host,
         api_host: ours.to_owned(),
     })

@@ -20,9 +20,9 @@ fn blocks(language: &str) -> Vec<Recipe> {
     blocks
 }
 
-fn parsed(scene: &Scene, yaml: &str) -> Value {
+fn parsed(scene: &Scene, python: &str, yaml: &str) -> Value {
     let script = "import json, sys, yaml; print(json.dumps(yaml.safe_load(sys.stdin)))";
-    let mut python = scene.command("python3");
+    let mut python = scene.command(python);
     let mut child = python
         .args(["-c", script])
         .stdin(Stdio::piped())
@@ -33,29 +33,32 @@ fn parsed(scene: &Scene, yaml: &str) -> Value {
     Run::from(child.wait_with_output().unwrap()).json()
 }
 
-/// Whether there is somebody to read YAML: python's own library has nothing for it.
-fn yaml_is_read() -> bool {
-    let mut python = Command::new("python3");
-    let reads = python
-        .args(["-c", "import yaml"])
-        .output()
-        .is_ok_and(|output| output.status.success());
+/// Who reads YAML: python's own library has nothing for it, and of several pythons one may have.
+fn yaml_reader() -> Option<&'static str> {
+    let reads = |python: &&str| {
+        let output = Command::new(python).args(["-c", "import yaml"]).output();
+        output.is_ok_and(|output| output.status.success())
+    };
+    let reader = ["python3", "/usr/bin/python3"].into_iter().find(reads);
     let demanded = std::env::var_os("DFNS_KEYS_TEST_PEERS").is_some();
-    assert!(reads || !demanded, "python3-yaml is required here and missing");
-    if !reads {
+    assert!(
+        reader.is_some() || !demanded,
+        "python3-yaml is required here and missing"
+    );
+    if reader.is_none() {
         skipped("python3-yaml is not installed");
     }
-    reads
+    reader
 }
 
 #[test]
 fn each_block_of_yaml_does_what_it_says() {
-    if !peers() || !yaml_is_read() {
+    let Some(python) = yaml_reader().filter(|_| peers()) else {
         return;
-    }
+    };
     for recipe in blocks("yaml") {
         let scene = Scene::new(Start::Active);
-        let document = parsed(&scene, &recipe.text);
+        let document = parsed(&scene, python, &recipe.text);
         let place = recipe.place();
         if document
             .as_array()

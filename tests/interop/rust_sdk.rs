@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use dfns_keys::keys::pem::read_private_key;
-use dfns_keys::model::ids::CredentialId;
 use dfns_keys::sdk::{KeySigner, ServiceCredential};
 use dfns_sdk_rust::wallets::types::CreateWalletRequest;
 use dfns_sdk_rust::{DfnsClient, Options};
@@ -33,7 +32,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
 
 fn from_environment() -> Result<Options, Box<dyn std::error::Error>> {
     let key = read_private_key(std::env::var("DFNS_PRIVATE_KEY")?.as_bytes(), None)?;
-    let credential_id = CredentialId::new(std::env::var("DFNS_CRED_ID")?);
+    let credential_id = std::env::var("DFNS_CRED_ID")?.parse()?;
     let origin = std::env::var("DFNS_ORIGIN")?.parse()?;
     Ok(Options {
         base_url: std::env::var("DFNS_API_URL")?,

@@ -200,6 +200,7 @@ fn a_list_without_end_is_an_error_and_not_taken_for_the_whole() {
         let arguments = [
             "import",
             name,
+            "--force",
             "--kind",
             "user",
             "--username",

@@ -9,6 +9,7 @@
 #[cfg(unix)]
 pub mod children;
 pub mod proxy;
+pub mod server;
 #[cfg(unix)]
 pub mod terminal;
 

@@ -163,6 +163,8 @@ impl CallArgs {
                 .append_pair(&key, &value)
                 .finish();
             let doubtful = quoted::suspicion(&key).or_else(|| quoted::suspicion(&value));
+            // An address in the place of a name: what stands behind its `=` may be a password.
+            let doubtful = doubtful.or_else(|| key.contains("://").then_some(quoted::Suspicion::Unknown));
             target.push(if position == 0 { '?' } else { '&' });
             target.push_str(&doubtful.map_or(encoded, |secret| secret.to_string()));
         }

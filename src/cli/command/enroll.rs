@@ -27,10 +27,10 @@ pub(in crate::cli) struct EnrollArgs {
     code: Option<String>,
     /// The user's organisation, where Dfns does not say it
     #[arg(long, value_name = "ID")]
-    org_id: Option<String>,
+    org_id: Option<OrganisationId>,
     /// The user that the code must belong to
     #[arg(long, value_name = "NAME")]
-    username: Option<String>,
+    username: Option<Username>,
     /// Where the API is [default: https://api.dfns.io]
     #[arg(long, value_name = "URL")]
     api_url: Option<ApiUrl>,
@@ -39,7 +39,7 @@ pub(in crate::cli) struct EnrollArgs {
     origin: Option<Origin>,
     /// The application's id, where one is configured
     #[arg(long, value_name = "ID")]
-    app_id: Option<String>,
+    app_id: Option<ApplicationId>,
 }
 
 impl EnrollArgs {
@@ -56,10 +56,10 @@ impl EnrollArgs {
             kind: None,
             api_url: self.api_url.clone(),
             origin: self.origin.clone(),
-            application_id: self.app_id.as_ref().map(ApplicationId::new),
-            organisation_id: self.org_id.as_ref().map(OrganisationId::new),
+            application_id: self.app_id.clone(),
+            organisation_id: self.org_id.clone(),
         };
-        let username = self.username.as_ref().map(Username::new);
+        let username = self.username.clone();
         let begun = context.block_on(administrator::begin(
             &vault,
             unlocked.as_ref(),

@@ -50,13 +50,13 @@ pub(in crate::cli) struct ImportArgs {
     kind: ImportKind,
     /// Who logs in, for a user
     #[arg(long, value_name = "NAME", requires_all = ["org_id", "private_key"])]
-    username: Option<String>,
+    username: Option<Username>,
     /// The credential's id, where it is not in the source, or the user has several keys
     #[arg(long, value_name = "ID")]
-    credential_id: Option<String>,
+    credential_id: Option<CredentialId>,
     /// The organisation
     #[arg(long, value_name = "ID")]
-    org_id: Option<String>,
+    org_id: Option<OrganisationId>,
     /// Where the API is, if not where the source says [default: https://api.dfns.io]
     #[arg(long, value_name = "URL")]
     api_url: Option<ApiUrl>,
@@ -65,7 +65,7 @@ pub(in crate::cli) struct ImportArgs {
     origin: Option<Origin>,
     /// The application's id, where one is configured
     #[arg(long, value_name = "ID")]
-    app_id: Option<String>,
+    app_id: Option<ApplicationId>,
     /// Ask nobody: the pair is not proven
     #[arg(long, conflicts_with = "username")]
     offline: bool,
@@ -220,9 +220,9 @@ impl ImportArgs {
         Wishes {
             api_url: self.api_url.clone(),
             origin: self.origin.clone(),
-            application_id: self.app_id.as_ref().map(ApplicationId::new),
-            organisation_id: self.org_id.as_ref().map(OrganisationId::new),
-            credential_id: self.credential_id.clone().and_then(CredentialId::known),
+            application_id: self.app_id.clone(),
+            organisation_id: self.org_id.clone(),
+            credential_id: self.credential_id.clone(),
         }
     }
 
@@ -317,7 +317,7 @@ impl ImportArgs {
         }
     }
 
-    fn user(&self, context: &Context, vault: &Vault, username: &str) -> Result<PublicRecord, Failure> {
+    fn user(&self, context: &Context, vault: &Vault, username: &Username) -> Result<PublicRecord, Failure> {
         let path = self.private_key.as_ref().expect("clap wants it beside --username");
         let key = self.key(context, path)?;
         self.refuse_known(vault, &key, None)?;
@@ -332,8 +332,8 @@ impl ImportArgs {
             current: UserGeneration {
                 private_key: key.to_sealable(),
                 public_key: key.public_key(),
-                username: Username::new(username),
-                credential_id: self.credential_id.clone().and_then(CredentialId::known),
+                username: username.clone(),
+                credential_id: self.credential_id.clone(),
             },
         };
         let client = context.client();

@@ -7,6 +7,7 @@ use roff::{Roff, bold, roman};
 use crate::cli::Cli;
 use crate::cli::context::Context;
 use crate::cli::error::{Exit, Failure};
+use crate::model::quoted;
 use crate::sys::files::{self, IfExists, Readable};
 
 /// Print the manual page, or write all of them
@@ -28,7 +29,7 @@ impl ManArgs {
             None => context.ui.data(&page(&command, None)?)?,
             Some(directory) => {
                 let count = write_pages(&command, None, directory)?;
-                context.ui.say(&format!("{count} pages in {}", directory.display()));
+                context.ui.say(&format!("{count} pages in {}", quoted::path(directory)));
             }
         }
         Ok(Exit::Done)

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use crate::cli::context::Context;
 use crate::cli::error::{Exit, Failure};
 use crate::model::credential::Kind;
-use crate::model::ids::CredentialName;
+use crate::model::ids::{ApplicationId, CredentialName, ExternalId};
 use crate::model::quoted;
 use crate::model::url::Origin;
 
@@ -18,9 +18,9 @@ pub(super) struct Entry {
     pub(super) kind: Option<Kind>,
     pub(super) days: Option<u32>,
     pub(super) permissions: Vec<String>,
-    pub(super) external_id: Option<String>,
+    pub(super) external_id: Option<ExternalId>,
     pub(super) origin: Option<Origin>,
-    pub(super) app_id: Option<String>,
+    pub(super) app_id: Option<ApplicationId>,
 }
 
 impl Entry {
@@ -49,7 +49,7 @@ struct CsvRow {
     #[serde(default)]
     permissions: Option<String>,
     #[serde(default)]
-    external_id: Option<String>,
+    external_id: Option<ExternalId>,
 }
 
 #[derive(Deserialize)]
@@ -66,7 +66,7 @@ struct TomlAccount {
     days: Option<u32>,
     #[serde(default)]
     permissions: Vec<String>,
-    external_id: Option<String>,
+    external_id: Option<ExternalId>,
 }
 
 /// Ten thousand accounts and more; what a parser makes of a text takes hundreds of times its size.

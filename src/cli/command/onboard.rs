@@ -10,7 +10,7 @@ use crate::cli::context::Context;
 use crate::cli::error::{Exit, Failure};
 use crate::cli::terminal;
 use crate::model::credential::{Kind, State};
-use crate::model::ids::{ApplicationId, CredentialName, OrganisationId};
+use crate::model::ids::{ApplicationId, CredentialName, ExternalId, OrganisationId};
 use crate::model::quoted;
 use crate::model::record::PublicRecord;
 use crate::model::token::{AuthToken, TokenShapeError};
@@ -42,13 +42,13 @@ pub(in crate::cli) struct OnboardArgs {
     api_url: Option<ApiUrl>,
     /// The application's id, where one is configured
     #[arg(long, value_name = "ID")]
-    app_id: Option<String>,
+    app_id: Option<ApplicationId>,
     /// The application's origin [default: https://app.dfns.io, or the administrator's]
     #[arg(long, value_name = "URL")]
     origin: Option<Origin>,
     /// The organisation that the token must belong to
     #[arg(long, value_name = "ID")]
-    org_id: Option<String>,
+    org_id: Option<OrganisationId>,
     /// Do the first half only: print the public key
     #[arg(long, conflicts_with_all = ["token_file", "admin"])]
     prepare: bool,
@@ -66,7 +66,7 @@ pub(in crate::cli) struct OnboardArgs {
     permission: Vec<String>,
     /// The account's external id; a random one otherwise
     #[arg(long, value_name = "ID", requires = "admin")]
-    external_id: Option<String>,
+    external_id: Option<ExternalId>,
     /// Names and options of many accounts, as CSV or TOML
     #[arg(long, value_name = "FILE", requires = "admin", conflicts_with = "names")]
     from: Option<PathBuf>,
@@ -153,8 +153,8 @@ impl DashboardJob<'_> {
             kind: self.args.kind.map(Kind::from),
             api_url: self.args.api_url.clone(),
             origin: self.args.origin.clone(),
-            application_id: self.args.app_id.as_ref().map(ApplicationId::new),
-            organisation_id: self.args.org_id.as_ref().map(OrganisationId::new),
+            application_id: self.args.app_id.clone(),
+            organisation_id: self.args.org_id.clone(),
         }
     }
 

@@ -13,7 +13,7 @@ use crate::cli::context::Context;
 use crate::cli::error::{Exit, Failure};
 use crate::cli::ui::{Tone, fields};
 use crate::model::credential::{Environment, Kind};
-use crate::model::ids::{ApplicationId, CredentialName, ExternalId};
+use crate::model::ids::CredentialName;
 use crate::vault::{Unlocked, Vault};
 use crate::workflow::administrator::Administrator;
 use crate::workflow::provision::{Order, Provisioned, provision, resolve_permissions};
@@ -74,15 +74,13 @@ async fn orders(
                     kind: None,
                     api_url: Some(defaults.api_url.clone()),
                     origin: origin.clone(),
-                    application_id: app_id.as_ref().map(ApplicationId::new),
+                    application_id: app_id.clone(),
                     organisation_id: Some(administrator.organisation_id().clone()),
                 },
                 environment: Environment {
                     api_url: defaults.api_url.clone(),
                     origin: origin.unwrap_or_else(|| defaults.origin.clone()),
-                    application_id: app_id
-                        .map(ApplicationId::new)
-                        .or_else(|| defaults.application_id.clone()),
+                    application_id: app_id.or_else(|| defaults.application_id.clone()),
                     organisation_id: Some(administrator.organisation_id().clone()),
                 },
                 days_valid: days,
@@ -93,7 +91,7 @@ async fn orders(
                     .collect::<BTreeSet<_>>()
                     .into_iter()
                     .collect(),
-                external_id: external_id.map(ExternalId::new),
+                external_id,
             }
         })
         .collect())

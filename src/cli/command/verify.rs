@@ -51,7 +51,7 @@ pub(in crate::cli) struct VerifyArgs {
     api_url: Option<ApiUrl>,
     /// The organisation that the token must belong to
     #[arg(long, value_name = "ID")]
-    org_id: Option<String>,
+    org_id: Option<OrganisationId>,
     /// Check only what can be known without the network
     #[arg(long)]
     offline: bool,
@@ -77,7 +77,7 @@ impl VerifyArgs {
         let (subjects, damage) = self.subjects(context)?;
         let expectations = Expectations {
             api_url: self.api_url.clone(),
-            organisation_id: self.org_id.as_ref().map(OrganisationId::new),
+            organisation_id: self.org_id.clone(),
             min_days: self.min_days,
             permissions: self.expect_permission.clone(),
         };

@@ -77,6 +77,9 @@ impl From<ImportError> for Failure {
             ImportError::Key { label, variable, error } => Self::key(&format!("{variable} in {label}"), &error),
             ImportError::Token { .. } => Self::new(Exit::Refused, "token_shape", message)
                 .hint("copy it again, whole; it has three parts between dots and starts with `eyJ`"),
+            ImportError::Id { .. } => {
+                Self::usage(message).hint("say the right one with --app-id, --org-id or --credential-id")
+            }
             ImportError::Address { .. } => Self::usage(message).hint("say the right one with --api-url or --origin"),
             ImportError::CredentialIdUnknown => {
                 Self::usage(message).hint("give it with --credential-id, or leave --offline out")

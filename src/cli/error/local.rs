@@ -62,6 +62,9 @@ impl From<VaultError> for Failure {
             VaultError::Damaged { .. } => {
                 Self::new(Exit::Vault, "damaged", message).hint("restore the file from a backup")
             }
+            VaultError::Refused { field, .. } => Self::new(Exit::Vault, "refused_value", message).hint(format!(
+                "an earlier dfns-keys took any text there; `age -d` opens the sealed part: take key and token out of it, and `dfns-keys import` them anew without that {field}"
+            )),
             VaultError::Tampered { .. } => Self::new(Exit::Vault, "tampered", message).hint(
                 "somebody edited the file or put another in its place: restore it from a backup, and find out who can write to the vault",
             ),

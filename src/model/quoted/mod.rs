@@ -5,11 +5,12 @@
 mod suspicion;
 
 use std::borrow::Cow;
-use std::ffi::OsStr;
 use std::fmt;
 use std::path::{Component, Path, PathBuf};
 
+use serde::{Serialize, Serializer};
 pub use suspicion::{Suspicion, known_secret, suspicion};
+
 use suspicion::{has_pem_body, looks_random};
 
 /// A value as a message may show it: in backquotes and escaped, or, where it may be a secret, what it seems to be.
@@ -102,12 +103,46 @@ pub fn leaves_out(text: &str) -> bool {
     text.contains("not repeated")
 }
 
+/// A name that people chose at Dfns, which may be anything: shown and written without what may be a secret.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Foreign(String);
+
+impl Foreign {
+    /// The text as it came.
+    #[must_use]
+    pub fn new(text: String) -> Self {
+        Self(text)
+    }
+
+    /// Whether it is this text.
+    #[must_use]
+    pub fn is(&self, text: &str) -> bool {
+        self.0 == text
+    }
+}
+
+impl fmt::Display for Foreign {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let shown: String = cleared(&self.0).chars().filter(|c| !c.is_control()).collect();
+        f.write_str(&shown)
+    }
+}
+
+impl Serialize for Foreign {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
 /// A path, without the parts that may be a secret. One without a root is judged as a whole, since base64 has slashes too.
 #[must_use]
 pub fn path(path: &Path) -> String {
     let whole = path.display().to_string();
     if let Some(secret) = known_secret(&whole) {
         return secret.to_string();
+    }
+    if whole.contains("://") {
+        return shown(&whole);
     }
     let doubtful = |component: &Component<'_>| looks_random(&component.as_os_str().to_string_lossy());
     let rooted = matches!(
@@ -122,16 +157,22 @@ pub fn path(path: &Path) -> String {
         };
     }
     let marker = Suspicion::Unknown.to_string();
-    let shown: PathBuf = path
-        .components()
-        .map(|component| {
-            if doubtful(&component) {
-                OsStr::new(&marker)
-            } else {
-                component.as_os_str()
+    let mut shown = PathBuf::new();
+    let (mut begun, mut hidden) = (false, false);
+    for component in path.components() {
+        begun |= doubtful(&component);
+        let name = component.as_os_str();
+        // What comes behind is shown where base64 has no such character.
+        if begun && (doubtful(&component) || !name.to_string_lossy().contains(['.', '-', '_'])) {
+            if !hidden {
+                shown.push(&marker);
             }
-        })
-        .collect();
+            hidden = true;
+        } else {
+            shown.push(name);
+            hidden = false;
+        }
+    }
     shown.display().to_string()
 }
 
@@ -179,8 +220,7 @@ mod tests {
         let pem = "-----BEGIN PRIVATE KEY-----\nMIGHAgEAMBMGByqGSM49\n-----END PRIVATE KEY-----\n";
         for (text, expected) in [
             (token.as_str(), Suspicion::Token),
-            ("https://eyjhbgcioijfzerтsa", Suspicion::Unknown),
-            ("https://eyjhbgcioijfzerusaa.example.com", Suspicion::Token),
+            ("https://eyjhbgcioijfzerusaa1.example.com", Suspicion::Unknown),
             ("Bearer eyJhbGciOiJFZERTQSJ9", Suspicion::Token),
             (pem, Suspicion::PrivateKey),
             (&Base64::encode_string(pem.as_bytes()), Suspicion::PrivateKey),
@@ -233,8 +273,8 @@ mod tests {
             assert_eq!(path(Path::new(sound)), sound);
         }
         let key = "c9afa9d845ba75166b5c215767b1d693";
-        let shown = path(Path::new(&format!("/nix/store/{key}-dfns/vault")));
-        assert_eq!(shown, "/nix/store/[not repeated: it may be a secret]/vault");
+        let shown = path(Path::new(&format!("/builds/{key}/deploy/payments.env")));
+        assert_eq!(shown, "/builds/[not repeated: it may be a secret]/payments.env");
         assert_eq!(
             path(Path::new(&format!("ab/{key}"))),
             "[not repeated: it may be a secret]"

@@ -86,15 +86,11 @@ fn is_base64_character(c: char) -> bool {
     c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '+' | '/' | '=')
 }
 
-/// Whether a word is a JSON web token or has a part that begins as one does: with the base64 of `{"`.
+/// Whether a word is a JSON web token or has a part that begins as one does.
 fn is_token(word: &str) -> bool {
     let parts: Vec<&str> = word.split('.').collect();
-    let begins = |part: &&str| {
-        let start = part.get(..3).unwrap_or_default();
-        part.len() >= 12 && start.eq_ignore_ascii_case("eyj") && (start != "eyJ" || is_json_start(part))
-    };
     let claims = parts.len() == 3 && is_json_start(parts[1]);
-    claims || parts.iter().any(begins)
+    claims || parts.iter().any(|part| part.len() >= 12 && is_json_start(part))
 }
 
 /// Whether base64url text stands for JSON, as far as its beginning tells.
@@ -103,16 +99,27 @@ fn is_json_start(part: &str) -> bool {
     start.first() == Some(&b'{') && start.iter().all(|byte| matches!(byte, b' '..=b'~'))
 }
 
-/// Whether a text is a key in base64: DER with a version number behind its length, or a PEM file.
+/// Whether a text is a key in base64: DER with a version number behind its length, or a PEM file. In a path it begins behind a
+/// slash, which is a character of base64 too.
 fn is_encoded_key(text: &str) -> bool {
-    text.split(|c| !is_base64_character(c)).any(|word| {
-        let start = decoded_start(word);
-        let version = match start[..] {
-            [0x30, 0x82, _, _, ref rest @ ..] | [0x30, 0x81, _, ref rest @ ..] | [0x30, _, ref rest @ ..] => rest,
-            _ => &[],
-        };
-        word.len() >= 20 && (start.starts_with(b"-----BEGI") || matches!(version, [2, 1, 0 | 1, ..]))
+    let words = text.split(|c| !is_base64_character(c));
+    let starts = |word: &str| -> Vec<usize> {
+        let behind_slashes = word.match_indices('/').map(|(at, _)| at + 1);
+        std::iter::once(0).chain(behind_slashes).collect()
+    };
+    words.into_iter().any(|word| {
+        starts(word)
+            .into_iter()
+            .any(|start| word.len() - start >= 20 && begins_a_key(&decoded_start(&word[start..])))
     })
+}
+
+fn begins_a_key(bytes: &[u8]) -> bool {
+    let version = match *bytes {
+        [0x30, 0x82, _, _, ref rest @ ..] | [0x30, 0x81, _, ref rest @ ..] | [0x30, _, ref rest @ ..] => rest,
+        _ => &[],
+    };
+    bytes.starts_with(b"-----BEGI") || matches!(version, [2, 1, 0 | 1, ..])
 }
 
 /// The first bytes that a text in either alphabet of base64 stands for; none where it is no base64.

@@ -15,7 +15,7 @@ use crate::model::credential::{
     ActiveGeneration, AnyCredential, Created, Credential, PendingGeneration, Stage, UserGeneration,
 };
 use crate::model::ids::CredentialName;
-use crate::model::record::PublicRecord;
+use crate::model::record::{PublicRecord, refused_in};
 use crate::model::rotation::{Rotating, RotationStage};
 use assemble::assemble;
 use forms::{
@@ -225,6 +225,14 @@ pub(in crate::vault) fn read_public(name: &CredentialName, bytes: &[u8]) -> Resu
         let header: Header = serde_json::from_slice(bytes)
             .map_err(|_| damaged(name, "it is not JSON, or says neither format nor version"))?;
         check_header(name, &header.format, header.version)?;
+        let public = serde_json::from_slice::<Value>(bytes).unwrap_or_default()["public"].take();
+        if let Some((field, reason)) = refused_in(&public) {
+            return Err(VaultError::Refused {
+                name: name.clone(),
+                field,
+                reason,
+            });
+        }
         return Err(damaged(
             name,
             "a field of its public part is missing, unknown or of the wrong type",

@@ -1,7 +1,5 @@
 //! Making the account: sealed before it is asked for, looked for after a lost answer, never made twice.
 
-use base64ct::{Base64UrlUnpadded, Encoding};
-
 use super::{Job, Order, ProvisionError, Provisioned, Sealed};
 use crate::api::accounts::{AccountVerb, CreatedAccount, NewAccount, RemoteAccount};
 use crate::api::{ApiError, CallError};
@@ -41,7 +39,7 @@ impl Job<'_> {
         };
         let external_id = match external_id {
             Some(chosen) if attempt == 1 => chosen.clone(),
-            Some(chosen) => ExternalId::new(format!("{chosen}-{attempt}")),
+            Some(chosen) => chosen.numbered(attempt),
             None => new_external_id()?,
         };
         let credential = Credential {
@@ -268,8 +266,5 @@ fn attempt_of(name: &CredentialName, account_name: &str) -> usize {
 fn new_external_id() -> Result<ExternalId, RandomnessError> {
     let mut bytes = [0_u8; 18];
     getrandom::fill(&mut bytes).map_err(|_| RandomnessError)?;
-    Ok(ExternalId::new(format!(
-        "dfns-keys-{}",
-        Base64UrlUnpadded::encode_string(&bytes)
-    )))
+    Ok(ExternalId::of_bytes("dfns-keys", &bytes))
 }

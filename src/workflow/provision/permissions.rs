@@ -15,7 +15,8 @@ pub async fn resolve_permissions(
     wanted: &[String],
 ) -> Result<Vec<PermissionId>, ResolveError> {
     if wanted.iter().all(|name| name.starts_with("pm-")) {
-        return Ok(wanted.iter().map(PermissionId::new).collect());
+        let id = |text: &String| text.parse().map_err(|_| ResolveError::Unknown(Quoted::of(text)));
+        return wanted.iter().map(id).collect();
     }
     let known = session.permissions().await.map_err(ResolveError::Call)?;
     wanted
@@ -23,7 +24,7 @@ pub async fn resolve_permissions(
         .map(|wanted| {
             known
                 .iter()
-                .find(|(id, name)| id.as_str() == wanted || name == wanted)
+                .find(|(id, name)| id.as_str() == wanted || name.is(wanted))
                 .map(|(id, _)| id.clone())
                 .ok_or_else(|| ResolveError::Unknown(Quoted::of(wanted)))
         })

@@ -1,6 +1,6 @@
 //! The new key on its way in: registered, proven, promoted.
 
-use super::{Job, Plan, RotateError, Work, access, is_not_offered, new_key, new_rotation_id, random_text};
+use super::{Job, Plan, RotateError, Work, access, is_not_offered, new_key, new_rotation_id, random_bytes};
 use crate::api::accounts::{AccountVerb, CreatedAccount, NewAccount, RemoteAccount};
 use crate::api::credentials::{NewKey, RemoteKey};
 use crate::api::{Action, ApiError, CallError};
@@ -55,7 +55,7 @@ impl Job<'_> {
             );
             let active = &work.credential.current.active;
             let access = access(&work.credential, &active.token, &old_key, active.credential_id.as_ref());
-            let credential_id = CredentialId::new(random_text()?);
+            let credential_id = CredentialId::of_bytes(&random_bytes()?);
             let key = NewKey {
                 name: &work.credential.current.journal.account_name,
                 credential_id: &credential_id,
@@ -407,7 +407,7 @@ fn of_key(key: RemoteKey) -> Registered {
     Registered {
         token: None,
         credential_id: key.credential_id,
-        credential_uuid: Some(key.credential_uuid),
+        credential_uuid: key.credential_uuid,
         identity_id: None,
         token_id: None,
         missing_permissions: Vec::new(),

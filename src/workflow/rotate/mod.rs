@@ -8,7 +8,6 @@ mod incoming;
 mod outgoing;
 mod standing;
 
-use base64ct::{Base64UrlUnpadded, Encoding};
 use jiff::Timestamp;
 use thiserror::Error;
 
@@ -16,6 +15,7 @@ use crate::api::{Access, ApiError, CallError, Client, UserSession};
 use crate::keys::{KeyError, KeyPair, PrivateKey, RandomnessError, pem};
 use crate::model::credential::{ActiveGeneration, AnyCredential, Credential};
 use crate::model::ids::{CredentialId, CredentialName, ExternalId};
+use crate::model::quoted;
 use crate::model::record::PublicRecord;
 use crate::model::rotation::{Grace, Journal, Next, NextStep, Outgoing, Rotating, RotationStage, Strategy};
 use crate::model::secret::PrivateKeyPem;
@@ -94,7 +94,7 @@ pub enum RotateError {
     #[error("{}", still_used(.0))]
     StillUsed(Dependents),
     /// The new identity may do less than the old one.
-    #[error("the new account lacks permissions of the old one: {}", .0.join(", "))]
+    #[error("the new account lacks permissions of the old one: {}", quoted::listed(.0))]
     FewerPermissions(Vec<String>),
     /// Dfns still accepts what should be refused by now.
     #[error("Dfns still accepts {0}")]
@@ -366,13 +366,13 @@ fn new_key() -> Result<Next, RandomnessError> {
 }
 
 fn new_rotation_id() -> Result<ExternalId, RandomnessError> {
-    Ok(ExternalId::new(format!("dfns-keys-rotation-{}", random_text()?)))
+    Ok(ExternalId::of_bytes("dfns-keys-rotation", &random_bytes()?))
 }
 
-fn random_text() -> Result<String, RandomnessError> {
+fn random_bytes() -> Result<[u8; 18], RandomnessError> {
     let mut bytes = [0_u8; 18];
     getrandom::fill(&mut bytes).map_err(|_| RandomnessError)?;
-    Ok(Base64UrlUnpadded::encode_string(&bytes))
+    Ok(bytes)
 }
 
 fn still_used(dependents: &Dependents) -> String {

@@ -141,7 +141,7 @@ impl Job<'_> {
                     let signer = self.key(&active.private_key)?;
                     let access = access(&work.credential, &active.token, &signer, active.credential_id.as_ref());
                     self.client
-                        .switch_key(access, &key.credential_uuid, false)
+                        .switch_key(access, &key, false)
                         .await
                         .map_err(|error| RotateError::Call {
                             doing: "deactivating the new key",
@@ -240,7 +240,7 @@ impl Job<'_> {
             .find(|key| same_public_key(&key.public_key, &generation.public_key.pem))
             .filter(|key| key.active != active);
         let Some(key) = found else { return Ok(()) };
-        match self.client.switch_key(access, &key.credential_uuid, active).await {
+        match self.client.switch_key(access, key, active).await {
             Err(error) if is_not_offered(&error) => Ok(()),
             outcome => outcome.map_err(fail),
         }

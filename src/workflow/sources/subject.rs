@@ -1,5 +1,7 @@
 //! The values of one environment, as another program would find them.
 
+use std::str::FromStr;
+
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::model::credential::{
@@ -31,6 +33,12 @@ impl Variable {
     /// How many bytes its value has.
     pub(super) fn length(&self) -> usize {
         self.value.as_ref().map_or(0, |value| value.expose_secret().len())
+    }
+
+    /// Its value as what it should be, if it is there and not empty.
+    #[must_use]
+    pub fn read<T: FromStr>(&self) -> Option<Result<T, T::Err>> {
+        self.value().map(str::parse)
     }
 
     /// Its value, if it is there and not empty.

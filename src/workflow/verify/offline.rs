@@ -1,5 +1,7 @@
 //! The checks that need no network.
 
+use std::str::FromStr;
+
 use jiff::Timestamp;
 
 use super::Expectations;
@@ -7,7 +9,7 @@ use super::report::{Check, CheckId, SubjectReport};
 use crate::keys::mend::read_mending;
 use crate::keys::pem::public_fingerprint;
 use crate::keys::{Algorithm, KeyError, PrivateKey};
-use crate::model::ids::{ApplicationId, CredentialId, OrganisationId, Username};
+use crate::model::ids::{ApplicationId, CredentialId, IdError, OrganisationId, Username};
 use crate::model::quoted::Quoted;
 use crate::model::token::{AuthToken, TokenShapeError};
 use crate::model::url::{ApiUrl, Origin, UrlError};
@@ -52,9 +54,9 @@ pub(super) fn check(
         origin,
         token,
         key,
-        credential_id: subject.credential_id.value().and_then(CredentialId::known),
-        application_id: subject.application_id.value().map(ApplicationId::new),
-        organisation_id: subject.organisation_id.value().map(OrganisationId::new),
+        credential_id: subject.credential_id.read().and_then(Result::ok),
+        application_id: subject.application_id.read().and_then(Result::ok),
+        organisation_id: subject.organisation_id.read().and_then(Result::ok),
         username: subject.username.clone(),
     }
 }
@@ -107,7 +109,9 @@ fn complete(subject: &Subject) -> Check {
         words.collect::<Vec<_>>().join(", ")
     };
     let (needed, wished) = (lacking(&required), lacking(&optional));
-    if !needed.is_empty() {
+    if let Some(message) = no_id(subject) {
+        Check::fail(id, message).hint("copy it again: an id is one word of letters, digits and hyphens")
+    } else if !needed.is_empty() {
         Check::fail(id, needed).hint("copy the environment again, whole; a disabled Postman variable counts as missing")
     } else if !wished.is_empty() {
         Check::warn(id, wished).hint("Dfns does without today; older SDKs and set-ups want it")
@@ -115,6 +119,17 @@ fn complete(subject: &Subject) -> Check {
         let count = required.len() + optional.len();
         Check::pass(id, format!("{count} of {count} variables"))
     }
+}
+
+/// An id that is none: a token or a key in its place, or characters that would do something in a shell.
+fn no_id(subject: &Subject) -> Option<String> {
+    fn wrong<T: FromStr<Err = IdError>>(variable: &Variable) -> Option<String> {
+        let error = variable.read::<T>()?.err()?;
+        Some(format!("{}: {error}", variable.name))
+    }
+    wrong::<CredentialId>(&subject.credential_id)
+        .or_else(|| wrong::<ApplicationId>(&subject.application_id))
+        .or_else(|| wrong::<OrganisationId>(&subject.organisation_id))
 }
 
 fn key(subject: &Subject, report: &mut SubjectReport) -> Option<UsableKey> {
@@ -300,7 +315,7 @@ fn organisation(subject: &Subject, token: &AuthToken, expectations: &Expectation
     let expected = expectations
         .organisation_id
         .clone()
-        .or_else(|| subject.organisation_id.value().map(OrganisationId::new));
+        .or_else(|| subject.organisation_id.read().and_then(Result::ok));
     match (&token.claims().organisation_id, expected) {
         (None, _) => Check::skip(id, "the token does not name its organisation"),
         (Some(found), None) => Check::pass(id, format!("{found} (no other was expected)")),

@@ -13,6 +13,7 @@ use crate::api::{
 use crate::keys::pem::public_fingerprint;
 use crate::model::credential::Environment;
 use crate::model::ids::{CredentialId, Username};
+use crate::model::quoted;
 use crate::workflow::refusal::{Refusal, diagnose};
 
 /// In the order of a report.
@@ -365,16 +366,16 @@ async fn permissions(
     let began = Instant::now();
     let check = match client.registration(access, credential_id).await {
         Ok(Some(registration)) => {
-            let missing: Vec<&str> = expectations
+            let missing: Vec<String> = expectations
                 .permissions
                 .iter()
                 .filter(|wanted| !registration.operations.contains(*wanted))
-                .map(String::as_str)
+                .cloned()
                 .collect();
             if missing.is_empty() {
-                Check::pass(id, format!("granted: {}", expectations.permissions.join(", ")))
+                Check::pass(id, format!("granted: {}", quoted::listed(&expectations.permissions)))
             } else {
-                Check::fail(id, format!("not granted: {}", missing.join(", ")))
+                Check::fail(id, format!("not granted: {}", quoted::listed(&missing)))
                     .hint("assign a permission with these operations in the dashboard")
             }
         }

@@ -115,7 +115,7 @@ impl CheckId {
             ),
             Self::SourceComplete => (
                 "Is every variable there, and none empty?",
-                "A variable was left out, emptied, or disabled in Postman; a credential of the vault waits for its token. Warns for a Postman environment without its origin. An application id is never missed.",
+                "A variable was left out, emptied, or disabled in Postman; a credential of the vault waits for its token; an id is none (a token in its place). Warns for a Postman environment without its origin. An application id is never missed.",
                 "Copy the environment again, whole; `dfns-keys onboard NAME` brings the token.",
             ),
             Self::KeyParses => (

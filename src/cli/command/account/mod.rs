@@ -11,6 +11,7 @@ use crate::cli::error::{Exit, Failure};
 use crate::cli::table::{Column, Table};
 use crate::model::credential::Kind;
 use crate::model::ids::CredentialName;
+use crate::model::quoted;
 use crate::vault::Vault;
 use crate::workflow::administrator::Administrator;
 
@@ -104,7 +105,11 @@ impl AccountArgs {
         let changed = context.block_on(session.change(remote.kind, &remote.identity_id, verb))?;
         changed.map_err(|error| {
             let admin = self.admin.as_ref().map(|admin| format!(" --as {admin}"));
-            let command = format!("dfns-keys account show {account}{}", admin.unwrap_or_default());
+            let command = format!(
+                "dfns-keys account show {}{}",
+                quoted::shown(account),
+                admin.unwrap_or_default()
+            );
             Failure::account(error, &command)
         })?;
         let name = row.local.as_ref().map(|record| &record.name);
@@ -183,7 +188,7 @@ fn list(context: &Context, rows: &[Row]) -> Result<Exit, Failure> {
             None => "–",
         };
         let id = row.remote.as_ref().map_or("–", |account| account.identity_id.as_str());
-        table.row([row.name(), kind.in_words(), state, row.place(), id]);
+        table.row([&row.name(), kind.in_words(), state, row.place(), id]);
     }
     context.ui.table(table, &[])?;
     Ok(Exit::Done)

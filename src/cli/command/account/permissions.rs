@@ -10,6 +10,7 @@ use crate::cli::context::Context;
 use crate::cli::error::{Exit, Failure};
 use crate::cli::table::{Column, Table};
 use crate::model::ids::PermissionId;
+use crate::model::quoted::Foreign;
 
 /// The organisation's permissions.
 pub(super) fn of_organisation(context: &Context, session: &UserSession<'_>) -> Result<Exit, Failure> {
@@ -33,7 +34,7 @@ pub(super) fn of_organisation(context: &Context, session: &UserSession<'_>) -> R
 /// The permissions that are assigned to an account. Whoever may not see their names is shown the ids.
 pub(super) fn of_account(context: &Context, session: &UserSession<'_>, row: &Row) -> Result<Exit, Failure> {
     let account = row.at_dfns()?;
-    let names: BTreeMap<PermissionId, String> = match context.block_on(session.permissions())? {
+    let names: BTreeMap<PermissionId, Foreign> = match context.block_on(session.permissions())? {
         Ok(permissions) => permissions.into_iter().collect(),
         Err(error) if matches!(error.api_error(), Some(ApiError::Refused { .. })) => BTreeMap::new(),
         Err(error) => return Err(error.into()),
@@ -54,15 +55,16 @@ pub(super) fn of_account(context: &Context, session: &UserSession<'_>, row: &Row
     Ok(Exit::Done)
 }
 
-fn documents(permissions: &[(PermissionId, Option<String>)]) -> Vec<Value> {
-    let document = |(id, name): &(PermissionId, Option<String>)| json!({"id": id, "name": name});
+fn documents(permissions: &[(PermissionId, Option<Foreign>)]) -> Vec<Value> {
+    let document = |(id, name): &(PermissionId, Option<Foreign>)| json!({"id": id, "name": name});
     permissions.iter().map(document).collect()
 }
 
-fn table(context: &Context, permissions: &[(PermissionId, Option<String>)]) -> Result<(), Failure> {
+fn table(context: &Context, permissions: &[(PermissionId, Option<Foreign>)]) -> Result<(), Failure> {
     let mut table = Table::new([Column::id("ID"), Column::word("NAME")]);
     for (id, name) in permissions {
-        table.row([id.as_str(), name.as_deref().unwrap_or("–")]);
+        let name = name.as_ref().map_or_else(|| "–".to_owned(), ToString::to_string);
+        table.row([id.as_str(), &name]);
     }
     context.ui.table(table, &[])
 }

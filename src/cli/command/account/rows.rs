@@ -9,7 +9,7 @@ use crate::api::accounts::RemoteAccount;
 use crate::cli::error::{Exit, Failure};
 use crate::keys::pem::public_fingerprint;
 use crate::model::credential::{Kind, State};
-use crate::model::quoted::{self, Quoted};
+use crate::model::quoted::Quoted;
 use crate::model::record::PublicRecord;
 use crate::vault::{Unlocked, Vault};
 
@@ -51,7 +51,7 @@ pub(super) async fn rows(
         remote: Some(account),
         local: None,
     }));
-    rows.sort_by(|one, other| one.name().cmp(other.name()));
+    rows.sort_by_key(Row::name);
     Ok(rows)
 }
 
@@ -94,11 +94,11 @@ fn position_of(record: &PublicRecord, accounts: &[RemoteAccount]) -> Option<usiz
 }
 
 impl Row {
-    pub(super) fn name(&self) -> &str {
+    pub(super) fn name(&self) -> String {
         match (&self.local, &self.remote) {
-            (Some(record), _) => record.name.as_str(),
-            (None, Some(account)) => &account.name,
-            (None, None) => "",
+            (Some(record), _) => record.name.to_string(),
+            (None, Some(account)) => account.name.to_string(),
+            (None, None) => String::new(),
         }
     }
 
@@ -108,7 +108,7 @@ impl Row {
             Failure::new(
                 Exit::State,
                 "not_at_dfns",
-                format!("{} is in the vault only", quoted::shown(self.name())),
+                format!("{} is in the vault only", self.name()),
             )
         })
     }
@@ -143,7 +143,7 @@ pub(super) fn find<'r>(rows: &'r [Row], wanted: &str) -> Result<&'r Row, Failure
     rows.iter()
         .find(|row| row.local.as_ref().is_some_and(|record| record.name.as_str() == wanted))
         .or_else(|| remote(&|account| account.identity_id.as_str() == wanted))
-        .or_else(|| remote(&|account| account.name == wanted))
+        .or_else(|| remote(&|account| account.name.is(wanted)))
         .ok_or_else(|| {
             Failure::new(
                 Exit::State,
