@@ -93,6 +93,9 @@ struct Globals {
     /// How long to wait for another dfns-keys that has the vault or credential
     #[arg(long, global = true, value_name = "DURATION", default_value = "0s")]
     wait: Span,
+    /// Accept an older state of the vault than this machine has seen, such as a backup that was put back
+    #[arg(long, global = true)]
+    accept_rollback: bool,
     /// How long one request to Dfns may take
     #[arg(long, global = true, value_name = "DURATION", default_value = "30s")]
     timeout: Span,
@@ -158,12 +161,17 @@ fn run(arguments: impl Iterator<Item = OsString>) -> Exit {
     let Cli { globals, command } = cli;
     let context = Context::new(globals, given);
     context.keep_descriptors(command.passes_descriptors_on());
-    let outcome = context
-        .check_stdin_readers(&command.stdin_readers())
-        .and_then(|()| command.run(&context));
+    let outcome = context.check_stdin_readers(&command.stdin_readers()).and_then(|()| {
+        context.block_on(async {
+            match command.run(&context).await {
+                Ok(exit) => Ok(exit),
+                Err(failure) => Err(slips::forgiven(&context, failure).await),
+            }
+        })?
+    });
     match outcome {
         Ok(exit) => exit,
-        Err(failure) => conclude(&context.ui, &slips::forgiven(&context, failure)),
+        Err(failure) => conclude(&context.ui, &failure),
     }
 }
 

@@ -6,3 +6,4 @@ pub mod files;
 pub mod instants;
 pub mod lock;
 pub mod panics;
+pub mod stamp;

@@ -39,17 +39,17 @@ pub(in crate::cli) struct ExecArgs {
 }
 
 impl ExecArgs {
-    pub(super) fn run(&self, context: &Context) -> Result<Exit, Failure> {
+    pub(super) async fn run(&self, context: &Context) -> Result<Exit, Failure> {
         let (program, arguments) = self
             .command
             .split_first()
             .ok_or_else(|| Failure::usage("no program to run"))?;
-        let vault = context.vault()?;
-        super::usable_record(&vault, &self.name)?;
+        let vault = context.vault().await?;
+        super::usable_record(&vault, &self.name).await?;
         #[cfg(unix)]
         look_for(program, std::env::var_os("PATH"))?;
-        let unlocked = context.unlock(&vault)?;
-        let (environment, generation) = super::usable(context, &unlocked, &self.name)?;
+        let unlocked = context.unlock(&vault).await?;
+        let (environment, generation) = super::usable(context, &unlocked, &self.name).await?;
         let exportable = Exportable {
             name: &self.name,
             environment: &environment,

@@ -2,7 +2,8 @@
 
 use super::damaged;
 use super::forms::{
-    ActiveForm, CreatedForm, NextStepForm, PendingForm, RegisteredForm, RotationForm, SealedText, StageForm, UserForm,
+    ActiveForm, CreatedForm, NextStepForm, PendingForm, RegisteredForm, RotationForm, SealedForm, SealedText,
+    StageForm, UserForm,
 };
 use crate::model::credential::{
     ActiveGeneration, AnyCredential, Created, Credential, Environment, PendingGeneration, PublicKeyText, Stage, State,
@@ -18,11 +19,19 @@ use crate::vault::VaultError;
 pub(super) fn assemble(
     name: &CredentialName,
     record: PublicRecord,
-    active: Option<ActiveForm>,
-    user: Option<UserForm>,
-    pending: Option<PendingForm>,
-    rotation: Option<RotationForm>,
+    form: SealedForm,
 ) -> Result<AnyCredential, VaultError> {
+    let SealedForm {
+        public: _,
+        recipients: _,
+        epoch: _,
+        revision: _,
+        moves: _,
+        active,
+        user,
+        pending,
+        rotation,
+    } = form;
     let PublicRecord {
         name: sealed_name,
         kind,

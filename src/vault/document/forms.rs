@@ -9,12 +9,14 @@ use serde_json::Value;
 use zeroize::Zeroizing;
 
 use crate::model::credential::{ActiveGeneration, Enrolling, PublicKeyText, Registering};
-use crate::model::ids::{CredentialId, CredentialUuid, IdentityId, PermissionId, TokenId, Username, where_known};
+use crate::model::ids::{
+    CredentialId, CredentialName, CredentialUuid, IdentityId, PermissionId, TokenId, Username, where_known,
+};
 use crate::model::rotation::{Journal, Next, NextStep, Outgoing, Registered};
 use crate::vault::recipients::RecipientText;
 
 /// A secret inside the sealed plaintext, which is itself wiped. It exists between serde and our own types only.
-pub(super) struct SealedText(pub(super) Zeroizing<String>);
+pub(in crate::vault) struct SealedText(pub(in crate::vault) Zeroizing<String>);
 
 impl Serialize for SealedText {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -141,11 +143,30 @@ pub(super) struct OutgoingForm {
     pub(super) retiring: bool,
 }
 
+/// A name on its way to another one. The two halves of a move know each other by a random id.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub(in crate::vault) enum Moves {
+    /// This one counts until that one is there.
+    To { name: CredentialName, id: String },
+    /// That one counts no more.
+    From { name: CredentialName, id: String },
+}
+
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct SealedForm {
     pub(super) public: Value,
-    pub(super) recipients: Vec<RecipientText>,
+    /// In version 1: to whom it was sealed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) recipients: Option<Vec<RecipientText>>,
+    /// From version 2 on, as the three that follow.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) epoch: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) revision: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) moves: Option<Moves>,
     pub(super) active: Option<ActiveForm>,
     pub(super) user: Option<UserForm>,
     pub(super) pending: Option<PendingForm>,

@@ -19,7 +19,6 @@ use crate::keys::pem::algorithm_of;
 use crate::model::credential::{Kind, State};
 use crate::model::duration::{DurationError, Span};
 use crate::model::ids::CredentialName;
-use crate::model::record::PublicRecord;
 use crate::model::rotation::{Grace, Strategy};
 use crate::vault::{Unlocked, Vault};
 use crate::workflow::administrator::Administrator;
@@ -113,11 +112,11 @@ impl RotateArgs {
         }
     }
 
-    pub(super) fn run(&self, context: &Context) -> Result<Exit, Failure> {
-        let vault = context.vault()?;
-        let (names, mut outcomes) = self.due(&vault)?;
+    pub(super) async fn run(&self, context: &Context) -> Result<Exit, Failure> {
+        let vault = context.vault().await?;
+        let (names, mut outcomes) = self.due(&vault).await?;
         if let Some(admin) = &self.admin {
-            super::check_administrator(&vault, admin)?;
+            super::check_administrator(&vault, admin).await?;
         }
         if self.token_file.is_some() && names.len() != 1 {
             return Err(Failure::usage("a token is for one credential: name just that one"));
@@ -136,16 +135,16 @@ impl RotateArgs {
                 None => None,
             },
         };
-        let unlocked = context.unlock(&vault)?;
+        let unlocked = context.unlock(&vault).await?;
         let administrator = match &self.admin {
-            Some(admin) => Some(Administrator::open(&unlocked, admin)?),
+            Some(admin) => Some(Administrator::open(&unlocked, admin).await?),
             None => None,
         };
         let client = context.client();
         let session = administrator
             .as_ref()
             .map(|administrator| administrator.session(&client));
-        let neighbours = Neighbours::read(&vault)?;
+        let neighbours = Neighbours::read(&vault).await?;
         let scene = Scene {
             context,
             vault: &vault,
@@ -154,19 +153,23 @@ impl RotateArgs {
             client: &client,
             session: session.as_ref(),
         };
-        outcomes.extend(context.block_on(self.work(&scene, &names, &plan))?);
-        self.bring_tokens(&scene, &plan, &mut outcomes)?;
-        self.warn_of_ends(&scene)?;
-        self.report(&scene, outcomes)
+        outcomes.extend(self.work(&scene, &names, &plan).await);
+        self.bring_tokens(&scene, &plan, &mut outcomes).await?;
+        self.warn_of_ends(&scene).await?;
+        self.report(&scene, outcomes).await
     }
 
     /// The credentials that are to be worked on, and those of all that cannot even be looked at, which stop no other.
-    fn due(&self, vault: &Vault) -> Result<(Vec<CredentialName>, Vec<Outcome>), Failure> {
+    async fn due(&self, vault: &Vault) -> Result<(Vec<CredentialName>, Vec<Outcome>), Failure> {
         let now = vault.clock().now();
-        let names = if self.all { vault.names()? } else { self.names.clone() };
+        let names = if self.all {
+            vault.names().await?
+        } else {
+            self.names.clone()
+        };
         let (mut due, mut unreadable) = (Vec::new(), Vec::new());
         for name in names {
-            let record = match vault.record(&name) {
+            let record = match vault.record(&name).await {
                 Ok(record) => record,
                 Err(error) if self.all => {
                     unreadable.push((name, Err(error.into())));
@@ -189,14 +192,17 @@ impl RotateArgs {
 
     /// A new key renews no token, so that whatever tokens are left near their end are told of: of all that were asked
     /// for, due or not.
-    fn warn_of_ends(&self, scene: &Scene<'_>) -> Result<(), Failure> {
+    async fn warn_of_ends(&self, scene: &Scene<'_>) -> Result<(), Failure> {
         let names = if self.all {
-            scene.vault.names()?
+            scene.vault.names().await?
         } else {
             self.names.clone()
         };
         // What cannot be read is told of elsewhere.
-        let records: Vec<PublicRecord> = names.iter().filter_map(|name| scene.vault.record(name).ok()).collect();
+        let mut records = Vec::new();
+        for name in &names {
+            records.extend(scene.vault.record(name).await.ok());
+        }
         scene.context.warn_of_ends(scene.vault.clock().now(), &records);
         Ok(())
     }
@@ -220,18 +226,19 @@ impl RotateArgs {
     async fn one(&self, scene: &Scene<'_>, name: &CredentialName, plan: &Plan) -> Result<Standing, Failure> {
         let job = scene.job(name);
         if self.status || self.dry_run {
-            return Ok(job.status()?);
+            return Ok(job.status().await?);
         }
-        let _lock = scene.vault.lock(name, &format!("rotate {name}"))?;
-        let before = scene.vault.record(name)?;
-        self.warn_of_cutting_off(scene, &job)?;
+        let lease = scene.vault.lease(name, &format!("rotate {name}")).await?;
+        let edit = scene.unlocked.edit(lease).await?;
+        let before = scene.vault.record(name).await?;
+        self.warn_of_cutting_off(scene, &job).await?;
         let standing = if self.rollback {
-            job.rollback().await
+            job.rollback(edit).await
         } else {
-            job.advance(plan).await
+            job.advance(edit, plan).await
         }?;
         let after = &standing.record;
-        warn_of_dependents(scene, &job, &standing)?;
+        warn_of_dependents(scene, &job, &standing).await?;
         let (old, new) = (algorithm_of(&before.public_key), algorithm_of(&after.public_key));
         if let (Some(old), Some(new)) = (old, new)
             && old != new

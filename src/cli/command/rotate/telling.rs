@@ -69,10 +69,10 @@ impl RotateArgs {
     }
 
     /// Says who stops working before it is done, to those who asked for it.
-    pub(super) fn warn_of_cutting_off(&self, scene: &Scene<'_>, job: &Job<'_>) -> Result<(), Failure> {
+    pub(super) async fn warn_of_cutting_off(&self, scene: &Scene<'_>, job: &Job<'_>) -> Result<(), Failure> {
         let dependents = match (self.finish, self.rollback) {
-            (true, _) => job.cut_off_by_retirement()?,
-            (_, true) => job.cut_off_by_rollback()?,
+            (true, _) => job.cut_off_by_retirement().await?,
+            (_, true) => job.cut_off_by_rollback().await?,
             (false, false) => return Ok(()),
         };
         for name in &dependents.names {
@@ -120,11 +120,11 @@ impl RotateArgs {
 }
 
 /// Names who is to get a key of its own before the old one goes.
-pub(super) fn warn_of_dependents(scene: &Scene<'_>, job: &Job<'_>, standing: &Standing) -> Result<(), Failure> {
+pub(super) async fn warn_of_dependents(scene: &Scene<'_>, job: &Job<'_>, standing: &Standing) -> Result<(), Failure> {
     if standing.record.state != State::Retiring {
         return Ok(());
     }
-    let dependents = job.cut_off_by_retirement()?;
+    let dependents = job.cut_off_by_retirement().await?;
     for name in &dependents.names {
         scene.context.ui.warn(&format!(
             "{name} still signs with {}: `dfns-keys rotate {name}` gives it a key of its own",
