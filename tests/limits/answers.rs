@@ -200,6 +200,7 @@ fn a_list_without_end_is_an_error_and_not_taken_for_the_whole() {
         let arguments = [
             "import",
             name,
+            // The second name has the key of the first.
             "--force",
             "--kind",
             "user",
@@ -213,8 +214,6 @@ fn a_list_without_end_is_an_error_and_not_taken_for_the_whole() {
             "cr-1",
             "--api-url",
             &server.url,
-            // The second name has the key of the first.
-            "--force",
         ];
         env.ok(&arguments);
         let run = bounded(&env, &["account", "list", "--as", name, "--rate-limit", "1000000"]);
