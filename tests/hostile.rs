@@ -158,7 +158,7 @@ fn a_refused_value_in_an_old_vault_is_named() {
         &["show", "a"][..],
         &["verify", "a"],
         &["export", "a", "--format", "dotenv"],
-        &["exec", "a", "--", "true"],
+        &["exec", "a", "--", "sh", "-c", ":"],
     ] {
         let run = env.run(arguments);
         run.fails(
