@@ -12,7 +12,7 @@ const BESIDE: &[(&str, &[&[&str]])] = &[
     ("onboard", &[&["fresh", "--prepare"], &["made", "--as", "ops"], &["pending"]]),
     ("rotate", &[&["a", "--dry-run"], &["a", "--status"]]),
     ("export", &[&["a", "--format", "dotenv"], &["a", "--format", "postman-environment"], &["a"]]),
-    ("exec", &[&["a", "--", "sh", "-c", ":"]]),
+    ("exec", &[&["a", "--", "true"]]),
     ("call", &[&["a", "POST", "/wallets", "--dry-run"], &["a", "GET", "/wallets"]]),
     ("proxy", &[&["a"]]),
     ("enroll", &[&["someone", "--code", "none"]]),
