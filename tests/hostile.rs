@@ -350,7 +350,7 @@ fn peer_reads(env: &TestEnv, program: &str, arguments: &[&str]) -> bool {
 #[test]
 fn a_sourced_file_can_do_harm() {
     let env = TestEnv::new();
-    env.write("a.env", "DFNS_APP_ID='a';touch hurt;: ''\n");
+    env.write("a.env", "DFNS_APP_ID='a';: >hurt;: ''\n");
     peer_ok(
         Command::new("sh")
             .args(["-c", ". ./a.env"])
