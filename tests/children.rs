@@ -65,7 +65,9 @@ impl Scene {
             "$PROGRAM init --recipient {RECIPIENT} --passphrase-file passphrase"
         ));
         let url = &scene.sandbox.url;
-        let public = scene.ok(&format!("$PROGRAM onboard a --prepare --api-url {url}"));
+        let public = scene.ok(&format!(
+            "$PROGRAM onboard a --prepare --api-url {url} --passphrase-file passphrase"
+        ));
         scene.token = scene.sandbox.create("a", &public.stdout);
         scene.env.write("token", &scene.token);
         scene.ok("$PROGRAM onboard a --token-file token --passphrase-file passphrase");
@@ -171,7 +173,9 @@ fn a_plugin_that_seals_sees_no_secret_of_any_command() {
     }
     // Nor a token or a key that came by a descriptor.
     let url = &scene.sandbox.url;
-    let public = scene.ok(&format!("$PROGRAM onboard b --prepare --api-url {url}"));
+    let public = scene.ok(&format!(
+        "$PROGRAM onboard b --prepare --api-url {url} --passphrase-file next"
+    ));
     let token = scene.sandbox.create("b", &public.stdout);
     scene.env.write("token", &token);
     scene.watched.seen();

@@ -563,6 +563,24 @@ fn a_running_proxy_has_forgotten_the_passphrase() {
     }
 }
 
+/// As root, which may lock as much as it likes; for anybody else it is as the limit on locked memory has it.
+#[test]
+#[cfg(target_os = "linux")]
+fn what_a_running_proxy_holds_is_not_swapped_out() {
+    let env = TestEnv::with_vault();
+    let sandbox = Sandbox::start();
+    env.onboard(&sandbox, "a");
+    let proxy = Proxy::start(&env, &[]);
+    let status = std::fs::read_to_string(format!("/proc/{}/status", proxy.child.id())).unwrap();
+    if !rustix::process::geteuid().is_root() {
+        return support::skipped("only root may lock all of its memory, whatever the limit is");
+    }
+    let locked = status.lines().find_map(|line| line.strip_prefix("VmLck:")).unwrap();
+    let locked: u64 = locked.trim().trim_end_matches(" kB").parse().unwrap();
+    assert!(locked > 1024, "{locked} kB are locked");
+    assert_eq!(proxy.call("GET", "/wallets", "").status, 200);
+}
+
 /// A sandbox that may have few descriptors.
 struct Narrow {
     child: Child,

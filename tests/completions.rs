@@ -102,7 +102,7 @@ fn by_keyboard(scene: &Scene, mut keyboard: Keyboard, list: &str) {
     keyboard.types("dfns-keys onboard x --as \t--days 0\r", "invalid value '0'");
     keyboard.types(
         "dfns-keys onboard \t--prepare --kind serv\t--json\r",
-        "\"name\": \"payments-old\"",
+        "the file of payments-old",
     );
     keyboard.types("dfns-keys export pay\t--format=dock\t--json\r", "would show the secret");
     keyboard.types("dfns-keys verify --dotenv stag\t--offline --json\r", "\"staging.env\"");

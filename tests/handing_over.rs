@@ -471,7 +471,7 @@ fn what_can_be_refused_at_once_costs_no_passphrase() {
     let sandbox = Sandbox::start();
     env.write("passphrase", "correct horse\n");
     env.ok(&["init", "--passphrase-file", "passphrase"]);
-    env.ok(&["onboard", "waiting", "--prepare", "--api-url", &sandbox.url]);
+    env.prepare(&sandbox, "waiting");
     let token = env.prepare(&sandbox, "a");
     env.write("token", token);
     env.ok(&[

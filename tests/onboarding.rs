@@ -369,7 +369,7 @@ mod terminal {
         }
         end(init, 0);
         env.write("passphrase", "three and three");
-        env.ok(&["onboard", "a", "--prepare"]);
+        env.ok(&["onboard", "a", "--prepare", "--passphrase-file", "passphrase"]);
         env.ok(&["remove", "a", "--yes", "--passphrase-file", "passphrase"]);
     }
 
@@ -419,7 +419,7 @@ mod terminal {
             .expect("ten words are shown")
             .to_owned();
         env.write("passphrase", words);
-        env.ok(&["onboard", "a", "--prepare"]);
+        env.ok(&["onboard", "a", "--prepare", "--passphrase-file", "passphrase"]);
         env.ok(&["remove", "a", "--yes", "--passphrase-file", "passphrase"]);
     }
 

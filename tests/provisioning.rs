@@ -291,7 +291,7 @@ fn refusals_become_sentences_with_a_next_step_and_change_nothing() {
     scene
         .onboard(&["taken"])
         .fails(3, &["the name taken is taken at Dfns", "account list"]);
-    assert!(!scene.env.credential_file("taken").exists(), "nothing was changed");
+    assert!(!scene.env.lists("taken"), "nothing was changed");
     scene
         .onboard(&["a", "--permission", "nobody"])
         .fails(3, &["there is no permission `nobody`"]);
@@ -304,7 +304,7 @@ fn refusals_become_sentences_with_a_next_step_and_change_nothing() {
             .sandbox
             .fault(&json!({"fault": "status", "status": status, "path": "/auth/service-accounts"}));
         scene.onboard(&["a"]).fails(code, &["creating the account", words]);
-        assert!(!scene.env.credential_file("a").exists(), "nothing was changed");
+        assert!(!scene.env.lists("a"), "nothing was changed");
     }
     scene
         .env

@@ -202,7 +202,7 @@ fn a_question_stands_alone_on_its_line() {
     let env = TestEnv::new();
     env.write("passphrase", "correct horse battery staple");
     env.ok(&["init", "--passphrase-file", "passphrase"]);
-    env.ok(&["onboard", "a", "--prepare"]);
+    env.ok(&["onboard", "a", "--prepare", "--passphrase-file", "passphrase"]);
     // An identity file's passphrase is asked for while the vault is being unlocked.
     std::fs::copy(env.vault().join("identity.age"), env.path("mine.age")).unwrap();
     let arguments = ["remove", "a", "--yes", "--identity", "mine.age"];

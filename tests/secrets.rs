@@ -161,6 +161,12 @@ fn no_command_shows_a_secret() {
         note(&with(&["log"]), 0);
         note(&with(&["recipients", "list"]), 0);
         note(&with(&["remove", "a", "--yes"]), 3);
+        note(&with(&["rename", "a", "a2"]), 0);
+        note(&with(&["rename", "a2", "a"]), 0);
+        note(
+            &with(&["vault", "adopt", "a", "--fingerprint", "SHA256:none", "--yes"]),
+            3,
+        );
         note(&with(&["show", "nobody"]), 3);
     }
     let code = sandbox.code("ops");

@@ -31,7 +31,15 @@ fn passphrase_vault() -> TestEnv {
 fn a_vault_is_for_its_owner_alone() {
     let env = passphrase_vault();
     let sandbox = Sandbox::start();
-    env.ok(&["onboard", "a", "--prepare", "--api-url", &sandbox.url]);
+    env.ok(&[
+        "onboard",
+        "a",
+        "--prepare",
+        "--api-url",
+        &sandbox.url,
+        "--passphrase-file",
+        "passphrase",
+    ]);
     for directory in [env.vault(), env.vault().join("credentials")] {
         assert_eq!(support::mode(&directory), 0o700, "{}", directory.display());
     }
@@ -102,7 +110,7 @@ fn a_script_may_choose_a_weak_passphrase_but_not_without_a_word() {
 fn a_wrong_passphrase_is_blamed_on_what_it_does_not_open() {
     let env = passphrase_vault();
     env.write("wrong", "another passphrase\n");
-    env.ok(&["onboard", "a", "--prepare"]);
+    env.ok(&["onboard", "a", "--prepare", "--passphrase-file", "passphrase"]);
     let run = env.run(&["remove", "a", "--yes", "--passphrase-file", "wrong"]);
     run.fails(
         4,
@@ -192,15 +200,30 @@ fn the_stock_age_tool_opens_everything() {
     let file: Value = serde_json::from_slice(&std::fs::read(env.credential_file("a")).unwrap()).unwrap();
     assert_eq!(opened["public"], file["public"]);
     assert_eq!(file["format"], "dfns-keys/credential");
-    assert_eq!(file["version"], 1);
+    assert_eq!(file["version"], 2);
+    assert_eq!(opened["epoch"], file["epoch"]);
+    assert_eq!(opened["revision"], file["revision"]);
+}
+
+/// The first half under the passphrase in `passphrase`; returns the token.
+fn prepare_by_passphrase(env: &TestEnv, sandbox: &Sandbox) -> String {
+    let public_key = env.ok(&[
+        "onboard",
+        "a",
+        "--prepare",
+        "--api-url",
+        &sandbox.url,
+        "--passphrase-file",
+        "passphrase",
+    ]);
+    sandbox.create("a", &public_key)
 }
 
 #[test]
 fn one_passphrase_serves_by_flag_descriptor_environment_and_stdin() {
     let env = passphrase_vault();
     let sandbox = Sandbox::start();
-    let token = env.prepare(&sandbox, "a");
-    env.write("token", &token);
+    env.write("token", prepare_by_passphrase(&env, &sandbox));
     env.ok(&[
         "onboard",
         "a",
@@ -326,9 +349,9 @@ fn damaged_and_newer_files_are_named() {
         env.run(&["verify", "a"]).fails(4, &["the file of a is damaged", words]);
     }
     std::fs::write(env.credential_file("a"), &healthy).unwrap();
-    edit(&env.credential_file("a"), |d| d["version"] = 2.into());
+    edit(&env.credential_file("a"), |d| d["version"] = 3.into());
     env.run(&["show", "a"])
-        .fails(4, &["format version 2", "update dfns-keys"]);
+        .fails(4, &["format version 3", "update dfns-keys"]);
     std::fs::write(env.credential_file("a"), &healthy).unwrap();
     let armored = String::from_utf8(healthy.clone()).unwrap();
     let middle = armored.find("BEGIN AGE").unwrap() + 400;
@@ -367,10 +390,23 @@ fn a_recipient_added_behind_our_back_gets_nothing() {
     let text = std::fs::read_to_string(&path).unwrap();
     std::fs::write(&path, format!("{text}{stranger}\n")).unwrap();
     let before = std::fs::read(env.credential_file("a")).unwrap();
-    env.run(&["onboard", "a", "--token-file", "token"])
-        .fails(4, &["recipients.txt has a recipient", &stranger, "recipients add"]);
+    env.run(&["onboard", "a", "--token-file", "token"]).fails(
+        4,
+        &[
+            "changed by somebody who is not a member",
+            &format!("added: {stranger}"),
+            "Nothing was sealed to it",
+            "recipients sync",
+        ],
+    );
     assert_eq!(std::fs::read(env.credential_file("a")).unwrap(), before);
-    // Whoever did mean it says so, and goes on.
+    // Nobody's next change of the list seals anything to it either.
+    for change in [["recipients", "add", &stranger], ["recipients", "remove", &stranger]] {
+        env.run(&change).fails(4, &["changed by somebody who is not a member"]);
+    }
+    env.ok(&["recipients", "sync"]);
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), text, "put back to the byte");
+    // Whoever does mean it says so.
     env.ok(&["recipients", "add", &stranger]);
     env.ok(&["onboard", "a", "--token-file", "token"]);
 }
@@ -386,7 +422,7 @@ fn recipients_come_and_go() {
     let recipient = second.to_public().to_string();
     let by_second = ["verify", "a", "--offline", "--identity", "second.txt"];
     env.run(&by_second)
-        .fails(4, &["none of the identities at hand opens a"]);
+        .fails(4, &["none of the identities at hand opens this vault"]);
     env.ok(&["recipients", "add", &recipient]);
     env.ok(&by_second);
     assert!(env.ok(&["recipients", "list"]).contains(&recipient));
@@ -420,8 +456,16 @@ fn an_ssh_key_opens_the_vault() {
     let public = std::fs::read_to_string(env.path("id_ed25519.pub")).unwrap();
     env.ok(&["init", "--recipient", public.trim()]);
     let sandbox = Sandbox::start();
-    let token = env.prepare(&sandbox, "a");
-    env.write("token", token);
+    let prepared = env.ok(&[
+        "onboard",
+        "a",
+        "--prepare",
+        "--identity",
+        "id_ed25519",
+        "--api-url",
+        &sandbox.url,
+    ]);
+    env.write("token", sandbox.create("a", &prepared));
     env.ok(&["onboard", "a", "--token-file", "token", "--identity", "id_ed25519"]);
     env.ok(&["verify", "a", "--identity", "id_ed25519"]);
 }
@@ -431,8 +475,7 @@ fn rekey_changes_identity_and_passphrase() {
     let env = passphrase_vault();
     env.write("new", "another passphrase\n");
     let sandbox = Sandbox::start();
-    let token = env.prepare(&sandbox, "a");
-    env.write("token", token);
+    env.write("token", prepare_by_passphrase(&env, &sandbox));
     env.ok(&[
         "onboard",
         "a",
@@ -506,10 +549,31 @@ fn a_seal_only_vault_onboards_and_never_opens() {
     let env = TestEnv::with_vault();
     let sandbox = Sandbox::start();
     assert!(!env.vault().join("identity.age").exists());
-    let token = env.prepare(&sandbox, "a");
-    env.write("token", token);
-    let mut command = env.command(&["onboard", "a", "--token-file", "token"]);
-    Run::of(command.env_remove("DFNS_KEYS_IDENTITY")).fails(4, &["seals and never opens", "--identity FILE"]);
+    let sealing = |arguments: &[&str]| Run::of(env.command(arguments).env_remove("DFNS_KEYS_IDENTITY"));
+    let prepared = sealing(&["onboard", "a", "--prepare", "--api-url", &sandbox.url]);
+    assert_eq!(prepared.code, 0, "{prepared:?}");
+    assert!(
+        prepared.stderr.contains("vault adopt a --fingerprint SHA256:"),
+        "{prepared:?}"
+    );
+    // Run again it tells the same key, which this machine made.
+    let again = sealing(&["onboard", "a", "--prepare"]);
+    assert_eq!(again.stdout, prepared.stdout);
+    env.write("token", sandbox.create("a", &prepared.stdout));
+    sealing(&["onboard", "a", "--token-file", "token"]).fails(4, &["only seals"]);
+    sealing(&["verify", "a"]).fails(4, &["seals and never opens", "--identity FILE"]);
+    // Nobody vouches for it until a member says that it is what the writer made.
+    env.run(&["onboard", "a", "--token-file", "token"])
+        .fails(4, &["nobody vouches for it", "vault adopt a --fingerprint F"]);
+    assert_eq!(
+        env.run(&["list", "--json"]).json()["credentials"][0]["authenticated"],
+        "no"
+    );
+    env.run(&["vault", "adopt", "a", "--fingerprint", "SHA256:AAAA", "--yes"])
+        .fails(4, &["another fingerprint"]);
+    let fingerprint = env.ok(&["show", "a", "--fingerprint"]);
+    env.ok(&["vault", "adopt", "a", "--fingerprint", fingerprint.trim(), "--yes"]);
+    env.ok(&["onboard", "a", "--token-file", "token"]);
 }
 
 #[test]
@@ -681,7 +745,13 @@ fn removal_asks_refuses_and_is_told_in_the_log() {
         .fails(2, &["no terminal to confirm on", "--yes"]);
     assert!(env.credential_file("a").exists());
     env.ok(&["remove", "a", "--yes"]);
-    assert!(!env.credential_file("a").exists());
+    // What stays is who was there, and no secret.
+    let stone = std::fs::read_to_string(env.credential_file("a")).unwrap();
+    assert!(
+        stone.contains("\"removed\"") && !stone.contains("AGE ENCRYPTED"),
+        "{stone}"
+    );
+    assert!(env.ok(&["list", "--json"]).contains("\"credentials\": []"));
     env.run(&["show", "a"]).fails(3, &["there is no credential named a"]);
     env.run(&["remove", "a", "--yes", "--force"])
         .fails(3, &["there is no credential named a"]);

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use dfns_keys::model::credential::AnyCredential;
 use dfns_keys::sys::clock::SystemClock;
-use dfns_keys::vault::{Expected, IdentityError, Keyholder, PassphrasePurpose, PluginDialogue, Vault};
+use dfns_keys::vault::{IdentityError, Keyholder, Machine, PassphrasePurpose, PluginDialogue, Vault};
 use nix::sys::resource::{UsageWho, getrusage};
 
 use crate::support::{PROGRAM, TestEnv};
@@ -70,25 +70,28 @@ pub(crate) fn sealing() {
     env.onboard(&sandbox, "a");
     env.write("sealed.json", env.open("a").to_string());
     let recipient = env.ok(&["recipients", "list"]);
-    let vault = Vault::open(&env.vault(), Box::new(SystemClock), Duration::ZERO).unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let directory = env.vault();
+    let open = Vault::open(&directory, Machine::default(), Box::new(SystemClock), Duration::ZERO);
+    let vault = runtime.block_on(open).unwrap();
     let identities: [PathBuf; 1] = [env.path("identity.txt")];
-    let unlocked = vault.unlock(&identities, &Nobody).unwrap();
+    let unlocked = runtime.block_on(vault.unlock(&identities, &Nobody)).unwrap();
     let name = "a".parse().unwrap();
+    let lease = runtime.block_on(vault.lease(&name, "measuring")).unwrap();
+    let mut edit = runtime.block_on(unlocked.edit(lease)).unwrap();
     let (mut opened, mut sealed, mut by_age, mut to_age) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
         let began = cpu();
         for _ in 0..TIMES {
-            unlocked.get(&name).unwrap();
+            runtime.block_on(unlocked.get(&name)).unwrap();
         }
         opened.push(cpu().saturating_sub(began) / TIMES);
-        let found = unlocked.get(&name).unwrap();
-        let AnyCredential::Active(credential) = found.credential else {
+        let AnyCredential::Active(credential) = runtime.block_on(unlocked.get(&name)).unwrap() else {
             unreachable!("it was onboarded");
         };
-        let mut version = found.version;
         let began = cpu();
         for _ in 0..TIMES / 10 {
-            version = vault.put_active(&credential, &Expected::Version(version)).unwrap();
+            runtime.block_on(edit.put(&credential)).unwrap();
         }
         sealed.push(cpu().saturating_sub(began) / (TIMES / 10));
         to_age.push(

@@ -23,7 +23,7 @@ use crate::model::ids::CredentialName;
 use crate::model::operations;
 use crate::model::record::PublicRecord;
 use crate::sys::clock::SystemClock;
-use crate::vault::Vault;
+use crate::vault::{Machine, Vault, VaultError};
 
 /// Set by the scripts, to the name of the shell.
 const VARIABLE: &str = "_DFNS_KEYS_COMPLETE";
@@ -231,8 +231,10 @@ impl Wanted {
 fn names(vault: &Path, wanted: Wanted, begun: &OsStr, given: &[OsString]) -> Vec<CompletionCandidate> {
     let found = || {
         let begun = begun.to_str()?;
-        let vault = Vault::open(vault, Box::new(SystemClock), Duration::ZERO).ok()?;
-        let mut names = vault.names().ok()?;
+        let runtime = tokio::runtime::Builder::new_current_thread().build().ok()?;
+        let open = Vault::open(vault, Machine::default(), Box::new(SystemClock), Duration::ZERO);
+        let vault = runtime.block_on(open).ok()?;
+        let mut names = runtime.block_on(vault.file_names()).ok()?;
         names.retain(|name| name.as_str().starts_with(begun) && !given.iter().any(|word| word == name.as_str()));
         let many = names.len() > MANY;
         Some(names.into_iter().filter_map(move |name| {
@@ -240,12 +242,12 @@ fn names(vault: &Path, wanted: Wanted, begun: &OsStr, given: &[OsString]) -> Vec
             if many && wanted == Wanted::Any {
                 return Some(candidate);
             }
-            match vault.record(&name) {
+            match runtime.block_on(vault.record(&name)) {
                 Ok(record) if wanted.is(&record) => {
                     let what = format!("{}, {}", record.kind.in_words(), record.state);
                     Some(candidate.help(Some(what.into())))
                 }
-                Ok(_) => None,
+                Ok(_) | Err(VaultError::NoSuchCredential(_) | VaultError::Renamed { .. }) => None,
                 // What is damaged may have to be named, too.
                 Err(_) => (wanted == Wanted::Any).then_some(candidate),
             }

@@ -20,7 +20,7 @@ use crate::model::quoted;
 use crate::sys::clock::SystemClock;
 use crate::sys::descriptors::{self, STDIN, named_by};
 use crate::sys::files;
-use crate::vault::{IdentityError, Unlocked, Vault, VaultError, log};
+use crate::vault::{IdentityError, Machine, Unlocked, Vault, VaultError, log};
 
 /// Key files, tokens and environments are far smaller.
 const INPUT_LIMIT: u64 = 16 * 1024 * 1024;
@@ -37,6 +37,7 @@ pub(super) struct Context {
     /// The descriptors with which the vault is opened.
     descriptors: Vec<u32>,
     wait: Duration,
+    accept_rollback: bool,
     timeout: Duration,
     per_minute: std::num::NonZeroU32,
 }
@@ -59,6 +60,7 @@ impl Context {
             wait,
             timeout,
             rate_limit,
+            accept_rollback,
         } = globals;
         let identities = if identity.is_empty() {
             variable("DFNS_KEYS_IDENTITY")
@@ -95,6 +97,7 @@ impl Context {
             passphrase_from_stdin,
             descriptors,
             wait: wait.duration(),
+            accept_rollback,
             timeout: timeout.duration().max(Duration::from_millis(1)),
             per_minute: rate_limit,
         }
@@ -148,40 +151,84 @@ impl Context {
     }
 
     /// The vault, which must exist.
-    pub(super) fn vault(&self) -> Result<Vault, Failure> {
-        Ok(Vault::open(
-            &self.new_vault_directory()?,
-            Box::new(SystemClock),
-            self.wait,
-        )?)
+    pub(super) async fn vault(&self) -> Result<Vault, Failure> {
+        let machine = self.machine()?;
+        Ok(Vault::open(&self.new_vault_directory()?, machine, Box::new(SystemClock), self.wait).await?)
     }
 
-    /// Unlocks the vault with the identities named, or with its own.
-    pub(super) fn unlock<'v>(&self, vault: &'v Vault) -> Result<Unlocked<'v>, Failure> {
-        let asker = self.asker();
-        if self.identities.is_empty() && vault.has_identity() {
-            // Asked before the spinner turns; the answer is kept.
-            use crate::vault::{Keyholder, PassphrasePurpose};
-            asker.passphrase(&PassphrasePurpose::Vault)?;
-        }
-        let spinner = self.ui.spinner("unlocking the vault");
-        let unlocked = vault.unlock(&self.identities, &asker);
-        spinner.finish_and_clear();
-        unlocked.map_err(|error| {
-            let own_passphrase = self.identities.is_empty()
-                && matches!(&error, VaultError::Identity(IdentityError::WrongPassphrase { .. }));
-            let failure = Failure::from(error);
-            if own_passphrase {
-                failure.hint("try again; if it is lost, another recipient's identity opens the vault (--identity)")
-            } else {
-                failure
+    /// What this machine remembers of vaults, and was told of this one.
+    pub(super) fn machine(&self) -> Result<Machine, Failure> {
+        let text = |name: &str| variable(name).map(|value| value.to_string_lossy().into_owned());
+        let expected = text("DFNS_KEYS_VAULT_ID").map(|text| {
+            let (id, epoch) = match text.split_once(':') {
+                Some((id, epoch)) => (id, Some(epoch.parse().ok())),
+                None => (text.as_str(), None),
+            };
+            match (id.parse(), epoch) {
+                (Ok(id), None) => Ok((id, None)),
+                (Ok(id), Some(Some(epoch))) => Ok((id, Some(epoch))),
+                _ => Err(Failure::usage("DFNS_KEYS_VAULT_ID is not ID or ID:EPOCH")
+                    .hint("`dfns-keys recipients list --json` has both, on a machine that knows the vault")),
             }
+        });
+        Ok(Machine {
+            state: etcetera::base_strategy::Xdg::new()
+                .ok()
+                .and_then(|base| base.state_dir())
+                .map(|state| state.join("dfns-keys")),
+            expected: expected.transpose()?,
+            recipients_digest: text("DFNS_KEYS_RECIPIENTS"),
+            accept_rollback: self.accept_rollback,
         })
     }
 
-    /// Whether credentials can be opened here at all.
-    pub(super) fn can_unlock(&self, vault: &Vault) -> bool {
-        !self.identities.is_empty() || vault.has_identity()
+    /// Unlocks the vault with the identities named, or with its own.
+    pub(super) async fn unlock<'v>(&self, vault: &'v Vault) -> Result<Unlocked<'v>, Failure> {
+        self.ask_first(vault).await?;
+        let asker = self.asker();
+        let spinner = self.ui.spinner("unlocking the vault");
+        let unlocked = vault.unlock(&self.identities, &asker).await;
+        spinner.finish_and_clear();
+        let unlocked = unlocked.map_err(|error| self.locked(error))?;
+        if unlocked.first_seen()
+            && let Some(id) = unlocked.id()
+        {
+            self.ui.say(&format!(
+                "  this machine meets the vault {id} for the first time, and will know it again"
+            ));
+        }
+        for accepted in unlocked.take_accepted() {
+            self.ui.warn(&format!("accepted: {accepted}"));
+            self.log(vault, "rollback-accepted", None, None, Some(accepted));
+        }
+        Ok(unlocked)
+    }
+
+    /// What a wrong passphrase of the vault's own leaves to be tried.
+    fn locked(&self, error: VaultError) -> Failure {
+        let own_passphrase =
+            self.identities.is_empty() && matches!(&error, VaultError::Identity(IdentityError::WrongPassphrase { .. }));
+        let failure = Failure::from(error);
+        if !own_passphrase {
+            return failure;
+        }
+        failure.hint(
+            "try again; a `rekey` that was cut short has set the new one already; if it is lost, another recipient's identity opens the vault (--identity)",
+        )
+    }
+
+    /// Asks for the passphrase before a spinner turns; the answer is kept.
+    pub(super) async fn ask_first(&self, vault: &Vault) -> Result<(), Failure> {
+        use crate::vault::{Keyholder, PassphrasePurpose};
+        if self.identities.is_empty() && vault.has_identity().await? {
+            self.asker().passphrase(&PassphrasePurpose::Vault)?;
+        }
+        Ok(())
+    }
+
+    /// Whether this run can only seal: it was told the list to seal to, or the vault has no identity and none was named.
+    pub(super) async fn seals_only(&self, vault: &Vault) -> Result<bool, Failure> {
+        Ok(self.identities.is_empty() && (variable("DFNS_KEYS_RECIPIENTS").is_some() || !vault.has_identity().await?))
     }
 
     /// The identity files that were named.
@@ -261,6 +308,31 @@ impl Context {
         Err(Failure::usage("no terminal to confirm on").hint("say --yes if you mean it"))
     }
 
+    /// Asks yes or no. Nobody to ask is no answer: somebody has to come.
+    pub(super) fn confirm(&self, question: &str, what: &str) -> Result<(), Failure> {
+        if self.yes {
+            return Ok(());
+        }
+        if !self.may_ask() {
+            return Err(Failure::new(
+                Exit::Waiting,
+                "not_confirmed",
+                format!("somebody has to confirm the {what}, and there is no terminal to ask on"),
+            )
+            .hint("say --yes if they are as they should be"));
+        }
+        let answer = terminal::ask(&format!("{question} [y/N] "))
+            .map_err(|error| Failure::new(Exit::Other, "terminal", format!("cannot ask: {error}")))?;
+        if matches!(answer.trim(), "y" | "Y" | "yes") {
+            return Ok(());
+        }
+        Err(Failure::new(
+            Exit::Other,
+            "not_confirmed",
+            "not confirmed; nothing was changed",
+        ))
+    }
+
     /// Makes sure that the user means it.
     pub(super) fn confirm_by_typing(&self, name: &str, what: &str) -> Result<(), Failure> {
         if self.yes {
@@ -311,46 +383,6 @@ pub(super) fn choose_instant() {
     let number = std::env::var("DFNS_KEYS_TEST_STOP_AT").ok();
     if let Some(number) = number.and_then(|number| number.parse().ok()) {
         crate::sys::instants::stop_at(number);
-    }
-}
-
-/// Keeps other processes of the same user out of this one: they cannot read its memory, its descriptors, or the environment
-/// that it was started with. A program that takes its place is open again. Best effort, as below.
-pub(super) fn shut_others_out() {
-    #[cfg(target_os = "linux")]
-    {
-        use rustix::process::{DumpableBehavior, set_dumpable_behavior};
-        let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
-    }
-}
-
-/// Keeps what is in memory out of core dumps. Best effort: where the system refuses, there is nothing to be done.
-pub(super) fn forbid_core_dumps() {
-    #[cfg(unix)]
-    {
-        use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-        let before = getrlimit(Resource::Core);
-        let maximum = before.maximum;
-        let _ = CORE_LIMIT.set(before);
-        let _ = setrlimit(
-            Resource::Core,
-            Rlimit {
-                current: Some(0),
-                maximum,
-            },
-        );
-    }
-}
-
-/// What the limit was before [`forbid_core_dumps`].
-#[cfg(unix)]
-static CORE_LIMIT: std::sync::OnceLock<rustix::process::Rlimit> = std::sync::OnceLock::new();
-
-/// Gives a program that takes this process's place the limit it would have had.
-pub(super) fn permit_core_dumps() {
-    #[cfg(unix)]
-    if let Some(limit) = CORE_LIMIT.get() {
-        let _ = rustix::process::setrlimit(rustix::process::Resource::Core, *limit);
     }
 }
 

@@ -14,7 +14,7 @@ const GROUPS: [(&str, &[&str]); 6] = [
     ("Keep it working", &["verify", "rotate"]),
     ("Use it", &["exec", "call", "proxy", "export"]),
     ("Look", &["list", "show", "account", "log"]),
-    ("The vault", &["recipients", "rekey", "remove"]),
+    ("The vault", &["recipients", "rekey", "rename", "remove", "vault"]),
     ("Without a vault", &["demo", "sandbox", "generate", "public-key"]),
 ];
 /// Those that nobody comes for.

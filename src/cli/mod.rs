@@ -31,6 +31,7 @@ use std::process::ExitCode;
 use clap::{ArgAction, CommandFactory, FromArgMatches, Parser, ValueEnum};
 
 use crate::model::duration::Span;
+use crate::sys::memory;
 use crate::sys::panics::are_contained;
 use command::Command;
 use context::Context;
@@ -94,6 +95,9 @@ struct Globals {
     /// How long to wait for another dfns-keys that has the vault or credential
     #[arg(long, global = true, value_name = "DURATION", default_value = "0s")]
     wait: Span,
+    /// Accept an older state of the vault than this machine has seen, such as a backup that was put back
+    #[arg(long, global = true)]
+    accept_rollback: bool,
     /// How long one request to Dfns may take
     #[arg(long, global = true, value_name = "DURATION", default_value = "30s")]
     timeout: Span,
@@ -120,7 +124,7 @@ enum When {
 /// Runs the program: parses the arguments, runs the command, and tells the exit code.
 #[must_use]
 pub fn main() -> ExitCode {
-    context::shut_others_out();
+    memory::shut_others_out();
     #[cfg(debug_assertions)]
     context::choose_instant();
     // The default hook prints the panic's message, which may carry what it should not.
@@ -144,7 +148,8 @@ fn run(arguments: impl Iterator<Item = OsString>) -> Exit {
         Err(failure) => return conclude(&Ui::new(json, false, false, When::Never), &failure),
     };
     // After that, for a limit is handed on to whoever takes this process's place.
-    context::forbid_core_dumps();
+    memory::forbid_core_dumps();
+    memory::lock();
     let parsed = help::with_helps(Cli::command(), &arguments)
         .try_get_matches_from(&arguments)
         .and_then(|matches| Cli::from_arg_matches(&matches));
@@ -159,12 +164,17 @@ fn run(arguments: impl Iterator<Item = OsString>) -> Exit {
     let Cli { globals, command } = cli;
     let context = Context::new(globals, given);
     context.keep_descriptors(command.passes_descriptors_on());
-    let outcome = context
-        .check_stdin_readers(&command.stdin_readers())
-        .and_then(|()| command.run(&context));
+    let outcome = context.check_stdin_readers(&command.stdin_readers()).and_then(|()| {
+        context.block_on(async {
+            match command.run(&context).await {
+                Ok(exit) => Ok(exit),
+                Err(failure) => Err(slips::forgiven(&context, failure).await),
+            }
+        })?
+    });
     match outcome {
         Ok(exit) => exit,
-        Err(failure) => conclude(&context.ui, &slips::forgiven(&context, failure)),
+        Err(failure) => conclude(&context.ui, &failure),
     }
 }
 

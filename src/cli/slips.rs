@@ -17,32 +17,34 @@ use crate::vault::Vault;
 const ALIKE: f64 = 0.85;
 
 /// The name that is most like the wanted one, among those whose records fit.
-pub(super) fn nearest(
+pub(super) async fn nearest(
     vault: &Vault,
     wanted: &CredentialName,
     fits: impl Fn(&PublicRecord) -> bool,
 ) -> Option<CredentialName> {
     let mut alike: Vec<(f64, CredentialName)> = vault
-        .names()
+        .file_names()
+        .await
         .ok()?
         .into_iter()
         .map(|name| (strsim::jaro_winkler(name.as_str(), wanted.as_str()), name))
         .filter(|(likeness, _)| *likeness >= ALIKE)
         .collect();
     alike.sort_by(|(one, _), (other, _)| other.total_cmp(one));
-    alike
-        .into_iter()
-        .map(|(_, name)| name)
-        .find(|name| vault.record(name).is_ok_and(|record| fits(&record)))
+    for (_, name) in alike {
+        if vault.record(&name).await.is_ok_and(|record| fits(&record)) {
+            return Some(name);
+        }
+    }
+    None
 }
 
 /// Adds to a failure about a name that is not there which one may have been meant.
-pub(super) fn forgiven(context: &Context, mut failure: Failure) -> Failure {
-    let meant = failure
-        .missing
-        .as_ref()
-        .and_then(|wanted| nearest(&context.vault().ok()?, wanted, |_| true));
-    if let Some(meant) = meant {
+pub(super) async fn forgiven(context: &Context, mut failure: Failure) -> Failure {
+    let (Some(wanted), Ok(vault)) = (&failure.missing, context.vault().await) else {
+        return failure;
+    };
+    if let Some(meant) = nearest(&vault, wanted, |_| true).await {
         let rest = failure.hint.map(|hint| format!("; {hint}")).unwrap_or_default();
         failure.hint = Some(format!("did you mean {meant}?{rest}"));
     }

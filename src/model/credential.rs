@@ -247,6 +247,16 @@ pub enum Unusable {
 }
 
 impl AnyCredential {
+    /// Gives it another local name.
+    pub fn rename(&mut self, name: CredentialName) {
+        match self {
+            Self::Pending(credential) => credential.name = name,
+            Self::Active(credential) => credential.name = name,
+            Self::Rotating(credential) => credential.name = name,
+            Self::User(credential) => credential.name = name,
+        }
+    }
+
     /// Key and token as programs use them; during a rotation, those in use now.
     ///
     /// # Errors

@@ -44,8 +44,8 @@ pub(super) struct Holder<'v> {
 }
 
 impl<'v> Holder<'v> {
-    pub(super) fn open(unlocked: &'v Unlocked<'v>, name: &CredentialName) -> Result<Self, ProxyError> {
-        let live = read(unlocked, name)?;
+    pub(super) async fn open(unlocked: &'v Unlocked<'v>, name: &CredentialName) -> Result<Self, ProxyError> {
+        let live = read(unlocked, name).await?;
         Ok(Self {
             unlocked,
             name: name.clone(),
@@ -54,27 +54,28 @@ impl<'v> Holder<'v> {
     }
 
     /// The credential, at most a second old.
-    pub(super) fn live(&self) -> Rc<Live> {
+    pub(super) async fn live(&self) -> Rc<Live> {
         let fresh = self.live.borrow().1.elapsed() < FRESH;
         if fresh {
             return Rc::clone(&self.live.borrow().0);
         }
-        self.reload()
+        self.reload().await
     }
 
     /// Another credential than this one, if the vault has one by now: Dfns refused this one.
-    pub(super) fn instead_of(&self, refused: &Live) -> Option<Rc<Live>> {
-        let live = self.reload();
+    pub(super) async fn instead_of(&self, refused: &Live) -> Option<Rc<Live>> {
+        let live = self.reload().await;
         let changed = live.fingerprint() != refused.fingerprint()
             || live.generation.token.expose_secret() != refused.generation.token.expose_secret();
         changed.then_some(live)
     }
 
-    fn reload(&self) -> Rc<Live> {
+    async fn reload(&self) -> Rc<Live> {
+        let read = read(self.unlocked, &self.name).await;
         let mut held = self.live.borrow_mut();
         // A vault that cannot be read at this moment is no reason to stop. A rotation never changes the address: a credential
         // with another one is not followed, since whoever can write to the vault could have sealed it.
-        if let Ok(live) = read(self.unlocked, &self.name)
+        if let Ok(live) = read
             && live.environment.api_url == held.0.environment.api_url
         {
             held.0 = Rc::new(live);
@@ -84,8 +85,8 @@ impl<'v> Holder<'v> {
     }
 }
 
-fn read(unlocked: &Unlocked<'_>, name: &CredentialName) -> Result<Live, ProxyError> {
-    let (environment, generation) = unlocked.get(name)?.credential.into_usable()?;
+async fn read(unlocked: &Unlocked<'_>, name: &CredentialName) -> Result<Live, ProxyError> {
+    let (environment, generation) = unlocked.get(name).await?.into_usable()?;
     Ok(Live {
         key: unseal(&generation.private_key)?,
         environment,

@@ -43,7 +43,7 @@ pub(super) async fn answer(
         }
         Err(refused @ (Refused::Path | Refused::Method | Refused::ReadOnly | Refused::NotPermitted)) => {
             client.is_known();
-            let live = shared.holder.live();
+            let live = shared.holder.live().await;
             shared
                 .ledger
                 .note(method, path, refused.status(), live.fingerprint())
@@ -55,7 +55,7 @@ pub(super) async fn answer(
     drop(busy);
     let body = shared.bodies.read(body).await;
     let busy = client.busy();
-    let mut live = shared.holder.live();
+    let mut live = shared.holder.live().await;
     let text = body
         .as_ref()
         .map_err(|error| unread(*error))
@@ -119,7 +119,12 @@ async fn send(
         Err(CallError::Call(_)) => false,
     };
     // A rotation may have ended since the credential was read. What was refused was not done.
-    let outcome = match is_refused.then(|| shared.holder.instead_of(live)).flatten() {
+    let newer = if is_refused {
+        shared.holder.instead_of(live).await
+    } else {
+        None
+    };
+    let outcome = match newer {
         Some(newer) => {
             *live = newer;
             shared.client.forward(live.access(), call, headers.clone()).await

@@ -90,7 +90,7 @@ impl<'v> Proxy<'v> {
     ///
     /// # Errors
     /// When the credential cannot be used, or a thread cannot be started.
-    pub fn new(
+    pub async fn new(
         listener: Listener,
         unlocked: &'v Unlocked<'v>,
         name: &CredentialName,
@@ -100,7 +100,7 @@ impl<'v> Proxy<'v> {
         troubled: impl Fn(&VaultError) + Send + 'static,
     ) -> Result<Self, ProxyError> {
         let token = LocalToken::generate().map_err(|_| ProxyError::Randomness)?;
-        let holder = Holder::open(unlocked, name)?;
+        let holder = Holder::open(unlocked, name).await?;
         let gate = Gate::new(listener.socket_address(), token, rules);
         let ledger = Ledger::start(log, name.clone(), troubled).map_err(ProxyError::Ledger)?;
         let shared = Shared {

@@ -12,7 +12,7 @@
 //!
 //! let vault = Path::new("/var/lib/payments/vault");
 //! let identity = PathBuf::from("/run/secrets/age-identity.txt");
-//! let credential = ServiceCredential::open(vault, &"payments-api".parse()?, &[identity], None)?;
+//! let credential = ServiceCredential::open(vault, &"payments-api".parse()?, &[identity], None).await?;
 //! let client = DfnsClient::new(credential.into_options())?;
 //! let wallets = client.wallets.list_wallets(None).await?;
 //! # Ok(())
@@ -42,7 +42,7 @@ use crate::model::token::AuthToken;
 use crate::model::url::{ApiUrl, Origin};
 use crate::model::user_action::{Ceremony, Signer, client_data};
 use crate::sys::clock::SystemClock;
-use crate::vault::{IdentityError, Keyholder, PassphrasePurpose, PluginDialogue, Vault, VaultError};
+use crate::vault::{IdentityError, Keyholder, Machine, PassphrasePurpose, PluginDialogue, Vault, VaultError};
 
 /// A credential could not be had for a service.
 #[derive(Debug, Error)]
@@ -75,15 +75,15 @@ impl ServiceCredential {
     ///
     /// # Errors
     /// When the vault or the credential cannot be opened, or it has no token yet.
-    pub fn open(
+    pub async fn open(
         vault: &Path,
         name: &CredentialName,
         identities: &[PathBuf],
         passphrase: Option<Passphrase>,
     ) -> Result<Self, OpenError> {
-        let vault = Vault::open(vault, Box::new(SystemClock), Duration::ZERO)?;
-        let unlocked = vault.unlock(identities, &Unattended(passphrase))?;
-        let (environment, generation) = unlocked.get(name)?.credential.into_usable()?;
+        let vault = Vault::open(vault, Machine::default(), Box::new(SystemClock), Duration::ZERO).await?;
+        let unlocked = vault.unlock(identities, &Unattended(passphrase)).await?;
+        let (environment, generation) = unlocked.get(name).await?.into_usable()?;
         Ok(Self {
             signer: KeySigner {
                 key: Box::new(unseal(&generation.private_key)?),

@@ -5,4 +5,6 @@ pub mod descriptors;
 pub mod files;
 pub mod instants;
 pub mod lock;
+pub mod memory;
 pub mod panics;
+pub mod stamp;

@@ -8,15 +8,19 @@ use secrecy::ExposeSecret;
 use thiserror::Error;
 use zeroize::Zeroizing;
 
-use super::VaultError;
+use super::codes::VaultId;
 use super::recipients::RecipientText;
-use super::{sealed, ssh};
+use super::store::{Store, StoreError, Version};
+use super::{AgeIdentity, VaultError, sealed, ssh};
 use crate::model::quoted;
 use crate::model::secret::Passphrase;
-use crate::sys::files::{self, FileError, IfExists, Readable};
+use crate::sys::files::{self, FileError};
 use crate::sys::panics::contained;
 
+/// The document of the vault's own identity.
 pub(super) const FILE: &str = "identity.age";
+/// Stands before the vault's id, in a comment of the identity file.
+const VAULT: &str = "# dfns-keys vault: ";
 const SIZE_LIMIT: u64 = 1024 * 1024;
 /// Each is tried with each stanza of a file.
 const MOST_IN_A_FILE: usize = 32;
@@ -125,75 +129,125 @@ pub enum IdentityError {
     File(#[from] FileError),
 }
 
-type AgeIdentity = Box<dyn age::Identity + Send + Sync>;
-
-pub(super) fn exists(directory: &Path) -> bool {
-    files::exists(&directory.join(FILE))
+/// The vault's own identities, newest first, and the vault's id: what `identity.age` seals.
+pub(super) struct Own {
+    pub(super) id: Option<VaultId>,
+    pub(super) identities: Vec<age::x25519::Identity>,
 }
 
-/// Makes the vault's identity and seals it.
-pub(super) fn create(directory: &Path, passphrase: &Passphrase) -> Result<RecipientText, VaultError> {
-    let identity = age::x25519::Identity::generate();
-    write(directory, &[&identity], passphrase)?;
-    Ok(recipient_of(&identity))
-}
-
-fn recipient_of(identity: &age::x25519::Identity) -> RecipientText {
-    identity
-        .to_public()
-        .to_string()
-        .parse()
-        .expect("an identity's own recipient parses")
-}
-
-fn write(directory: &Path, identities: &[&age::x25519::Identity], passphrase: &Passphrase) -> Result<(), VaultError> {
-    // Room for every line, so that the text never moves and leaves a copy behind.
-    let mut text = Zeroizing::new(String::with_capacity(256 * (identities.len() + 1)));
-    for identity in identities {
-        text.push_str("# public key: ");
-        text.push_str(&identity.to_public().to_string());
-        text.push('\n');
-        text.push_str(identity.to_string().expose_secret());
-        text.push('\n');
+impl Own {
+    /// A new identity, alone.
+    pub(super) fn generate() -> Self {
+        Self {
+            id: None,
+            identities: vec![age::x25519::Identity::generate()],
+        }
     }
-    let sealed = sealed::seal_with_passphrase(text.as_bytes(), passphrase).map_err(|error| VaultError::Damaged {
-        what: FILE.to_owned(),
-        reason: error.to_string(),
-    })?;
-    files::write(
-        &directory.join(FILE),
-        sealed.as_bytes(),
-        IfExists::Replace,
-        Readable::ByOwner,
-    )?;
-    Ok(())
+
+    /// A new identity before those that were there: they stay, for opening.
+    pub(super) fn with_newer(self) -> Self {
+        let mut identities = vec![age::x25519::Identity::generate()];
+        identities.extend(self.identities);
+        Self {
+            id: self.id,
+            identities,
+        }
+    }
+
+    /// The recipient that stands for the newest.
+    pub(super) fn recipient(&self) -> RecipientText {
+        self.identities[0]
+            .to_public()
+            .to_string()
+            .parse()
+            .expect("an identity's own recipient parses")
+    }
+
+    fn parse(text: &str) -> Result<Self, IdentityError> {
+        let id = text.lines().find_map(|line| line.strip_prefix(VAULT));
+        let identities = native_of(text);
+        if identities.is_empty() {
+            return Err(unusable("there is no identity of the vault's in it"));
+        }
+        Ok(Self {
+            id: id
+                .map(|id| id.trim().parse())
+                .transpose()
+                .map_err(|_| unusable("the vault's id in it is none"))?,
+            identities,
+        })
+    }
+
+    /// The file, sealed under a passphrase.
+    pub(super) fn seal(&self, passphrase: &Passphrase) -> Result<String, VaultError> {
+        // Room for every line, so that the text never moves and leaves a copy behind.
+        let mut text = Zeroizing::new(String::with_capacity(256 * (self.identities.len() + 1)));
+        if let Some(id) = &self.id {
+            text.push_str(VAULT);
+            text.push_str(id.as_str());
+            text.push('\n');
+        }
+        for identity in &self.identities {
+            text.push_str("# public key: ");
+            text.push_str(&identity.to_public().to_string());
+            text.push('\n');
+            text.push_str(identity.to_string().expose_secret());
+            text.push('\n');
+        }
+        sealed::seal_with_passphrase(text.as_bytes(), passphrase).map_err(|error| VaultError::Damaged {
+            what: FILE.to_owned(),
+            reason: error.to_string(),
+        })
+    }
+
+    /// The newest, as age opens with it.
+    pub(super) fn newest(&self) -> AgeIdentity {
+        Box::new(self.identities[0].clone())
+    }
+
+    /// What age opens with.
+    pub(super) fn into_identities(self) -> Vec<AgeIdentity> {
+        self.identities
+            .into_iter()
+            .map(|identity| Box::new(identity) as AgeIdentity)
+            .collect()
+    }
+}
+
+fn unusable(reason: &str) -> IdentityError {
+    IdentityError::Unusable {
+        what: "the vault's identity.age".to_owned(),
+        reason: reason.to_owned(),
+    }
 }
 
 /// Opens the vault's own identity.
-pub(super) fn open_own(directory: &Path, keyholder: &dyn Keyholder) -> Result<Vec<AgeIdentity>, IdentityError> {
-    let text = own_text(directory, keyholder)?;
-    identities_of(&text, FILE, keyholder)
+pub(super) async fn open_own(
+    store: &dyn Store,
+    keyholder: &dyn Keyholder,
+) -> Result<(Vec<AgeIdentity>, Option<VaultId>), VaultError> {
+    let (own, _) = read_own(store, keyholder).await?;
+    let id = own.id.clone();
+    Ok((own.into_identities(), id))
 }
 
-fn own_text(directory: &Path, keyholder: &dyn Keyholder) -> Result<Zeroizing<String>, IdentityError> {
-    let bytes = files::read(&directory.join(FILE), SIZE_LIMIT).map_err(|error| {
-        if error.is_not_found() {
-            IdentityError::SealOnly
-        } else {
-            error.into()
-        }
-    })?;
-    let unusable = |reason: String| IdentityError::Unusable {
-        what: "the vault's identity.age".to_owned(),
-        reason,
+/// The vault's own identity as it is kept, with what the store calls this state of it.
+pub(super) async fn read_own(store: &dyn Store, keyholder: &dyn Keyholder) -> Result<(Own, Version), VaultError> {
+    let (bytes, version) = match store.get(FILE).await {
+        Ok(found) => found,
+        Err(StoreError::NotFound) => return Err(IdentityError::SealOnly.into()),
+        Err(error) => return Err(error.into()),
     };
-    if !sealed::is_passphrase_sealed(&bytes).map_err(|error| unusable(error.to_string()))? {
-        return Err(unusable(
-            "it is not a file that age sealed with a passphrase".to_owned(),
-        ));
+    if !sealed::is_passphrase_sealed(&bytes).map_err(|error| unusable(&error.to_string()))? {
+        return Err(unusable("it is not a file that age sealed with a passphrase").into());
     }
     let passphrase = keyholder.passphrase(&PassphrasePurpose::Vault)?;
-    open_sealed(&bytes, &passphrase, "the vault")
+    Ok((open_own_with(&bytes, &passphrase)?, version))
+}
+
+/// Opens the contents of `identity.age`.
+pub(super) fn open_own_with(bytes: &[u8], passphrase: &Passphrase) -> Result<Own, IdentityError> {
+    Own::parse(&open_sealed(bytes, passphrase, "the vault")?)
 }
 
 fn native_of(text: &str) -> Vec<age::x25519::Identity> {
@@ -298,57 +352,4 @@ fn identities_of(text: &str, shown: &str, keyholder: &dyn Keyholder) -> Result<V
         return Err(unusable("there is no identity in it".to_owned()));
     }
     Ok(identities)
-}
-
-/// A new identity on its way in, perhaps with the old ones still beside it.
-pub(super) struct Replacement {
-    new: age::x25519::Identity,
-    recipient: RecipientText,
-    replaced: Vec<RecipientText>,
-}
-
-impl Replacement {
-    /// Writes the new identity and the old ones together under the new passphrase.
-    pub(super) fn beside_old(
-        directory: &Path,
-        passphrase: &Passphrase,
-        keyholder: &dyn Keyholder,
-    ) -> Result<Self, VaultError> {
-        let old = native_of(&own_text(directory, keyholder)?);
-        Self::begin(directory, passphrase, &old)
-    }
-
-    /// Writes the new identity alone.
-    pub(super) fn alone(directory: &Path, passphrase: &Passphrase) -> Result<Self, VaultError> {
-        Self::begin(directory, passphrase, &[])
-    }
-
-    fn begin(directory: &Path, passphrase: &Passphrase, old: &[age::x25519::Identity]) -> Result<Self, VaultError> {
-        let new = age::x25519::Identity::generate();
-        let all: Vec<_> = std::iter::once(&new).chain(old).collect();
-        write(directory, &all, passphrase)?;
-        Ok(Self {
-            recipient: recipient_of(&new),
-            replaced: old.iter().map(recipient_of).collect(),
-            new,
-        })
-    }
-
-    /// The recipient that stands for the new identity.
-    pub(super) fn recipient(&self) -> &RecipientText {
-        &self.recipient
-    }
-
-    /// The recipients that stand for the old ones.
-    pub(super) fn replaced(&self) -> &[RecipientText] {
-        &self.replaced
-    }
-
-    /// Drops the old identities.
-    pub(super) fn finish(self, directory: &Path, passphrase: &Passphrase) -> Result<(), VaultError> {
-        if self.replaced.is_empty() {
-            return Ok(());
-        }
-        write(directory, &[&self.new], passphrase)
-    }
 }

@@ -9,7 +9,7 @@ use super::VaultError;
 use crate::model::ids::CredentialName;
 use crate::sys::files::{self, Line, Lines};
 
-const FILE: &str = "log.jsonl";
+pub(super) const FILE: &str = "log.jsonl";
 
 /// Something that happened.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,18 +1,14 @@
-//! `recipients.txt`: to whom credentials are sealed. One age recipient a line, `#` comments, as everywhere in the age
-//! ecosystem.
+//! To whom credentials are sealed: age recipients, as they are written and as age takes them.
 
 use std::fmt;
-use std::path::Path;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use super::{VaultError, sealed, ssh};
+use super::{sealed, ssh};
 use crate::model::quoted::{self, Quoted};
-use crate::sys::files::{self, IfExists, Readable};
 
-pub(super) const FILE: &str = "recipients.txt";
 /// A post-quantum recipient takes 2 KiB.
 const LONGEST: usize = 8 * 1024;
 
@@ -43,6 +39,12 @@ pub enum RecipientError {
         /// How many it takes.
         most: usize,
     },
+    /// A label cannot be written.
+    #[error("a label has 1 to 64 letters, digits, spaces and . , _ @ + - ' ( )")]
+    Label,
+    /// It is there already.
+    #[error("{0} is among the recipients already")]
+    Listed(RecipientText),
     /// It is not in `recipients.txt`.
     #[error("{0} is not among the recipients")]
     NotListed(RecipientText),
@@ -174,80 +176,6 @@ pub(super) fn check(recipients: &[RecipientText]) -> Result<(), RecipientError> 
         .map_err(|error| RecipientError::Unusable {
             reason: error.to_string(),
         })
-}
-
-/// Stands before the recipient of the vault's own identity, so that a rekey by somebody who cannot open that identity still
-/// knows which one to leave out.
-const OWN: &str = "# The next one is the vault's own, in identity.age.";
-
-pub(super) fn read(directory: &Path) -> Result<Vec<RecipientText>, VaultError> {
-    Ok(read_with_own(directory)?.0)
-}
-
-/// The recipient of the vault's own identity, where the file marks one.
-pub(super) fn own(directory: &Path) -> Result<Option<RecipientText>, VaultError> {
-    Ok(read_with_own(directory)?.1)
-}
-
-fn read_with_own(directory: &Path) -> Result<(Vec<RecipientText>, Option<RecipientText>), VaultError> {
-    let damaged = |reason: String| VaultError::Damaged {
-        what: FILE.to_owned(),
-        reason,
-    };
-    let bytes = files::read(&directory.join(FILE), 1024 * 1024)?;
-    let text = std::str::from_utf8(&bytes).map_err(|_| damaged("it is not text".to_owned()))?;
-    let (mut recipients, mut own, mut marked) = (Vec::new(), None, false);
-    for (index, line) in text.lines().enumerate() {
-        let line = line.trim();
-        if line.is_empty() || line.starts_with('#') {
-            marked = line == OWN;
-            continue;
-        }
-        let recipient: RecipientText = line
-            .parse()
-            .map_err(|error: RecipientError| damaged(format!("line {}: {error}", index + 1)))?;
-        if std::mem::take(&mut marked) {
-            own = Some(recipient.clone());
-        }
-        recipients.push(recipient);
-        if recipients.len() > sealed::MOST_RECIPIENTS {
-            return Err(damaged(format!(
-                "it names more than {} recipients",
-                sealed::MOST_RECIPIENTS
-            )));
-        }
-    }
-    if recipients.is_empty() {
-        return Err(RecipientError::None.into());
-    }
-    Ok((recipients, own))
-}
-
-/// Writes the file anew; `own` is marked, if it is among them.
-pub(super) fn write(
-    directory: &Path,
-    recipients: &[RecipientText],
-    own: Option<&RecipientText>,
-) -> Result<(), VaultError> {
-    if recipients.is_empty() {
-        return Err(RecipientError::None.into());
-    }
-    let mut text = String::from("# Who can open this vault: one age recipient a line.\n");
-    for recipient in recipients {
-        if own == Some(recipient) {
-            text.push_str(OWN);
-            text.push('\n');
-        }
-        text.push_str(recipient.as_str());
-        text.push('\n');
-    }
-    files::write(
-        &directory.join(FILE),
-        text.as_bytes(),
-        IfExists::Replace,
-        Readable::ByOwner,
-    )?;
-    Ok(())
 }
 
 #[cfg(test)]

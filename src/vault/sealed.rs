@@ -16,8 +16,8 @@ use crate::sys::panics::contained;
 const WORK_FACTOR: u8 = 18;
 /// The largest work factor we agree to: 256 MiB of memory, and a second or two. The next one takes twice that.
 pub(super) const MOST_WORK: u8 = WORK_FACTOR;
-/// No sealed part comes near this size.
-const PLAINTEXT_LIMIT: u64 = 1024 * 1024;
+/// The largest is a key object that knows ten thousand files of version 1.
+const PLAINTEXT_LIMIT: u64 = 4 * 1024 * 1024;
 /// Armored or not, no age file that is read here comes near this size.
 const FILE_LIMIT: u64 = 16 * 1024 * 1024;
 /// The age crate parses a header anew for each of its lines, and tries each stanza with each identity: more lines than for

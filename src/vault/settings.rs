@@ -1,16 +1,15 @@
-//! `vault.json`: that there is a vault, and of which format.
-
-use std::path::Path;
+//! `vault.json`: a hint that there is a vault, and of which format, for programs that know only older ones. What counts is the list.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::VaultError;
-use crate::sys::files::{self, IfExists, Readable};
+use super::store::{Expected, Store, StoreError};
 
 pub(super) const FILE: &str = "vault.json";
 const FORMAT: &str = "dfns-keys/vault";
-const VERSION: u64 = 1;
+/// The newest version.
+pub(super) const VERSION: u64 = 2;
 
 #[derive(Serialize, Deserialize)]
 struct Settings {
@@ -19,31 +18,37 @@ struct Settings {
     created_at: Timestamp,
 }
 
-pub(super) fn write(directory: &Path, created_at: Timestamp) -> Result<(), VaultError> {
+/// Says that the vault is of the newest version, from when it was, or from now on.
+pub(super) async fn write(store: &dyn Store, now: Timestamp) -> Result<(), VaultError> {
+    let (before, expected) = match store.get(FILE).await {
+        Ok((bytes, version)) => (
+            serde_json::from_slice::<Settings>(&bytes).ok(),
+            Expected::Version(version),
+        ),
+        Err(StoreError::NotFound) => (None, Expected::Absent),
+        Err(error) => return Err(error.into()),
+    };
+    if before.as_ref().is_some_and(|settings| settings.version == VERSION) {
+        return Ok(());
+    }
     let settings = Settings {
         format: FORMAT.to_owned(),
         version: VERSION,
-        created_at,
+        created_at: before.map_or(now, |settings| settings.created_at),
     };
     let mut bytes = serde_json::to_vec_pretty(&settings).expect("three plain fields serialise");
     bytes.push(b'\n');
-    files::write(&directory.join(FILE), &bytes, IfExists::Refuse, Readable::ByOwner).map_err(|error| {
-        if error.is_already_exists() {
-            VaultError::Exists(directory.to_owned())
-        } else {
-            error.into()
-        }
-    })
+    store.put(FILE, &bytes, &expected).await?;
+    Ok(())
 }
 
-pub(super) fn check(directory: &Path) -> Result<(), VaultError> {
-    let bytes = files::read(&directory.join(FILE), 64 * 1024).map_err(|error| {
-        if error.is_not_found() {
-            VaultError::Missing(directory.to_owned())
-        } else {
-            error.into()
-        }
-    })?;
+/// Refuses a vault that a newer dfns-keys made. A missing hint is none.
+pub(super) async fn check(store: &dyn Store) -> Result<(), VaultError> {
+    let bytes = match store.get(FILE).await {
+        Ok((bytes, _)) => bytes,
+        Err(StoreError::NotFound) => return Ok(()),
+        Err(error) => return Err(error.into()),
+    };
     let damaged = |reason: &str| VaultError::Damaged {
         what: FILE.to_owned(),
         reason: reason.to_owned(),
@@ -53,16 +58,12 @@ pub(super) fn check(directory: &Path) -> Result<(), VaultError> {
         return Err(damaged("it does not say that it is a vault of dfns-keys"));
     }
     match header.get("version").and_then(serde_json::Value::as_u64) {
-        Some(VERSION) => {}
-        Some(found) if found > VERSION => {
-            return Err(VaultError::Newer {
-                what: FILE.to_owned(),
-                found,
-                known: VERSION,
-            });
-        }
-        _ => return Err(damaged("its version is missing or unknown")),
+        Some(1..=VERSION) => Ok(()),
+        Some(found) if found > VERSION => Err(VaultError::Newer {
+            what: FILE.to_owned(),
+            found,
+            known: VERSION,
+        }),
+        _ => Err(damaged("its version is missing or unknown")),
     }
-    serde_json::from_value::<Settings>(header).map_err(|_| damaged("a field is missing or of the wrong type"))?;
-    Ok(())
 }

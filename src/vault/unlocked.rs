@@ -1,136 +1,311 @@
-//! A vault that is open: credentials read, and everything sealed again for other recipients or under another passphrase.
+//! A vault that is open: its identities, and its secrets and list as they were checked.
 
-use super::document;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::codes::VaultId;
+use super::document::{self, Moves, OpenedDocument};
 use super::identity::{self, Keyholder};
-use super::recipients::{self, RecipientError, RecipientText};
-use super::store::{Expected, StoreError};
-use super::{Opened, Vault, VaultError};
+use super::keyring::{self, Keyring, Voucher};
+use super::list::{Member, Written};
+use super::machine::{self, Memory};
+use super::store::{StoreError, Version};
+use super::{AgeIdentity, ListChange, Vault, VaultError};
 use crate::model::credential::AnyCredential;
 use crate::model::ids::CredentialName;
-use crate::model::secret::Passphrase;
+
+/// What everything is sealed to.
+#[derive(Clone)]
+pub(super) enum Ring {
+    /// A vault of version 1: nobody vouches for the list.
+    One(Vec<Member>),
+    Two(Keyring),
+}
+
+impl Ring {
+    /// 0 in version 1.
+    pub(super) fn epoch(&self) -> u64 {
+        match self {
+            Self::One(_) => 0,
+            Self::Two(ring) => ring.epoch(),
+        }
+    }
+}
 
 /// A vault together with the identities that open it.
 pub struct Unlocked<'v> {
     pub(super) vault: &'v Vault,
-    pub(super) identities: Vec<Box<dyn age::Identity + Send + Sync>>,
+    pub(super) identities: Vec<AgeIdentity>,
     pub(super) by_own_identity: bool,
+    voucher: Voucher,
+    ring: Mutex<Arc<Ring>>,
+    memory: Mutex<Memory>,
+    first_seen: bool,
 }
 
-impl Unlocked<'_> {
+/// A credential's document, with what the store calls this state of it.
+pub(super) struct Found {
+    pub(super) document: OpenedDocument,
+    pub(super) version: Version,
+}
+
+impl Vault {
+    /// Gets hold of the identities that open the vault, those in `files` or else its own, and of its secrets and list, which
+    /// must be those of the vault that is vouched for.
+    ///
+    /// # Errors
+    /// When there is no identity, a file is none, the passphrase is wrong, the list is not as members wrote it, or it is not the right
+    /// vault.
+    pub async fn unlock(&self, files: &[PathBuf], keyholder: &dyn Keyholder) -> Result<Unlocked<'_>, VaultError> {
+        let by_own_identity = files.is_empty();
+        let (identities, id) = if by_own_identity {
+            identity::open_own(&*self.store, keyholder).await?
+        } else {
+            (identity::open_files(files, keyholder)?, None)
+        };
+        self.unlock_with(identities, id, by_own_identity).await
+    }
+
+    /// Unlocks with identities that are at hand. `id` is the vault's, where `identity.age` told it.
+    pub(super) async fn unlock_with(
+        &self,
+        identities: Vec<AgeIdentity>,
+        id: Option<VaultId>,
+        by_own_identity: bool,
+    ) -> Result<Unlocked<'_>, VaultError> {
+        let place = self.store.place();
+        // What is remembered is read before what is there: a writer beside us does it the other way round.
+        let pin = machine::pin(&self.machine, &place)?;
+        let voucher = Voucher::find(id, &self.machine, pin.as_ref())?;
+        let mut memory = match voucher.id() {
+            Some(id) => Memory::load(&self.machine, &place, id)?,
+            None => Memory::none(),
+        };
+        let (written, _, version) = keyring::read_list(&*self.store).await?;
+        let (ring, first_seen) = match written {
+            // Where anything says which vault it is, it was moved, and a list of version 1 is none of its.
+            Written::One(_) if voucher.id().is_some() => {
+                return Err(VaultError::ListChanged(ListChange::Downgraded));
+            }
+            Written::One(members) => (Ring::One(members), false),
+            Written::Two(signed) => {
+                let ring = keyring::load(&*self.store, signed, version, &identities, &voucher).await?;
+                if voucher == Voucher::None {
+                    // An own identity that does not know its vault was not written by this version, or not by a member.
+                    if by_own_identity {
+                        return Err(VaultError::Unknown { place, id: ring.id });
+                    }
+                    memory = Memory::load(&self.machine, &place, &ring.id)?;
+                }
+                let first = keyring::check_and_remember(&ring, &mut memory, &self.machine, &place)?;
+                let unvouched = matches!(voucher, Voucher::None);
+                (Ring::Two(ring), first && unvouched)
+            }
+        };
+        Ok(Unlocked {
+            vault: self,
+            identities,
+            by_own_identity,
+            voucher,
+            ring: Mutex::new(Arc::new(ring)),
+            memory: Mutex::new(memory),
+            first_seen,
+        })
+    }
+}
+
+impl<'v> Unlocked<'v> {
     /// The vault itself.
     #[must_use]
-    pub fn vault(&self) -> &Vault {
+    pub fn vault(&self) -> &'v Vault {
         self.vault
     }
 
-    /// Opens a credential and checks that its public part agrees with the sealed one.
+    /// The vault's id; none in version 1.
+    #[must_use]
+    pub fn id(&self) -> Option<VaultId> {
+        match &*self.ring() {
+            Ring::One(_) => None,
+            Ring::Two(ring) => Some(ring.id.clone()),
+        }
+    }
+
+    /// Counts the lists of recipients, from 1; 0 in version 1.
+    #[must_use]
+    pub fn epoch(&self) -> u64 {
+        self.ring().epoch()
+    }
+
+    /// Whether this machine has met the vault for the first time, with nobody to vouch for it, and remembers it from now on.
+    #[must_use]
+    pub fn first_seen(&self) -> bool {
+        self.first_seen
+    }
+
+    /// What was accepted although it is older than what was seen, in words, once.
+    pub fn take_accepted(&self) -> Vec<String> {
+        self.memory().take_accepted()
+    }
+
+    /// Those who can open the vault, as they were checked.
     ///
     /// # Errors
-    /// When there is none, no identity opens it, or it was tampered with.
-    pub fn get(&self, name: &CredentialName) -> Result<Opened, VaultError> {
-        let (opened, sealed_to) = self.read(name)?;
+    /// When the list is not as members wrote it.
+    pub async fn members(&self) -> Result<Vec<Member>, VaultError> {
+        Ok(match &*self.refresh().await? {
+            Ring::One(members) => members.clone(),
+            Ring::Two(ring) => ring.list.members.clone(),
+        })
+    }
+
+    /// The SHA-256 of the list, in hex, for a writer that only seals.
+    ///
+    /// # Errors
+    /// When the list is not as members wrote it, or the vault is of version 1.
+    pub async fn list_digest(&self) -> Result<String, VaultError> {
+        match &*self.refresh().await? {
+            Ring::One(_) => Err(VaultError::VersionOne),
+            Ring::Two(ring) => Ok(super::list::list_digest(ring.list_text().as_bytes())),
+        }
+    }
+
+    pub(super) fn ring(&self) -> Arc<Ring> {
+        Arc::clone(&self.ring.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub(super) fn memory(&self) -> MutexGuard<'_, Memory> {
+        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The list as it is now, checked.
+    pub(super) async fn refresh(&self) -> Result<Arc<Ring>, VaultError> {
+        let held = self.ring();
+        let (written, bytes, version) = keyring::read_list(&*self.vault.store).await?;
+        let ring = match (&*held, written) {
+            (Ring::Two(ring), Written::Two(_)) if ring.list_text().as_bytes() == &**bytes => {
+                if ring.version == version {
+                    return Ok(held);
+                }
+                // Put back to the byte.
+                let mut ring = ring.clone();
+                ring.version = version;
+                Ring::Two(ring)
+            }
+            (Ring::One(_), Written::One(members)) => Ring::One(members),
+            (Ring::Two(_), Written::One(_)) => return Err(VaultError::ListChanged(ListChange::Downgraded)),
+            (_, Written::Two(signed)) => {
+                // Whoever opened it once knows which vault it is.
+                let voucher = match &*held {
+                    Ring::Two(ring) => Voucher::Pin(ring.id.clone()),
+                    Ring::One(_) => self.voucher.clone(),
+                };
+                let ring = keyring::load(&*self.vault.store, signed, version, &self.identities, &voucher).await?;
+                let place = self.vault.store.place();
+                if matches!(*held, Ring::One(_)) {
+                    *self.memory() = Memory::load(&self.vault.machine, &place, &ring.id)?;
+                }
+                keyring::check_and_remember(&ring, &mut self.memory(), &self.vault.machine, &place)?;
+                Ring::Two(ring)
+            }
+        };
+        Ok(self.hold(ring))
+    }
+
+    pub(super) fn hold(&self, ring: Ring) -> Arc<Ring> {
+        let ring = Arc::new(ring);
+        *self.ring.lock().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&ring);
+        ring
+    }
+
+    /// Opens a credential: a member wrote it, it is no older than what was seen, and its public part agrees with the sealed one.
+    ///
+    /// # Errors
+    /// When there is none, no identity opens it, nobody vouches for it, it is older than what was seen, or it was tampered with.
+    pub async fn get(&self, name: &CredentialName) -> Result<AnyCredential, VaultError> {
+        let Found { document, .. } = self
+            .find(name)
+            .await?
+            .ok_or_else(|| VaultError::NoSuchCredential(name.clone()))?;
+        if let Some(Moves::To { name: to, id }) = &document.moves
+            && self.vault.has_arrived(to, id).await
+        {
+            return Err(VaultError::Renamed {
+                from: name.clone(),
+                to: to.clone(),
+            });
+        }
+        let moved_to = document.removed.and_then(|removed| removed.moved_to);
+        match (document.credential, moved_to) {
+            (Some(credential), _) if document.authenticated => Ok(credential),
+            (Some(_), _) => Err(VaultError::Unauthenticated(name.clone())),
+            (None, Some(to)) => Err(VaultError::Renamed { from: name.clone(), to }),
+            (None, None) => Err(VaultError::NoSuchCredential(name.clone())),
+        }
+    }
+
+    /// Reads a document and checks it, authenticated or not.
+    pub(super) async fn find(&self, name: &CredentialName) -> Result<Option<Found>, VaultError> {
+        let (bytes, version) = match self.vault.store.get(&document::document_name(name)).await {
+            Ok(found) => found,
+            Err(StoreError::NotFound) => return Ok(None),
+            Err(error) => return Err(VaultError::of_credential(error, name)),
+        };
+        let mut ring = self.ring();
+        let complete = self.memory().complete();
+        loop {
+            let opened = match &*ring {
+                Ring::One(members) => self.open_version_1(name, &bytes, members),
+                Ring::Two(keyring) => document::open(name, &bytes, &self.identities, keyring, complete),
+            };
+            match opened {
+                Ok(document) => {
+                    if let Ring::Two(keyring) = &*ring {
+                        self.check_mark(keyring, name, &document)?;
+                    }
+                    return Ok(Some(Found { document, version }));
+                }
+                // The list may have been replaced since it was read.
+                Err(error @ (VaultError::UnknownEpoch { .. } | VaultError::Tampered { .. })) => {
+                    let newer = self.refresh().await?;
+                    if newer.epoch() == ring.epoch() {
+                        return Err(error);
+                    }
+                    ring = newer;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    fn check_mark(&self, ring: &Keyring, name: &CredentialName, document: &OpenedDocument) -> Result<(), VaultError> {
+        let mut memory = self.memory();
+        if document.authenticated {
+            memory.check(&ring.id, name, &document.mark)?;
+            if document.mark.epoch > 0 {
+                memory.see(&ring.id, name, document.mark.clone());
+            }
+        }
+        Ok(())
+    }
+
+    fn open_version_1(
+        &self,
+        name: &CredentialName,
+        bytes: &[u8],
+        members: &[Member],
+    ) -> Result<OpenedDocument, VaultError> {
+        let mut document = document::open_version_1(name, bytes, &self.identities)?;
         // Whoever can write to the vault could add a recipient and wait for the next sealing.
-        let unexpected = self
-            .vault
-            .recipients()?
-            .into_iter()
-            .find(|recipient| !sealed_to.contains(recipient));
-        match unexpected {
-            None => Ok(opened),
-            Some(recipient) => Err(VaultError::UnexpectedRecipient {
+        let sealed_to = document.sealed_to.take().unwrap_or_default();
+        match members.iter().find(|member| !sealed_to.contains(&member.recipient)) {
+            None => {
+                document.authenticated = true;
+                Ok(document)
+            }
+            Some(member) => Err(VaultError::UnexpectedRecipient {
                 name: name.clone(),
-                recipient,
+                recipient: member.recipient.clone(),
             }),
         }
-    }
-
-    fn read(&self, name: &CredentialName) -> Result<(Opened, Vec<RecipientText>), VaultError> {
-        let (bytes, version) = self
-            .vault
-            .store
-            .get(name)
-            .map_err(|error: StoreError| error.about(name))?;
-        let (credential, recipients) = document::open(name, &bytes, &self.identities)?;
-        Ok((Opened { credential, version }, recipients))
-    }
-
-    /// Adds a recipient and seals every credential again, so that it can open them all.
-    ///
-    /// # Errors
-    /// When a credential cannot be opened; those done before stay done, and a second run does the rest.
-    pub fn add_recipient(&self, recipient: &RecipientText) -> Result<usize, VaultError> {
-        let _lock = self.vault.lock_whole("recipients add")?;
-        let mut recipients = self.vault.recipients()?;
-        if !recipients.contains(recipient) {
-            recipients.push(recipient.clone());
-        }
-        recipients::check(&recipients)?;
-        self.seal_all_to(&recipients, recipients::own(&self.vault.directory)?.as_ref())
-    }
-
-    /// Removes a recipient and seals every credential again without it. It may have kept what it once opened: keys it
-    /// could read should be rotated.
-    ///
-    /// # Errors
-    /// When it is not among the recipients or is the last one, or a credential cannot be opened.
-    pub fn remove_recipient(&self, recipient: &RecipientText) -> Result<usize, VaultError> {
-        let _lock = self.vault.lock_whole("recipients remove")?;
-        let mut recipients = self.vault.recipients()?;
-        let before = recipients.len();
-        recipients.retain(|known| known != recipient);
-        if recipients.len() == before {
-            return Err(RecipientError::NotListed(recipient.clone()).into());
-        }
-        recipients::check(&recipients)?;
-        self.seal_all_to(&recipients, recipients::own(&self.vault.directory)?.as_ref())
-    }
-
-    /// Makes a new identity of the vault's own under a new passphrase, and seals every credential again: to the new
-    /// identity, to the other recipients, and no longer to the old identity.
-    ///
-    /// # Errors
-    /// When a credential cannot be opened or the disk refuses; a second run then finishes the work.
-    pub fn rekey(&self, passphrase: &Passphrase, keyholder: &dyn Keyholder) -> Result<usize, VaultError> {
-        let _lock = self.vault.lock_whole("rekey")?;
-        let directory = &self.vault.directory;
-        // At first old and new together, under the new passphrase: whenever the work is cut short, one of them opens
-        // each credential. (Somebody who came in by another identity may not know the old passphrase at all.)
-        let replacement = if self.by_own_identity {
-            identity::Replacement::beside_old(directory, passphrase, keyholder)?
-        } else {
-            identity::Replacement::alone(directory, passphrase)?
-        };
-        let mut recipients = self.vault.recipients()?;
-        let old = recipients::own(directory)?;
-        recipients.retain(|recipient| !replacement.replaced().contains(recipient) && old.as_ref() != Some(recipient));
-        recipients.insert(0, replacement.recipient().clone());
-        let count = self.seal_all_to(&recipients, Some(replacement.recipient()))?;
-        replacement.finish(directory, passphrase)?;
-        Ok(count)
-    }
-
-    fn seal_all_to(&self, recipients: &[RecipientText], own: Option<&RecipientText>) -> Result<usize, VaultError> {
-        let names = self.vault.names()?;
-        let locks = names
-            .iter()
-            .map(|name| self.vault.lock(name, "sealing again"))
-            .collect::<Result<Vec<_>, _>>()?;
-        // All must open before the first is written: a damaged file is found while nothing has changed.
-        for name in &names {
-            self.read(name)?;
-        }
-        recipients::write(&self.vault.directory, recipients, own)?;
-        for name in &names {
-            let (opened, _) = self.read(name)?;
-            let expected = Expected::Version(opened.version);
-            match &opened.credential {
-                AnyCredential::Pending(pending) => self.vault.put_pending(pending, &expected)?,
-                AnyCredential::Active(active) => self.vault.put_active(active, &expected)?,
-                AnyCredential::Rotating(rotating) => self.vault.put_rotating(rotating, &expected)?,
-                AnyCredential::User(user) => self.vault.put_user(user, &expected)?,
-            };
-        }
-        drop(locks);
-        Ok(names.len())
     }
 }

@@ -15,7 +15,7 @@ use crate::model::credential::{
 use crate::model::ids::{CredentialId, CredentialName, OrganisationId, Username};
 use crate::model::record::PublicRecord;
 use crate::model::url::UrlError;
-use crate::vault::{Expected, Unlocked, Vault, VaultError, Version};
+use crate::vault::{Edit, FreeName, Unlocked, VaultError};
 
 /// A user could not be enrolled or used.
 #[derive(Debug, Error)]
@@ -90,12 +90,12 @@ impl Administrator {
     ///
     /// # Errors
     /// When the credential is another kind's, not finished, or cannot be opened.
-    pub fn open(unlocked: &Unlocked<'_>, name: &CredentialName) -> Result<Self, AdministratorError> {
+    pub async fn open(unlocked: &Unlocked<'_>, name: &CredentialName) -> Result<Self, AdministratorError> {
         let refuse = |kind: Kind| AdministratorError::NotAUser {
             name: name.clone(),
             kind: kind.in_words(),
         };
-        match unlocked.get(name)?.credential {
+        match unlocked.get(name).await? {
             AnyCredential::User(credential) => Self::from_credential(&credential),
             AnyCredential::Active(credential) => Err(refuse(credential.kind)),
             AnyCredential::Rotating(credential) => Err(refuse(credential.kind)),
@@ -156,15 +156,15 @@ impl Administrator {
 }
 
 /// A key that is sealed and waits for its code, or for word whether its code was spent.
-pub struct Enrolment {
+pub struct Enrolment<'a> {
     credential: Credential<PendingGeneration>,
-    version: Version,
+    edit: Edit<'a>,
 }
 
 /// How an enrolment stands before a code is asked for.
-pub enum Begun {
+pub enum Begun<'a> {
     /// It needs a code.
-    NeedsCode(Enrolment),
+    NeedsCode(Enrolment<'a>),
     /// An earlier run had already succeeded without knowing: logging in works.
     Enrolled(PublicRecord),
 }
@@ -174,44 +174,39 @@ pub enum Begun {
 /// # Errors
 /// When the name is taken, the enrolment was begun with other settings, the vault refuses, or Dfns could not be asked how
 /// an earlier run ended.
-pub async fn begin(
-    vault: &Vault,
-    unlocked: Option<&Unlocked<'_>>,
+pub async fn begin<'a>(
+    mut edit: Edit<'a>,
     client: &Client,
-    name: &CredentialName,
     wishes: Wishes,
     expected_user: Option<&Username>,
-) -> Result<Begun, AdministratorError> {
-    match vault.record(name) {
-        Err(VaultError::NoSuchCredential(_)) => fresh(vault, name, wishes.environment()?).map(Begun::NeedsCode),
-        Err(error) => Err(error.into()),
-        Ok(record) if record.kind != Kind::User => Err(AdministratorError::NotAUser {
-            name: name.clone(),
-            kind: record.kind.in_words(),
-        }),
-        Ok(_) => {
-            let unlocked = unlocked.ok_or_else(|| AdministratorError::AlreadyEnrolled(name.clone()))?;
-            let opened = unlocked.get(name)?;
-            let AnyCredential::Pending(credential) = opened.credential else {
-                return Err(AdministratorError::AlreadyEnrolled(name.clone()));
-            };
-            let begun = PublicRecord::from(&credential);
-            wishes.agree_with(&begun)?;
-            if let Some(username) = &begun.username {
-                same(name, "the user", Some(username), expected_user)?;
-            }
-            take_up(vault, client, credential, opened.version).await
+) -> Result<Begun<'a>, AdministratorError> {
+    let name = edit.name().clone();
+    let credential = match edit.take() {
+        None => return fresh(edit, wishes.environment()?).await.map(Begun::NeedsCode),
+        Some(AnyCredential::Pending(credential)) if credential.kind == Kind::User => credential,
+        Some(AnyCredential::User(_)) => return Err(AdministratorError::AlreadyEnrolled(name)),
+        Some(other) => {
+            return Err(AdministratorError::NotAUser {
+                name,
+                kind: PublicRecord::from(&other).kind.in_words(),
+            });
         }
+    };
+    let begun = PublicRecord::from(&credential);
+    wishes.agree_with(&begun)?;
+    if let Some(username) = &begun.username {
+        same(&name, "the user", Some(username), expected_user)?;
     }
+    take_up(edit, client, credential).await
 }
 
-fn fresh(vault: &Vault, name: &CredentialName, environment: Environment) -> Result<Enrolment, AdministratorError> {
+async fn fresh(mut edit: Edit<'_>, environment: Environment) -> Result<Enrolment<'_>, AdministratorError> {
     let pair = KeyPair::generate()?;
     let credential = Credential {
-        name: name.clone(),
+        name: edit.name().clone(),
         kind: Kind::User,
         environment,
-        created_at: vault.clock().now(),
+        created_at: edit.vault().clock().now(),
         rotated_at: None,
         generation: 1,
         earlier_keys: Vec::new(),
@@ -221,23 +216,22 @@ fn fresh(vault: &Vault, name: &CredentialName, environment: Environment) -> Resu
             stage: Stage::AwaitingToken,
         },
     };
-    let version = vault.put_pending(&credential, &Expected::Absent)?;
-    Ok(Enrolment { credential, version })
+    edit.put(&credential).await?;
+    Ok(Enrolment { credential, edit })
 }
 
-async fn take_up(
-    vault: &Vault,
+async fn take_up<'a>(
+    mut edit: Edit<'a>,
     client: &Client,
     credential: Credential<PendingGeneration>,
-    version: Version,
-) -> Result<Begun, AdministratorError> {
+) -> Result<Begun<'a>, AdministratorError> {
     let Stage::Enrolling(enrolling) = credential.current.stage.clone() else {
-        return Ok(Begun::NeedsCode(Enrolment { credential, version }));
+        return Ok(Begun::NeedsCode(Enrolment { credential, edit }));
     };
     let user = as_user(&credential, enrolling);
     match Administrator::from_credential(&user)?.session(client).log_in().await {
         Ok(()) => {
-            vault.put_user(&user, &Expected::Version(version))?;
+            edit.put(&user).await?;
             Ok(Begun::Enrolled(PublicRecord::from(&user)))
         }
         // Refused: the key was never registered, and another code is needed.
@@ -246,7 +240,7 @@ async fn take_up(
                 .api_error()
                 .is_none_or(|error| matches!(error, ApiError::Refused { .. })) =>
         {
-            Ok(Begun::NeedsCode(Enrolment { credential, version }))
+            Ok(Begun::NeedsCode(Enrolment { credential, edit }))
         }
         Err(error) => Err(AdministratorError::Login(error)),
     }
@@ -279,15 +273,14 @@ fn as_user(credential: &Credential<PendingGeneration>, enrolling: Enrolling) -> 
 /// # Errors
 /// When the code or the key is refused. After a lost answer [`begin`] finds out how it ended.
 pub async fn enroll(
-    vault: &Vault,
     client: &Client,
-    enrolment: Enrolment,
+    enrolment: Enrolment<'_>,
     code: &SecretString,
     expected_user: Option<&Username>,
 ) -> Result<PublicRecord, AdministratorError> {
     let Enrolment {
         mut credential,
-        version,
+        mut edit,
     } = enrolment;
     let opened = client
         .open_code(&credential.environment, code)
@@ -313,7 +306,7 @@ pub async fn enroll(
         credential_id: new_credential_id()?,
     };
     credential.current.stage = Stage::Enrolling(enrolling.clone());
-    let version = vault.put_pending(&credential, &Expected::Version(version))?;
+    edit.put(&credential).await?;
     let key = pem::unseal(&credential.current.private_key).map_err(|error| AdministratorError::Key {
         name: credential.name.clone(),
         error,
@@ -337,7 +330,21 @@ pub async fn enroll(
             ..enrolling
         },
     );
-    prove_and_seal(vault, client, user, &Expected::Version(version)).await
+    let user = prove(client, user).await?;
+    edit.put(&user).await?;
+    Ok(PublicRecord::from(&user))
+}
+
+/// Logs in with a user's key, and learns the credential id that worked.
+async fn prove(
+    client: &Client,
+    mut user: Credential<UserGeneration>,
+) -> Result<Credential<UserGeneration>, AdministratorError> {
+    let administrator = Administrator::from_credential(&user)?;
+    let session = administrator.session(client);
+    session.log_in().await.map_err(AdministratorError::Login)?;
+    user.current.credential_id = session.credential_id().cloned();
+    Ok(user)
 }
 
 /// Logs in with a user's key, and seals it as active when that works, with the credential id that worked.
@@ -345,16 +352,12 @@ pub async fn enroll(
 /// # Errors
 /// When the key is not accepted, or the vault refuses.
 pub async fn prove_and_seal(
-    vault: &Vault,
+    mut free: FreeName<'_>,
     client: &Client,
-    mut user: Credential<UserGeneration>,
-    expected: &Expected,
+    user: Credential<UserGeneration>,
 ) -> Result<PublicRecord, AdministratorError> {
-    let administrator = Administrator::from_credential(&user)?;
-    let session = administrator.session(client);
-    session.log_in().await.map_err(AdministratorError::Login)?;
-    user.current.credential_id = session.credential_id().cloned();
-    vault.put_user(&user, expected)?;
+    let user = prove(client, user).await?;
+    free.put(&user).await?;
     Ok(PublicRecord::from(&user))
 }
 

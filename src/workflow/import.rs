@@ -16,7 +16,7 @@ use crate::model::ids::{ApplicationId, CredentialId, CredentialName, IdError, Or
 use crate::model::record::PublicRecord;
 use crate::model::token::{AuthToken, TokenShapeError};
 use crate::model::url::{ApiUrl, Origin, UrlError};
-use crate::vault::{Expected, Vault};
+use crate::vault::{FreeName, Vault};
 
 /// What a source does not give.
 #[derive(Debug, Error)]
@@ -198,24 +198,23 @@ impl Found {
     /// When they do not go together or could not be tried, or the name is taken; then the vault is as it was.
     pub async fn prove_and_seal(
         self,
-        vault: &Vault,
+        free: FreeName<'_>,
         client: &Client,
-        name: &CredentialName,
         kind: Kind,
     ) -> Result<Onboarded, ImportError> {
-        let credential = pending(vault, name, kind, self.environment, &self.key);
-        Ok(onboard::prove(vault, client, credential, self.token, &Expected::Absent).await?)
+        let credential = pending(&free, kind, self.environment, &self.key);
+        Ok(onboard::complete_free(client, free, credential, self.token).await?)
     }
 
     /// Seals key and token as active, with no more proof than what the token says of itself.
     ///
     /// # Errors
     /// When the token has ended or is another organisation's, the credential's id is not known, or the name is taken.
-    pub fn seal_unproven(self, vault: &Vault, name: &CredentialName, kind: Kind) -> Result<PublicRecord, ImportError> {
+    pub async fn seal_unproven(self, mut free: FreeName<'_>, kind: Kind) -> Result<PublicRecord, ImportError> {
         let credential_id = self.credential_id.ok_or(ImportError::CredentialIdUnknown)?;
         let claims = self.token.claims().clone();
-        let mut credential = pending(vault, name, kind, self.environment, &self.key);
-        check_claims(&claims, &credential.environment, vault.clock().now()).map_err(|refusal| {
+        let mut credential = pending(&free, kind, self.environment, &self.key);
+        check_claims(&claims, &credential.environment, free.vault().clock().now()).map_err(|refusal| {
             OnboardError::Refused {
                 refusal,
                 fingerprint: credential.current.public_key.fingerprint.clone(),
@@ -232,9 +231,7 @@ impl Found {
             identity_id,
             token_id,
         });
-        vault
-            .put_active(&credential, &Expected::Absent)
-            .map_err(OnboardError::Vault)?;
+        free.put(&credential).await.map_err(OnboardError::Vault)?;
         Ok(PublicRecord::from(&credential))
     }
 }
@@ -243,13 +240,15 @@ impl Found {
 ///
 /// # Errors
 /// When another name has it, or the vault cannot be read.
-pub fn refuse_known(
+pub async fn refuse_known(
     vault: &Vault,
     name: &CredentialName,
-    key: &PrivateKey,
+    fingerprint: &str,
     token: Option<&AuthToken>,
 ) -> Result<(), ImportError> {
-    let sharers = sharers(vault, name, &key.public_key().fingerprint, token).map_err(OnboardError::Vault)?;
+    let sharers = sharers(vault, name, fingerprint, token)
+        .await
+        .map_err(OnboardError::Vault)?;
     if sharers.is_empty() {
         Ok(())
     } else {
@@ -261,32 +260,28 @@ pub fn refuse_known(
 ///
 /// # Errors
 /// When the name is taken or the vault refuses.
-pub fn seal_key(
-    vault: &Vault,
-    name: &CredentialName,
+pub async fn seal_key(
+    mut free: FreeName<'_>,
     kind: Kind,
     environment: Environment,
     key: &PrivateKey,
 ) -> Result<PublicRecord, ImportError> {
-    let credential = pending(vault, name, kind, environment, key);
-    vault
-        .put_pending(&credential, &Expected::Absent)
-        .map_err(OnboardError::Vault)?;
+    let credential = pending(&free, kind, environment, key);
+    free.put(&credential).await.map_err(OnboardError::Vault)?;
     Ok(PublicRecord::from(&credential))
 }
 
 fn pending(
-    vault: &Vault,
-    name: &CredentialName,
+    free: &FreeName<'_>,
     kind: Kind,
     environment: Environment,
     key: &PrivateKey,
 ) -> Credential<PendingGeneration> {
     Credential {
-        name: name.clone(),
+        name: free.name().clone(),
         kind,
         environment,
-        created_at: vault.clock().now(),
+        created_at: free.vault().clock().now(),
         rotated_at: None,
         generation: 1,
         earlier_keys: Vec::new(),

@@ -1,6 +1,7 @@
 //! The jobs that users come for, each built of `api`, `keys` and `vault`. No printing, no prompting.
 
 pub mod administrator;
+pub mod adopt;
 mod identity;
 pub mod import;
 pub mod onboard;

@@ -5,6 +5,7 @@
 
 use std::time::{Duration, Instant};
 
+use jiff::Timestamp;
 use thiserror::Error;
 
 use super::identity::account_ids;
@@ -17,7 +18,7 @@ use crate::model::ids::{CredentialName, OrganisationId};
 use crate::model::record::PublicRecord;
 use crate::model::token::AuthToken;
 use crate::model::url::UrlError;
-use crate::vault::{Expected, Unlocked, Vault, VaultError, Version};
+use crate::vault::{Edit, FreeName, NameLease, SealOnly, VaultError};
 
 /// Onboarding did not go on.
 #[derive(Debug, Error)]
@@ -63,45 +64,83 @@ pub enum OnboardError {
     },
 }
 
-/// The first half's outcome.
-pub struct Prepared {
-    /// What is now sealed.
-    pub record: PublicRecord,
-    /// The key in memory, when it was made just now.
-    pub fresh: Option<Pending>,
+/// A pending credential, in the hands of whoever works on it.
+pub struct Pending<'a> {
+    credential: Credential<PendingGeneration>,
+    edit: Edit<'a>,
+    fresh: bool,
 }
 
-/// A pending credential together with its version in the vault.
-pub struct Pending {
-    credential: Credential<PendingGeneration>,
-    version: Version,
+impl Pending<'_> {
+    /// What is sealed.
+    #[must_use]
+    pub fn record(&self) -> PublicRecord {
+        PublicRecord::from(&self.credential)
+    }
+
+    /// Whether its key was made just now.
+    #[must_use]
+    pub fn is_fresh(&self) -> bool {
+        self.fresh
+    }
 }
 
 /// The first half: makes a key and seals it, or finds the one made before.
 ///
 /// # Errors
 /// When the credential is active already or was begun with other settings, or the vault refuses.
-pub fn prepare(vault: &Vault, name: &CredentialName, wishes: &Wishes) -> Result<Prepared, OnboardError> {
-    match vault.record(name) {
-        Ok(record) => {
-            if record.state != State::Pending {
-                return Err(OnboardError::AlreadyActive(name.clone()));
-            }
-            wishes.agree_with(&record)?;
-            Ok(Prepared { record, fresh: None })
+pub async fn prepare<'a>(mut edit: Edit<'a>, wishes: &Wishes) -> Result<Pending<'a>, OnboardError> {
+    if edit.is_there() {
+        let found = edit.credential().map(PublicRecord::from);
+        if found.as_ref().is_some_and(|record| record.state != State::Pending) {
+            return Err(OnboardError::AlreadyActive(edit.name().clone()));
         }
-        Err(VaultError::NoSuchCredential(_)) => begin(vault, name, wishes),
-        Err(error) => Err(error.into()),
+        if let Some(record) = &found {
+            wishes.agree_with(record)?;
+        }
+        return resume(edit);
     }
+    let credential = begin(edit.name(), edit.vault().clock().now(), wishes)?;
+    edit.put(&credential).await?;
+    Ok(Pending {
+        credential,
+        edit,
+        fresh: true,
+    })
 }
 
-fn begin(vault: &Vault, name: &CredentialName, wishes: &Wishes) -> Result<Prepared, OnboardError> {
+/// The first half by somebody who can only seal. A key that was made before is told only where this machine made it.
+///
+/// # Errors
+/// When the credential is active already, was begun with other settings or by somebody else, or the vault refuses.
+pub async fn prepare_sealed(
+    writer: &SealOnly<'_>,
+    lease: &NameLease,
+    wishes: &Wishes,
+) -> Result<(PublicRecord, bool), OnboardError> {
+    if let Some(record) = writer.own_record(lease.name()).await? {
+        if record.state != State::Pending {
+            return Err(OnboardError::AlreadyActive(lease.name().clone()));
+        }
+        wishes.agree_with(&record)?;
+        return Ok((record, false));
+    }
+    let credential = begin(lease.name(), writer.vault().clock().now(), wishes)?;
+    writer.create(lease, &credential).await?;
+    Ok((PublicRecord::from(&credential), true))
+}
+
+fn begin(
+    name: &CredentialName,
+    now: Timestamp,
+    wishes: &Wishes,
+) -> Result<Credential<PendingGeneration>, OnboardError> {
     let pair = KeyPair::generate()?;
-    let credential = Credential {
+    Ok(Credential {
         name: name.clone(),
         kind: wishes.kind.unwrap_or(Kind::ServiceAccount),
         environment: wishes.clone().environment()?,
-        created_at: vault.clock().now(),
+        created_at: now,
         rotated_at: None,
         generation: 1,
         earlier_keys: Vec::new(),
@@ -110,32 +149,26 @@ fn begin(vault: &Vault, name: &CredentialName, wishes: &Wishes) -> Result<Prepar
             public_key: pair.public_key().to_text(),
             stage: Stage::AwaitingToken,
         },
-    };
-    let version = vault.put_pending(&credential, &Expected::Absent)?;
-    Ok(Prepared {
-        record: PublicRecord::from(&credential),
-        fresh: Some(Pending { credential, version }),
     })
 }
 
-/// Takes a pending credential out of the vault for the second half.
+/// Takes up a pending credential for the second half.
 ///
 /// # Errors
-/// When there is none, or it cannot be opened.
-pub fn resume(unlocked: &Unlocked<'_>, name: &CredentialName) -> Result<Pending, OnboardError> {
-    let opened = match unlocked.get(name) {
-        Ok(opened) => opened,
-        Err(VaultError::NoSuchCredential(name)) => return Err(OnboardError::NotPrepared(name)),
-        Err(error) => return Err(error.into()),
-    };
-    match opened.credential {
-        AnyCredential::Pending(credential) if matches!(credential.current.stage, Stage::AwaitingToken) => Ok(Pending {
-            credential,
-            version: opened.version,
-        }),
-        AnyCredential::Pending(credential) => Err(OnboardError::BegunThroughApi(credential.name)),
-        AnyCredential::Active(_) | AnyCredential::Rotating(_) | AnyCredential::User(_) => {
-            Err(OnboardError::AlreadyActive(name.clone()))
+/// When there is none.
+pub fn resume(mut edit: Edit<'_>) -> Result<Pending<'_>, OnboardError> {
+    match edit.take() {
+        None => Err(OnboardError::NotPrepared(edit.name().clone())),
+        Some(AnyCredential::Pending(credential)) if matches!(credential.current.stage, Stage::AwaitingToken) => {
+            Ok(Pending {
+                credential,
+                edit,
+                fresh: false,
+            })
+        }
+        Some(AnyCredential::Pending(credential)) => Err(OnboardError::BegunThroughApi(credential.name)),
+        Some(AnyCredential::Active(_) | AnyCredential::Rotating(_) | AnyCredential::User(_)) => {
+            Err(OnboardError::AlreadyActive(edit.name().clone()))
         }
     }
 }
@@ -155,31 +188,43 @@ pub struct Onboarded {
 ///
 /// # Errors
 /// When they do not go together or could not be tried; then the vault is as it was.
-pub async fn complete(
-    vault: &Vault,
-    client: &Client,
-    pending: Pending,
-    token: AuthToken,
-) -> Result<Onboarded, OnboardError> {
-    let Pending { credential, version } = pending;
-    prove(vault, client, credential, token, &Expected::Version(version)).await
+pub async fn complete(client: &Client, pending: Pending<'_>, token: AuthToken) -> Result<Onboarded, OnboardError> {
+    let Pending {
+        credential, mut edit, ..
+    } = pending;
+    let now = edit.vault().clock().now();
+    let (credential, proof) = prove(client, credential, token, now).await?;
+    edit.put(&credential).await?;
+    Ok(proof)
 }
 
-/// Proves token and key by the signed test call and seals them as active.
-pub(super) async fn prove(
-    vault: &Vault,
+/// The same for a name that is free.
+pub(super) async fn complete_free(
+    client: &Client,
+    mut free: FreeName<'_>,
+    credential: Credential<PendingGeneration>,
+    token: AuthToken,
+) -> Result<Onboarded, OnboardError> {
+    let now = free.vault().clock().now();
+    let (credential, proof) = prove(client, credential, token, now).await?;
+    free.put(&credential).await?;
+    Ok(proof)
+}
+
+/// Proves token and key by the signed test call.
+async fn prove(
     client: &Client,
     mut credential: Credential<PendingGeneration>,
     token: AuthToken,
-    expected: &Expected,
-) -> Result<Onboarded, OnboardError> {
+    now: Timestamp,
+) -> Result<(Credential<ActiveGeneration>, Onboarded), OnboardError> {
     let claims = token.claims().clone();
     let refused = |refusal| OnboardError::Refused {
         refusal,
         fingerprint: credential.current.public_key.fingerprint.clone(),
         organisation_id: claims.organisation_id.clone(),
     };
-    check_claims(&claims, &credential.environment, vault.clock().now()).map_err(refused)?;
+    check_claims(&claims, &credential.environment, now).map_err(refused)?;
     let key = pem::unseal(&credential.current.private_key).map_err(|error| OnboardError::Key {
         name: credential.name.clone(),
         error,
@@ -206,10 +251,10 @@ pub(super) async fn prove(
         identity_id,
         token_id,
     });
-    vault.put_active(&credential, expected)?;
-    Ok(Onboarded {
+    let proof = Onboarded {
         record: PublicRecord::from(&credential),
         requests,
         elapsed,
-    })
+    };
+    Ok((credential, proof))
 }

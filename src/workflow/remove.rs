@@ -12,8 +12,8 @@ use crate::model::ids::CredentialName;
 use crate::model::record::PublicRecord;
 use crate::model::rotation::RotationStage;
 use crate::model::url::ApiUrl;
-use crate::sys::lock::Lock;
-use crate::vault::{Unlocked, VaultError};
+
+use crate::vault::{NameLease, Unlocked, VaultError};
 
 /// A credential was not removed.
 #[derive(Debug, Error)]
@@ -60,7 +60,7 @@ pub enum RemoveError {
 pub struct Elsewhere {
     /// The other name.
     pub name: CredentialName,
-    _lock: Lock,
+    _lease: NameLease,
 }
 
 /// Makes sure that nothing is lost when this credential goes: it is pending, another name has the same, or Dfns refuses it.
@@ -72,7 +72,7 @@ pub async fn check_unused(
     client: &Client,
     name: &CredentialName,
 ) -> Result<Option<Elsewhere>, RemoveError> {
-    let found = unlocked.get(name)?.credential;
+    let found = unlocked.get(name).await?;
     let credential = match &found {
         AnyCredential::Pending(credential) => {
             return match credential.current.stage {
@@ -85,14 +85,14 @@ pub async fn check_unused(
         }
         AnyCredential::Rotating(_) => return Err(RemoveError::HalfRotated(name.clone())),
         AnyCredential::User(_) => {
-            return match elsewhere(unlocked, name, &found)? {
+            return match elsewhere(unlocked, name, &found).await? {
                 None => user_unused(unlocked, client, name).await.map(|()| None),
                 found => Ok(found),
             };
         }
         AnyCredential::Active(credential) => credential,
     };
-    if let Some(elsewhere) = elsewhere(unlocked, name, &found)? {
+    if let Some(elsewhere) = elsewhere(unlocked, name, &found).await? {
         return Ok(Some(elsewhere));
     }
     let generation = &credential.current;
@@ -107,7 +107,7 @@ pub async fn check_unused(
         credential_id: generation.credential_id.as_ref(),
     };
     let fingerprint = &generation.public_key.fingerprint;
-    let sharers = sharers(unlocked.vault(), name, fingerprint, Some(&generation.token))?;
+    let sharers = sharers(unlocked.vault(), name, fingerprint, Some(&generation.token)).await?;
     let account_of = sharers
         .into_iter()
         .filter(|sharer| sharer.token)
@@ -123,26 +123,27 @@ pub async fn check_unused(
 }
 
 /// The name that has the same key and token. What its public part says is tried by opening it.
-fn elsewhere(
+async fn elsewhere(
     unlocked: &Unlocked<'_>,
     name: &CredentialName,
     credential: &AnyCredential,
 ) -> Result<Option<Elsewhere>, RemoveError> {
     let vault = unlocked.vault();
     let fingerprint = PublicRecord::from(credential).fingerprint;
-    for sharer in sharers(vault, name, &fingerprint, None)? {
+    for sharer in sharers(vault, name, &fingerprint, None).await? {
         // One that somebody works on, or that does not open, is no safe place.
-        let Ok(lock) = vault.lock(&sharer.name, &format!("remove {name}")) else {
+        let Ok(lease) = vault.lease(&sharer.name, &format!("remove {name}")).await else {
             continue;
         };
         let own = secrets(credential);
         let same = unlocked
             .get(&sharer.name)
-            .is_ok_and(|other| own.first().is_some_and(|own| secrets(&other.credential).contains(own)));
+            .await
+            .is_ok_and(|other| own.first().is_some_and(|own| secrets(&other).contains(own)));
         if same {
             return Ok(Some(Elsewhere {
                 name: sharer.name,
-                _lock: lock,
+                _lease: lease,
             }));
         }
     }
@@ -176,7 +177,12 @@ fn secrets(credential: &AnyCredential) -> Vec<Secret<'_>> {
 }
 
 async fn user_unused(unlocked: &Unlocked<'_>, client: &Client, name: &CredentialName) -> Result<(), RemoveError> {
-    match Administrator::open(unlocked, name)?.session(client).log_in().await {
+    match Administrator::open(unlocked, name)
+        .await?
+        .session(client)
+        .log_in()
+        .await
+    {
         Ok(()) => Err(RemoveError::StillHonoured {
             name: name.clone(),
             account_of: Vec::new(),

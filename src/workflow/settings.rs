@@ -52,7 +52,10 @@ impl Wishes {
     }
 
     /// Whether a credential was begun with what is asked for now.
-    pub(super) fn agree_with(&self, record: &PublicRecord) -> Result<(), OtherSettings> {
+    ///
+    /// # Errors
+    /// When it was begun with something else.
+    pub fn agree_with(&self, record: &PublicRecord) -> Result<(), OtherSettings> {
         let name = &record.name;
         let kind = self.kind.map(Kind::in_words);
         same(name, "the kind", Some(record.kind.in_words()), kind)?;

@@ -35,13 +35,13 @@ impl fmt::Display for Sharer {
 ///
 /// # Errors
 /// When the vault cannot be read; a damaged file says nothing.
-pub fn sharers(
+pub async fn sharers(
     vault: &Vault,
     but: &CredentialName,
     fingerprint: &str,
     token: Option<&AuthToken>,
 ) -> Result<Vec<Sharer>, VaultError> {
-    let records = vault.list()?.into_iter().filter_map(|listed| listed.record.ok());
+    let records = vault.list().await?.into_iter().filter_map(|listed| listed.record.ok());
     Ok(records
         .filter(|record| record.name != *but)
         .map(|record| Sharer {
@@ -89,8 +89,8 @@ impl<'v> Neighbours<'v> {
     ///
     /// # Errors
     /// When the vault cannot be read.
-    pub fn read(vault: &'v Vault) -> Result<Self, VaultError> {
-        let records = vault.list()?.into_iter().filter_map(|listed| listed.record.ok());
+    pub async fn read(vault: &'v Vault) -> Result<Self, VaultError> {
+        let records = vault.list().await?.into_iter().filter_map(|listed| listed.record.ok());
         Ok(Self {
             vault,
             records: records.collect(),
@@ -98,12 +98,16 @@ impl<'v> Neighbours<'v> {
     }
 
     /// The other names that stop working with this.
-    pub(super) fn cut_off_by(&self, but: &CredentialName, doomed: Doomed<'_>) -> Vec<CredentialName> {
+    pub(super) async fn cut_off_by(&self, but: &CredentialName, doomed: Doomed<'_>) -> Vec<CredentialName> {
         let then = self.records.iter().filter(|record| record.name != *but);
-        then.filter(|record| doomed.concerns(record))
+        let mut names = Vec::new();
+        for record in then.filter(|record| doomed.concerns(record)) {
             // It may have got a key of its own meanwhile.
-            .filter(|record| self.vault.record(&record.name).is_ok_and(|now| doomed.concerns(&now)))
-            .map(|record| record.name.clone())
-            .collect()
+            let now = self.vault.record(&record.name).await;
+            if now.is_ok_and(|now| doomed.concerns(&now)) {
+                names.push(record.name.clone());
+            }
+        }
+        names
     }
 }

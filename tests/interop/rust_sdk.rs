@@ -14,7 +14,9 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let options = match &arguments[..] {
         [vault, name, identity] => {
-            ServiceCredential::open(Path::new(vault), &name.parse()?, &[PathBuf::from(identity)], None)?.into_options()
+            ServiceCredential::open(Path::new(vault), &name.parse()?, &[PathBuf::from(identity)], None)
+                .await?
+                .into_options()
         }
         _ => from_environment()?,
     };

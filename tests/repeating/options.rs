@@ -22,6 +22,8 @@ const BESIDE: &[(&str, &[&[&str]])] = &[
     ("list", &[&[]]),
     ("show", &[&["a"]]),
     ("remove", &[&["pending", "--no-input"]]),
+    ("rename", &[&["pending", "taken"]]),
+    ("vault", &[&["adopt", "a", "--fingerprint", "SHA256:none"]]),
     ("log", &[&[]]),
     ("recipients", &[&["list"], &["add"], &["remove"]]),
     ("rekey", &[&[]]),

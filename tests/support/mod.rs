@@ -135,10 +135,13 @@ impl TestEnv {
 
     /// Opens a sealed part with the identity file and the age crate alone, with no code of ours.
     pub fn open(&self, name: &str) -> Value {
+        let file: Value = serde_json::from_slice(&std::fs::read(self.credential_file(name)).unwrap()).unwrap();
+        self.decrypt(file["sealed"].as_str().unwrap().as_bytes())
+    }
+
+    fn decrypt(&self, sealed: &[u8]) -> Value {
         let identity = std::fs::read_to_string(self.path("identity.txt")).unwrap();
         let identity: age::x25519::Identity = identity.trim().parse().unwrap();
-        let file: Value = serde_json::from_slice(&std::fs::read(self.credential_file(name)).unwrap()).unwrap();
-        let sealed = file["sealed"].as_str().unwrap().as_bytes();
         let decryptor = age::Decryptor::new_buffered(age::armor::ArmoredReader::new(sealed)).unwrap();
         let mut text = String::new();
         let identity: &dyn age::Identity = &identity;
@@ -164,12 +167,70 @@ impl TestEnv {
         let mut file: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
         file["public"] = sealed["public"].clone();
         file["sealed"] = String::from_utf8(armoured).unwrap().into();
+        file["code"] = self.code_of(&file).into();
         std::fs::write(path, file.to_string()).unwrap();
+    }
+
+    /// The code of a credential's file, made as docs/decisions/0007 says, with no code of ours.
+    pub fn code_of(&self, file: &Value) -> String {
+        use hmac::{KeyInit, Mac};
+        use sha2::Digest;
+        let list = std::fs::read_to_string(self.vault().join("recipients.txt")).unwrap();
+        let keys = list.lines().find_map(|line| line.strip_prefix("# keys: ")).unwrap();
+        let keys = self.decrypt(&std::fs::read(self.vault().join(keys)).unwrap());
+        let secret = |epoch: u64| unhex(keys["secrets"][usize::try_from(epoch).unwrap() - 1].as_str().unwrap());
+        let digest = |parts: &[&[u8]]| {
+            let mut hash = sha2::Sha256::new();
+            for part in parts {
+                hash.update(part);
+            }
+            hex(&hash.finalize())
+        };
+        let epoch = file["epoch"].as_u64().unwrap();
+        let writes: Vec<&str> = file["writes"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|id| id.as_str().unwrap())
+            .collect();
+        let mut fields: Vec<Vec<u8>> = vec![
+            digest(&[b"dfns-keys vault id", &secret(1)])[..32].into(),
+            epoch.to_be_bytes().into(),
+            file["public"]["name"].as_str().unwrap().into(),
+            file["revision"].as_u64().unwrap().to_be_bytes().into(),
+            (writes.len() as u64).to_be_bytes().into(),
+        ];
+        fields.extend(writes.iter().map(|id| id.as_bytes().to_vec()));
+        fields.push(digest(&[file["sealed"].as_str().unwrap().as_bytes()]).into());
+        let mut key = [0_u8; 32];
+        hkdf::Hkdf::<sha2::Sha256>::new(None, &secret(epoch))
+            .expand(b"dfns-keys/document/2", &mut key)
+            .unwrap();
+        let mut mac = hmac::Hmac::<sha2::Sha256>::new_from_slice(&key).unwrap();
+        for field in &fields {
+            mac.update(&(field.len() as u64).to_be_bytes());
+            mac.update(field);
+        }
+        hex(&mac.finalize().into_bytes())
+    }
+
+    /// Whether the vault lists a credential of this name.
+    pub fn lists(&self, name: &str) -> bool {
+        let listed = self.run(&["list", "--json"]).json();
+        listed["credentials"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .any(|row| row["name"] == name)
     }
 
     /// Prepares a name, has the sandbox's page make its account, and returns the token.
     pub fn prepare(&self, sandbox: &Sandbox, name: &str) -> String {
-        let public = self.ok(&["onboard", name, "--prepare", "--api-url", &sandbox.url]);
+        let mut arguments = vec!["onboard", name, "--prepare", "--api-url", &sandbox.url];
+        if !self.path("identity.txt").exists() && self.path("passphrase").exists() {
+            arguments.extend(["--passphrase-file", "passphrase"]);
+        }
+        let public = self.ok(&arguments);
         sandbox.create(name, &public)
     }
 
@@ -180,6 +241,22 @@ impl TestEnv {
         self.ok(&["onboard", name, "--token-file", "token.txt"]);
         token
     }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    let mut text = String::new();
+    for byte in bytes {
+        use std::fmt::Write as _;
+        write!(text, "{byte:02x}").unwrap();
+    }
+    text
+}
+
+fn unhex(text: &str) -> Vec<u8> {
+    (0..text.len())
+        .step_by(2)
+        .map(|at| u8::from_str_radix(&text[at..at + 2], 16).unwrap())
+        .collect()
 }
 
 /// What a run of a program left behind.

@@ -53,7 +53,7 @@ impl CallArgs {
         }
     }
 
-    pub(super) fn run(&self, context: &Context) -> Result<Exit, Failure> {
+    pub(super) async fn run(&self, context: &Context) -> Result<Exit, Failure> {
         let method = self.method.to_ascii_uppercase();
         let body = self.body(context)?;
         let body = body
@@ -68,14 +68,14 @@ impl CallArgs {
             query: &query,
             body,
         };
-        let vault = context.vault()?;
-        let record = super::usable_record(&vault, &self.name)?;
+        let vault = context.vault().await?;
+        let record = super::usable_record(&vault, &self.name).await?;
         self.check_path(context, &method);
         if self.dry_run {
             return self.show(context, &call, &record.api_url.to_string());
         }
-        let unlocked = context.unlock(&vault)?;
-        let (environment, generation) = super::usable(context, &unlocked, &self.name)?;
+        let unlocked = context.unlock(&vault).await?;
+        let (environment, generation) = super::usable(context, &unlocked, &self.name).await?;
         let key = unseal(&generation.private_key)
             .map_err(|error| Failure::key(&format!("the sealed key of {}", self.name), &error))?;
         let access = Access {
@@ -86,7 +86,7 @@ impl CallArgs {
         };
         let client = context.client();
         let fail = |error| Failure::single_call(error, &self.name, &call);
-        context.block_on(async {
+        async {
             let mut answer = client.raw(access, call).await.map_err(fail)?;
             let mut out = ForeignData::through(&context.ui);
             self.head(context, &answer, &mut out)?;
@@ -100,7 +100,8 @@ impl CallArgs {
                 context.ui.warn(&doubt);
             }
             Ok(exit(answer.status()))
-        })?
+        }
+        .await
     }
 
     /// A word on a path that is no known operation: most likely a slip, and if not, the API has grown.
@@ -163,8 +164,9 @@ impl CallArgs {
                 .append_pair(&key, &value)
                 .finish();
             let doubtful = quoted::suspicion(&key).or_else(|| quoted::suspicion(&value));
-            // An address in the place of a name: what stands behind its `=` may be a password.
-            let doubtful = doubtful.or_else(|| key.contains("://").then_some(quoted::Suspicion::Unknown));
+            // An address: what stands behind the `=` of its own query may be a password.
+            let is_address = key.contains("://") || value.contains("://") && value.contains('?');
+            let doubtful = doubtful.or_else(|| is_address.then_some(quoted::Suspicion::Unknown));
             target.push(if position == 0 { '?' } else { '&' });
             target.push_str(&doubtful.map_or(encoded, |secret| secret.to_string()));
         }

@@ -234,8 +234,12 @@ impl<'a> Stage<'a> {
             .current_dir(self.directory.path())
             .env("DFNS_KEYS_VAULT", Path::new("vault"))
             .env("DFNS_KEYS_PASSPHRASE", PASSPHRASE)
+            // What the machine remembers of the demonstration's vault goes with it.
+            .env("XDG_STATE_HOME", self.directory.path().join("state"))
             .env_remove("DFNS_KEYS_PASSPHRASE_FILE")
             .env_remove("DFNS_KEYS_IDENTITY")
+            .env_remove("DFNS_KEYS_VAULT_ID")
+            .env_remove("DFNS_KEYS_RECIPIENTS")
             .stdin(Stdio::null())
             .stderr(Stdio::inherit())
             .output()

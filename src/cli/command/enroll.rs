@@ -43,14 +43,25 @@ pub(in crate::cli) struct EnrollArgs {
 }
 
 impl EnrollArgs {
-    pub(super) fn run(&self, context: &Context) -> Result<Exit, Failure> {
-        let vault = context.vault()?;
-        let _lock = vault.lock(&self.name, &format!("enroll {}", self.name))?;
-        // Only what an earlier run began has to be opened.
-        let unlocked = match vault.record(&self.name) {
-            Ok(record) if record.kind == Kind::User && record.state == State::Pending => Some(context.unlock(&vault)?),
-            Ok(_) | Err(_) => None,
-        };
+    pub(super) async fn run(&self, context: &Context) -> Result<Exit, Failure> {
+        let vault = context.vault().await?;
+        let lease = vault.lease(&self.name, &format!("enroll {}", self.name)).await?;
+        // What can be refused before the passphrase is.
+        if let Ok(record) = vault.record(&self.name).await {
+            if record.kind != Kind::User {
+                let kind = record.kind.in_words();
+                return Err(AdministratorError::NotAUser {
+                    name: self.name.clone(),
+                    kind,
+                }
+                .into());
+            }
+            if record.state != State::Pending {
+                return Err(AdministratorError::AlreadyEnrolled(self.name.clone()).into());
+            }
+        }
+        let unlocked = context.unlock(&vault).await?;
+        let edit = unlocked.edit(lease).await?;
         let client = context.client();
         let wishes = Wishes {
             kind: None,
@@ -60,20 +71,12 @@ impl EnrollArgs {
             organisation_id: self.org_id.clone(),
         };
         let username = self.username.clone();
-        let begun = context.block_on(administrator::begin(
-            &vault,
-            unlocked.as_ref(),
-            &client,
-            &self.name,
-            wishes,
-            username.as_ref(),
-        ))??;
+        let begun = administrator::begin(edit, &client, wishes, username.as_ref()).await?;
         let record = match begun {
             Begun::Enrolled(record) => record,
             Begun::NeedsCode(enrolment) => {
                 let code = self.code(context)?;
-                let enrolled = administrator::enroll(&vault, &client, enrolment, &code, username.as_ref());
-                context.block_on(enrolled)??
+                administrator::enroll(&client, enrolment, &code, username.as_ref()).await?
             }
         };
         self.tell(context, &vault, &record)

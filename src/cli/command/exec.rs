@@ -7,13 +7,15 @@ use std::process::Command;
 
 use clap::Args;
 
-use crate::cli::context::{self, Context};
+use crate::cli::context::Context;
 use crate::cli::error::{Exit, Failure};
 use crate::export::{Exportable, KEY_ENCODING};
 use crate::model::ids::CredentialName;
 use crate::model::quoted;
 #[cfg(unix)]
 use crate::sys::files;
+#[cfg(unix)]
+use crate::sys::memory;
 
 /// What of ours a child must not see: how to open the vault.
 const OURS: [&str; 4] = [
@@ -39,17 +41,17 @@ pub(in crate::cli) struct ExecArgs {
 }
 
 impl ExecArgs {
-    pub(super) fn run(&self, context: &Context) -> Result<Exit, Failure> {
+    pub(super) async fn run(&self, context: &Context) -> Result<Exit, Failure> {
         let (program, arguments) = self
             .command
             .split_first()
             .ok_or_else(|| Failure::usage("no program to run"))?;
-        let vault = context.vault()?;
-        super::usable_record(&vault, &self.name)?;
+        let vault = context.vault().await?;
+        super::usable_record(&vault, &self.name).await?;
         #[cfg(unix)]
         look_for(program, std::env::var_os("PATH"))?;
-        let unlocked = context.unlock(&vault)?;
-        let (environment, generation) = super::usable(context, &unlocked, &self.name)?;
+        let unlocked = context.unlock(&vault).await?;
+        let (environment, generation) = super::usable(context, &unlocked, &self.name).await?;
         let exportable = Exportable {
             name: &self.name,
             environment: &environment,
@@ -71,7 +73,7 @@ impl ExecArgs {
         let detail = Some(quoted::path(Path::new(program)));
         context.log(&vault, "executed", Some(&self.name), Some(fingerprint), detail);
         context.end_stdin_if_used()?;
-        context::permit_core_dumps();
+        memory::permit_core_dumps();
         let error = replace(&mut command);
         Err(match error.kind() {
             ErrorKind::NotFound => no_program(program),

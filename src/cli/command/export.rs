@@ -63,7 +63,7 @@ enum AuthArg {
 }
 
 impl ExportArgs {
-    pub(super) fn run(&self, context: &Context) -> Result<Exit, Failure> {
+    pub(super) async fn run(&self, context: &Context) -> Result<Exit, Failure> {
         let form = self.form()?;
         let secret = matches!(&form, Form::Credential(format) if format.is_secret());
         if self.output.is_none() && secret && !self.reveal && context.ui.stdout_is_terminal() {
@@ -77,8 +77,8 @@ impl ExportArgs {
         if let Some(path) = &self.output {
             files::check_target(path, self.if_exists())?;
         }
-        let vault = context.vault()?;
-        super::usable_record(&vault, &self.name)?;
+        let vault = context.vault().await?;
+        super::usable_record(&vault, &self.name).await?;
         let format = match &form {
             Form::Credential(format) => format,
             // The same for every credential, so that nothing has to be opened.
@@ -87,8 +87,8 @@ impl ExportArgs {
                 return Ok(Exit::Done);
             }
         };
-        let unlocked = context.unlock(&vault)?;
-        let (environment, generation) = super::usable(context, &unlocked, &self.name)?;
+        let unlocked = context.unlock(&vault).await?;
+        let (environment, generation) = super::usable(context, &unlocked, &self.name).await?;
         let exportable = Exportable {
             name: &self.name,
             environment: &environment,

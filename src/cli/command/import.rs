@@ -1,6 +1,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::{ArgGroup, Args, ValueEnum};
+use jiff::Timestamp;
 
 use super::onboard::document;
 use crate::cli::context::Context;
@@ -11,10 +12,9 @@ use crate::model::credential::{Credential, Kind, State, UserGeneration};
 use crate::model::ids::{ApplicationId, CredentialId, CredentialName, OrganisationId, Username};
 use crate::model::quoted;
 use crate::model::record::PublicRecord;
-use crate::model::token::AuthToken;
 use crate::model::url::{ApiUrl, Origin};
 use crate::sys::files;
-use crate::vault::{Expected, Vault, VaultError};
+use crate::vault::{FreeName, Vault, VaultError};
 use crate::workflow::administrator;
 use crate::workflow::import::{Found, ImportError, Wishes, refuse_known, seal_key};
 use crate::workflow::sources::{self, Subject};
@@ -96,23 +96,37 @@ impl ImportArgs {
         readers
     }
 
-    pub(super) fn run(&self, context: &Context) -> Result<Exit, Failure> {
+    pub(super) async fn run(&self, context: &Context) -> Result<Exit, Failure> {
         if (self.kind == ImportKind::User) != self.username.is_some() {
             return Err(Failure::usage(
                 "a user is imported with --kind user, --username, --org-id and --private-key",
             ));
         }
-        let vault = context.vault()?;
-        let _lock = vault.lock(&self.name, &format!("import {}", self.name))?;
-        if vault.names()?.contains(&self.name) {
+        let vault = context.vault().await?;
+        let lease = vault.lease(&self.name, &format!("import {}", self.name)).await?;
+        if vault.names().await?.contains(&self.name) {
             return Err(VaultError::CredentialExists(self.name.clone()).into());
         }
         let source = self.source()?;
         self.may_delete(source.as_ref())?;
-        let record = match (&source, &self.username) {
-            (Some(subject), _) => self.pair(context, &vault, Found::in_source(subject, &self.wishes())?)?,
-            (None, Some(username)) => self.user(context, &vault, username)?,
-            (None, None) => self.key_and_token(context, &vault)?,
+        let taken = match (&source, &self.username) {
+            (Some(subject), _) => Taken::Pair(Found::in_source(subject, &self.wishes())?),
+            (None, Some(username)) => Taken::User(self.user(context, username, vault.clock().now())?),
+            (None, None) => self.key_and_token(context)?,
+        };
+        self.refuse_known(&vault, &taken).await?;
+        let (unlocked, writer);
+        let free = if context.seals_only(&vault).await? {
+            writer = vault.seal_only().await?;
+            FreeName::SealOnly(&writer, lease)
+        } else {
+            unlocked = context.unlock(&vault).await?;
+            FreeName::Member(unlocked.edit(lease).await?)
+        };
+        let record = match taken {
+            Taken::Pair(found) => self.pair(context, free, found).await?,
+            Taken::Key(key) => seal_key(free, self.credential_kind(), self.wishes().environment()?, &key).await?,
+            Taken::User(user) => administrator::prove_and_seal(free, &context.client(), user).await?,
         };
         context.log(&vault, "imported", Some(&self.name), Some(&record.fingerprint), None);
         context.warn_of_ends(vault.clock().now(), [&record]);
@@ -250,7 +264,7 @@ impl ImportArgs {
         }
     }
 
-    fn key_and_token(&self, context: &Context, vault: &Vault) -> Result<PublicRecord, Failure> {
+    fn key_and_token(&self, context: &Context) -> Result<Taken, Failure> {
         let path = self
             .private_key
             .as_ref()
@@ -258,27 +272,18 @@ impl ImportArgs {
         let key = self.key(context, path)?;
         let wishes = self.wishes();
         let Some(token_file) = &self.token_file else {
-            self.refuse_known(vault, &key, None)?;
-            return Ok(seal_key(
-                vault,
-                &self.name,
-                self.credential_kind(),
-                wishes.environment()?,
-                &key,
-            )?);
+            return Ok(Taken::Key(key));
         };
-        let found = Found {
+        Ok(Taken::Pair(Found {
             environment: wishes.environment()?,
             key,
             wound: None,
             token: super::onboard::read_token(context, token_file)?,
             credential_id: wishes.credential_id,
-        };
-        self.pair(context, vault, found)
+        }))
     }
 
-    fn pair(&self, context: &Context, vault: &Vault, found: Found) -> Result<PublicRecord, Failure> {
-        self.refuse_known(vault, &found.key, Some(&found.token))?;
+    async fn pair(&self, context: &Context, free: FreeName<'_>, found: Found) -> Result<PublicRecord, Failure> {
         if let Some(wound) = &found.wound {
             context.ui.say(&format!("  the private key {wound}; it was mended"));
         }
@@ -286,12 +291,12 @@ impl ImportArgs {
             self.tell_of(context, &found.key);
         }
         if self.offline {
-            return Ok(found.seal_unproven(vault, &self.name, self.credential_kind())?);
+            return Ok(found.seal_unproven(free, self.credential_kind()).await?);
         }
         let client = context.client();
         let stated = found.credential_id.clone();
-        let proven = found.prove_and_seal(vault, &client, &self.name, self.credential_kind());
-        let record = context.block_on(proven)??.record;
+        let proven = found.prove_and_seal(free, &client, self.credential_kind()).await?;
+        let record = proven.record;
         if let (Some(stated), Some(proven)) = (stated, &record.credential_id)
             && stated != *proven
         {
@@ -302,11 +307,17 @@ impl ImportArgs {
         Ok(record)
     }
 
-    fn refuse_known(&self, vault: &Vault, key: &PrivateKey, token: Option<&AuthToken>) -> Result<(), Failure> {
+    /// A key or token that another name has is not taken in unasked.
+    async fn refuse_known(&self, vault: &Vault, taken: &Taken) -> Result<(), Failure> {
         if self.force {
             return Ok(());
         }
-        Ok(refuse_known(vault, &self.name, key, token)?)
+        let (fingerprint, token) = match taken {
+            Taken::Pair(found) => (found.key.public_key().fingerprint, Some(&found.token)),
+            Taken::Key(key) => (key.public_key().fingerprint, None),
+            Taken::User(user) => (user.current.public_key.fingerprint.clone(), None),
+        };
+        Ok(refuse_known(vault, &self.name, &fingerprint, token).await?)
     }
 
     fn credential_kind(&self) -> Kind {
@@ -317,15 +328,19 @@ impl ImportArgs {
         }
     }
 
-    fn user(&self, context: &Context, vault: &Vault, username: &Username) -> Result<PublicRecord, Failure> {
+    fn user(
+        &self,
+        context: &Context,
+        username: &Username,
+        now: Timestamp,
+    ) -> Result<Credential<UserGeneration>, Failure> {
         let path = self.private_key.as_ref().expect("clap wants it beside --username");
         let key = self.key(context, path)?;
-        self.refuse_known(vault, &key, None)?;
-        let user = Credential {
+        Ok(Credential {
             name: self.name.clone(),
             kind: Kind::User,
             environment: self.wishes().environment()?,
-            created_at: vault.clock().now(),
+            created_at: now,
             rotated_at: None,
             generation: 1,
             earlier_keys: Vec::new(),
@@ -335,8 +350,16 @@ impl ImportArgs {
                 username: username.clone(),
                 credential_id: self.credential_id.clone(),
             },
-        };
-        let client = context.client();
-        Ok(context.block_on(administrator::prove_and_seal(vault, &client, user, &Expected::Absent))??)
+        })
     }
+}
+
+/// What was taken in, before it is sealed.
+enum Taken {
+    /// A key and its token.
+    Pair(Found),
+    /// A key that has no token yet.
+    Key(PrivateKey),
+    /// A user's key.
+    User(Credential<UserGeneration>),
 }

@@ -1,12 +1,13 @@
 use clap::Args;
 use serde_json::json;
 
+use super::recipients::recipients_of;
 use crate::cli::context::Context;
 use crate::cli::error::{Exit, Failure};
 use crate::model::quoted;
 use crate::sys::clock::SystemClock;
 use crate::sys::files;
-use crate::vault::{Opening, RecipientText, Vault};
+use crate::vault::{Member, Opening, RecipientText, Vault};
 
 /// Create the vault
 ///
@@ -21,14 +22,14 @@ pub(in crate::cli) struct InitArgs {
 }
 
 impl InitArgs {
-    pub(super) fn run(&self, context: &Context) -> Result<Exit, Failure> {
+    pub(super) async fn run(&self, context: &Context) -> Result<Exit, Failure> {
         let directory = context.new_vault_directory()?;
         let recipients = self
             .recipient
             .iter()
-            .map(|text| text.parse::<RecipientText>())
+            .map(|text| text.parse::<RecipientText>().map(Member::new))
             .collect::<Result<Vec<_>, _>>()?;
-        if let Ok(vault) = context.vault() {
+        if let Ok(vault) = context.vault().await {
             return Err(crate::vault::VaultError::Exists(vault.directory().to_owned()).into());
         }
         if files::exists(&directory) {
@@ -47,11 +48,18 @@ impl InitArgs {
             None => Opening::SealOnly,
         };
         let spinner = context.ui.spinner("sealing the vault's identity");
-        let vault = Vault::create(&directory, &opening, &recipients, Box::new(SystemClock));
+        let vault = Vault::create(
+            &directory,
+            &opening,
+            &recipients,
+            context.machine()?,
+            Box::new(SystemClock),
+        )
+        .await;
         spinner.finish_and_clear();
         let vault = vault?;
         context.log(&vault, "initialised", None, None, None);
-        let recipients = vault.recipients()?;
+        let recipients = recipients_of(&vault.listed_members().await?);
         if context.ui.json() {
             context.ui.document(&json!({
                 "vault": quoted::path(&directory),

@@ -22,12 +22,16 @@ pub(in crate::cli) struct ListArgs {
 }
 
 impl ListArgs {
-    pub(super) fn run(&self, context: &Context) -> Result<Exit, Failure> {
-        let vault = context.vault()?;
+    pub(super) async fn run(&self, context: &Context) -> Result<Exit, Failure> {
+        let vault = context.vault().await?;
         let now = vault.clock().now();
         let mut records = Vec::new();
         let mut damaged = Vec::new();
-        for listed in vault.list()? {
+        let mut unauthenticated = Vec::new();
+        for listed in vault.list().await? {
+            if listed.unauthenticated {
+                unauthenticated.push(listed.name.clone());
+            }
             match listed.record {
                 Ok(record) => records.push(record),
                 Err(error) => damaged.push(Failure::from(error)),
@@ -41,7 +45,19 @@ impl ListArgs {
                     .is_some_and(|at| i128::from(at.as_second()) <= horizon)
             });
         }
-        let rows: Vec<Value> = records.iter().map(row).collect();
+        let rows: Vec<Value> = records
+            .iter()
+            .map(|record| {
+                let mut row = row(record);
+                let word = if unauthenticated.contains(&record.name) {
+                    "no"
+                } else {
+                    "unchecked"
+                };
+                row["authenticated"] = json!(word);
+                row
+            })
+            .collect();
         // One damaged file hides none of the others, and is still a failure.
         if let Some(mut failure) = damaged.pop() {
             for other in damaged {
@@ -64,6 +80,11 @@ impl ListArgs {
             });
         } else {
             table(context, &records, now)?;
+            for name in unauthenticated {
+                context.ui.say(&format!(
+                    "  {name}: nobody vouches for it until a member adopts it (`dfns-keys vault adopt {name}`)"
+                ));
+            }
         }
         Ok(Exit::Done)
     }

@@ -39,9 +39,9 @@ struct Damaged {
 }
 
 impl LogArgs {
-    pub(super) fn run(&self, context: &Context) -> Result<Exit, Failure> {
+    pub(super) async fn run(&self, context: &Context) -> Result<Exit, Failure> {
         let ui = &context.ui;
-        let entries = context.vault()?.events()?;
+        let entries = context.vault().await?.events()?;
         let mut damaged = Damaged::default();
         if ui.json() {
             let mut listing = Listing::begin(ui, "events");

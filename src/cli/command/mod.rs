@@ -22,10 +22,12 @@ mod public_key;
 mod recipients;
 mod rekey;
 mod remove;
+mod rename;
 mod rotate;
 #[cfg(feature = "sandbox")]
 mod sandbox;
 mod show;
+mod vault;
 mod verify;
 
 use clap::Subcommand;
@@ -58,6 +60,8 @@ pub(super) enum Command {
     Log(log::LogArgs),
     Recipients(recipients::RecipientsArgs),
     Rekey(rekey::RekeyArgs),
+    Rename(rename::RenameArgs),
+    Vault(vault::VaultArgs),
     Generate(generate::GenerateArgs),
     PublicKey(public_key::PublicKeyArgs),
     #[cfg(feature = "sandbox")]
@@ -87,29 +91,31 @@ impl Command {
         matches!(self, Self::Exec(_))
     }
 
-    pub(super) fn run(&self, context: &Context) -> Result<Exit, Failure> {
+    pub(super) async fn run(&self, context: &Context) -> Result<Exit, Failure> {
         match self {
-            Self::Init(args) => args.run(context),
-            Self::Onboard(args) => args.run(context),
-            Self::Rotate(args) => args.run(context),
-            Self::Export(args) => args.run(context),
-            Self::Exec(args) => args.run(context),
-            Self::Call(args) => args.run(context),
-            Self::Proxy(args) => args.run(context),
-            Self::Enroll(args) => args.run(context),
-            Self::Import(args) => args.run(context),
-            Self::Account(args) => args.run(context),
-            Self::Verify(args) => args.run(context),
-            Self::List(args) => args.run(context),
-            Self::Show(args) => args.run(context),
-            Self::Remove(args) => args.run(context),
-            Self::Log(args) => args.run(context),
-            Self::Recipients(args) => args.run(context),
-            Self::Rekey(args) => args.run(context),
+            Self::Init(args) => args.run(context).await,
+            Self::Onboard(args) => args.run(context).await,
+            Self::Rotate(args) => args.run(context).await,
+            Self::Export(args) => args.run(context).await,
+            Self::Exec(args) => args.run(context).await,
+            Self::Call(args) => args.run(context).await,
+            Self::Proxy(args) => args.run(context).await,
+            Self::Enroll(args) => args.run(context).await,
+            Self::Import(args) => args.run(context).await,
+            Self::Account(args) => args.run(context).await,
+            Self::Verify(args) => args.run(context).await,
+            Self::List(args) => args.run(context).await,
+            Self::Show(args) => args.run(context).await,
+            Self::Remove(args) => args.run(context).await,
+            Self::Log(args) => args.run(context).await,
+            Self::Recipients(args) => args.run(context).await,
+            Self::Rekey(args) => args.run(context).await,
+            Self::Rename(args) => args.run(context).await,
+            Self::Vault(args) => args.run(context).await,
             Self::Generate(args) => args.run(context),
             Self::PublicKey(args) => args.run(context),
             #[cfg(feature = "sandbox")]
-            Self::Sandbox(args) => args.run(context),
+            Self::Sandbox(args) => args.run(context).await,
             #[cfg(feature = "sandbox")]
             Self::Demo(args) => args.run(context),
             Self::Completions(args) => args.run(context),
@@ -119,14 +125,14 @@ impl Command {
 }
 
 /// Key and token of a credential that programs can use, with a word on a token that ends soon.
-fn usable(
+async fn usable(
     context: &Context,
     unlocked: &Unlocked<'_>,
     name: &CredentialName,
 ) -> Result<(Environment, ActiveGeneration), Failure> {
     let usable = unlocked
-        .get(name)?
-        .credential
+        .get(name)
+        .await?
         .into_usable()
         .map_err(|error| unusable(name, error))?;
     let ends = usable.1.token.claims().expires_at;
@@ -135,8 +141,8 @@ fn usable(
 }
 
 /// The public record of what programs are to use. What it rules out is told before anybody types a passphrase.
-fn usable_record(vault: &Vault, name: &CredentialName) -> Result<PublicRecord, Failure> {
-    let record = vault.record(name)?;
+async fn usable_record(vault: &Vault, name: &CredentialName) -> Result<PublicRecord, Failure> {
+    let record = vault.record(name).await?;
     if record.kind == Kind::User {
         return Err(unusable(name, Unusable::User));
     }
@@ -160,20 +166,24 @@ fn unusable(name: &CredentialName, error: Unusable) -> Failure {
 }
 
 /// Makes sure, before anybody types a passphrase, that `--as` names somebody who may be one.
-fn check_administrator(vault: &Vault, name: &CredentialName) -> Result<(), Failure> {
-    let record = vault.record(name).map_err(|error| {
-        let unknown = matches!(error, VaultError::NoSuchCredential(_));
-        let mut failure = Failure::from(error);
-        if unknown {
-            failure.missing = None;
-            let way = format!("enroll a user with `dfns-keys enroll {name}`");
-            failure.hint = Some(match slips::nearest(vault, name, |record| record.kind == Kind::User) {
-                Some(meant) => format!("did you mean {meant}? if not, {way}"),
-                None => way,
-            });
+async fn check_administrator(vault: &Vault, name: &CredentialName) -> Result<(), Failure> {
+    let record = match vault.record(name).await {
+        Ok(record) => record,
+        Err(error) => {
+            let unknown = matches!(error, VaultError::NoSuchCredential(_));
+            let mut failure = Failure::from(error);
+            if unknown {
+                failure.missing = None;
+                let way = format!("enroll a user with `dfns-keys enroll {name}`");
+                let meant = slips::nearest(vault, name, |record| record.kind == Kind::User).await;
+                failure.hint = Some(match meant {
+                    Some(meant) => format!("did you mean {meant}? if not, {way}"),
+                    None => way,
+                });
+            }
+            return Err(failure);
         }
-        failure
-    })?;
+    };
     if record.kind != Kind::User {
         return Err(AdministratorError::NotAUser {
             name: name.clone(),

@@ -15,8 +15,8 @@ use crate::model::quoted;
 use crate::model::record::PublicRecord;
 use crate::model::token::{AuthToken, TokenShapeError};
 use crate::model::url::{ApiUrl, Origin};
-use crate::vault::Vault;
-use crate::workflow::onboard::{self, Onboarded, Pending};
+use crate::vault::{Edit, NameLease, Vault, VaultError};
+use crate::workflow::onboard::{self, OnboardError, Onboarded, Pending};
 use crate::workflow::settings::Wishes;
 
 /// Make a key, get its token, prove the two together
@@ -99,21 +99,39 @@ impl OnboardArgs {
         readers
     }
 
-    pub(super) fn run(&self, context: &Context) -> Result<Exit, Failure> {
+    pub(super) async fn run(&self, context: &Context) -> Result<Exit, Failure> {
         if let Some(admin) = &self.admin {
-            return provision::run(context, admin, self.entries(context)?);
+            return provision::run(context, admin, self.entries(context)?).await;
         }
         let [name] = &self.names[..] else {
             return Err(Failure::usage("several names need --as ADMIN")
                 .hint("by way of the dashboard, onboard them one after the other"));
         };
         let job = DashboardJob { args: self, name };
-        let vault = context.vault()?;
-        let _lock = vault.lock(name, &format!("onboard {name}"))?;
-        match &self.token_file {
-            Some(path) => job.second_half(context, &vault, path),
-            None if self.prepare => job.first_half(context, &vault),
-            None => job.both_halves(context, &vault),
+        let vault = context.vault().await?;
+        let lease = vault.lease(name, &format!("onboard {name}")).await?;
+        if context.seals_only(&vault).await? {
+            return job.seal_only(context, &vault, &lease).await;
+        }
+        if let Some(failure) = job.not_waiting(&vault).await? {
+            return Err(failure);
+        }
+        // Read before the slow unlocking, so that a wrong file is told of at once.
+        let token = match &self.token_file {
+            Some(path) => Some(read_token(context, path)?),
+            None => None,
+        };
+        let unlocked = context.unlock(&vault).await?;
+        let edit = unlocked.edit(lease).await?;
+        if edit.has_vanished() {
+            context.ui.warn(&format!(
+                "this machine has seen a credential named {name} whose file is gone; it was not removed by a member"
+            ));
+        }
+        match token {
+            Some(token) => job.second_half(context, edit, token).await,
+            None if self.prepare => job.first_half(context, edit).await,
+            None => job.both_halves(context, edit).await,
         }
     }
 
@@ -158,48 +176,88 @@ impl DashboardJob<'_> {
         }
     }
 
-    fn prepare(&self, context: &Context, vault: &Vault) -> Result<(PublicRecord, Option<Pending>), Failure> {
-        let prepared = onboard::prepare(vault, self.name, &self.wishes())?;
-        let fingerprint = &prepared.record.fingerprint;
-        if prepared.fresh.is_some() {
+    /// Why there is nothing to be done, if there is not: told before anybody types a passphrase.
+    async fn not_waiting(&self, vault: &Vault) -> Result<Option<Failure>, Failure> {
+        let name = self.name.clone();
+        match vault.record(self.name).await {
+            Ok(record) if record.state == State::Pending => Ok(None),
+            Ok(_) => Ok(Some(OnboardError::AlreadyActive(name).into())),
+            Err(VaultError::NoSuchCredential(_)) if self.args.token_file.is_some() => {
+                Ok(Some(OnboardError::NotPrepared(name).into()))
+            }
+            Err(VaultError::NoSuchCredential(_)) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// The first half by somebody who can only seal; the second is a member's.
+    async fn seal_only(&self, context: &Context, vault: &Vault, lease: &NameLease) -> Result<Exit, Failure> {
+        if self.args.token_file.is_some() {
+            return Err(VaultError::SealsOnly(self.name.clone()).into());
+        }
+        let writer = vault.seal_only().await?;
+        let (record, fresh) = onboard::prepare_sealed(&writer, lease, &self.wishes()).await?;
+        self.say_key(context, vault, &record, fresh);
+        self.show_key(context, &record)?;
+        if !context.ui.json() {
+            context.ui.say(&format!(
+                "Then a member of the vault:  dfns-keys vault adopt {} --fingerprint {}",
+                self.name, record.fingerprint
+            ));
+        }
+        Ok(if self.args.prepare { Exit::Done } else { Exit::Waiting })
+    }
+
+    fn say_key(&self, context: &Context, vault: &Vault, record: &PublicRecord, fresh: bool) {
+        let fingerprint = &record.fingerprint;
+        if fresh {
             context.log(vault, "prepared", Some(self.name), Some(fingerprint), None);
             context.ui.say(&format!("  made a key and sealed it   {fingerprint}"));
         } else {
             context.ui.say(&format!("  going on with the key   {fingerprint}"));
         }
-        Ok((prepared.record, prepared.fresh))
     }
 
-    fn first_half(&self, context: &Context, vault: &Vault) -> Result<Exit, Failure> {
-        let (record, _) = self.prepare(context, vault)?;
+    fn show_key(&self, context: &Context, record: &PublicRecord) -> Result<(), Failure> {
         if context.ui.json() {
-            context.ui.document(&document(&record))?;
-            return Ok(Exit::Done);
+            return context.ui.document(&document(record));
         }
         context.ui.data(record.public_key.as_bytes())?;
         context
             .ui
             .say(&instructions(record.kind, &record.api_url, record.name.as_str()));
-        context
-            .ui
-            .say(&format!("Then: dfns-keys onboard {} --token-file FILE", self.name));
+        Ok(())
+    }
+
+    async fn first_half(&self, context: &Context, edit: Edit<'_>) -> Result<Exit, Failure> {
+        let vault = edit.vault();
+        let pending = onboard::prepare(edit, &self.wishes()).await?;
+        let record = pending.record();
+        self.say_key(context, vault, &record, pending.is_fresh());
+        self.show_key(context, &record)?;
+        if !context.ui.json() {
+            context
+                .ui
+                .say(&format!("Then: dfns-keys onboard {} --token-file FILE", self.name));
+        }
         Ok(Exit::Done)
     }
 
-    fn second_half(&self, context: &Context, vault: &Vault, path: &Path) -> Result<Exit, Failure> {
-        if let Some(failure) = not_waiting(vault, self.name)? {
-            return Err(failure);
+    async fn second_half(&self, context: &Context, edit: Edit<'_>, token: AuthToken) -> Result<Exit, Failure> {
+        let vault = edit.vault();
+        if let Some(credential) = edit.credential() {
+            self.wishes()
+                .agree_with(&PublicRecord::from(credential))
+                .map_err(OnboardError::from)?;
         }
-        // Read before the slow unlocking, so that a wrong file is told of at once.
-        let token = read_token(context, path)?;
-        let unlocked = context.unlock(vault)?;
-        let pending = onboard::resume(&unlocked, self.name)?;
-        onboard::prepare(vault, self.name, &self.wishes())?;
-        self.complete(context, vault, pending, token)
+        self.complete(context, vault, onboard::resume(edit)?, token).await
     }
 
-    fn both_halves(&self, context: &Context, vault: &Vault) -> Result<Exit, Failure> {
-        let (record, fresh) = self.prepare(context, vault)?;
+    async fn both_halves(&self, context: &Context, edit: Edit<'_>) -> Result<Exit, Failure> {
+        let vault = edit.vault();
+        let pending = onboard::prepare(edit, &self.wishes()).await?;
+        let record = pending.record();
+        self.say_key(context, vault, &record, pending.is_fresh());
         if !context.may_ask() {
             context.ui.say(&record.public_key);
             context
@@ -212,27 +270,28 @@ impl DashboardJob<'_> {
             )
             .hint(format!("dfns-keys onboard {} --token-file FILE", self.name)));
         }
-        // What was sealed is opened again before anybody relies on it; a seal-only vault must go by memory.
-        let pending = match fresh {
-            Some(pending) if !context.can_unlock(vault) => pending,
-            _ => onboard::resume(&context.unlock(vault)?, self.name)?,
-        };
         context.ui.say("  The public key, to paste into the dashboard:\n");
         context.ui.say(&record.public_key);
         context
             .ui
             .say(&instructions(record.kind, &record.api_url, record.name.as_str()));
         let token = ask_for_token()?;
-        self.complete(context, vault, pending, token)
+        self.complete(context, vault, pending, token).await
     }
 
-    fn complete(&self, context: &Context, vault: &Vault, pending: Pending, token: AuthToken) -> Result<Exit, Failure> {
+    async fn complete(
+        &self,
+        context: &Context,
+        vault: &Vault,
+        pending: Pending<'_>,
+        token: AuthToken,
+    ) -> Result<Exit, Failure> {
         let kind_and_validity = describe(&token);
         let client = context.client();
         let spinner = context.ui.spinner("making the signed test call");
-        let onboarded = context.block_on(onboard::complete(vault, &client, pending, token));
+        let onboarded = onboard::complete(&client, pending, token).await;
         spinner.finish_and_clear();
-        let onboarded = onboarded?.inspect_err(|error| {
+        let onboarded = onboarded.inspect_err(|error| {
             if let onboard::OnboardError::Refused { refusal, .. } = error {
                 context.log(vault, "refused", Some(self.name), None, Some(refusal.to_string()));
             }
@@ -259,18 +318,6 @@ impl DashboardJob<'_> {
             .ui
             .say(&format!("  check it any time:  dfns-keys verify {}", self.name));
         Ok(Exit::Done)
-    }
-}
-
-/// Why no second half is due, if none is.
-fn not_waiting(vault: &Vault, name: &CredentialName) -> Result<Option<Failure>, Failure> {
-    use crate::vault::VaultError;
-    use crate::workflow::onboard::OnboardError;
-    match vault.record(name) {
-        Ok(record) if record.state == State::Pending => Ok(None),
-        Ok(_) => Ok(Some(OnboardError::AlreadyActive(name.clone()).into())),
-        Err(VaultError::NoSuchCredential(_)) => Ok(Some(OnboardError::NotPrepared(name.clone()).into())),
-        Err(error) => Err(error.into()),
     }
 }
 

@@ -14,7 +14,7 @@ use crate::cli::error::{Exit, Failure};
 use crate::cli::ui::{Tone, fields};
 use crate::model::credential::{Environment, Kind};
 use crate::model::ids::CredentialName;
-use crate::vault::{Unlocked, Vault};
+use crate::vault::Unlocked;
 use crate::workflow::administrator::Administrator;
 use crate::workflow::provision::{Order, Provisioned, provision, resolve_permissions};
 use crate::workflow::settings::Wishes;
@@ -24,17 +24,15 @@ const AT_ONCE: usize = 16;
 
 type Outcome = (CredentialName, Result<Provisioned, Failure>);
 
-pub(super) fn run(context: &Context, admin: &CredentialName, entries: Vec<Entry>) -> Result<Exit, Failure> {
-    let vault = context.vault()?;
-    super::check_administrator(&vault, admin)?;
-    let unlocked = context.unlock(&vault)?;
-    let administrator = Administrator::open(&unlocked, admin)?;
+pub(super) async fn run(context: &Context, admin: &CredentialName, entries: Vec<Entry>) -> Result<Exit, Failure> {
+    let vault = context.vault().await?;
+    super::check_administrator(&vault, admin).await?;
+    let unlocked = context.unlock(&vault).await?;
+    let administrator = Administrator::open(&unlocked, admin).await?;
     let client = context.client();
     let session = administrator.session(&client);
-    let outcomes = context.block_on(async {
-        let orders = orders(&session, &administrator, entries).await?;
-        Ok::<_, Failure>(provision_all(context, &vault, &unlocked, &session, &orders).await)
-    })??;
+    let orders = orders(&session, &administrator, entries).await?;
+    let outcomes = provision_all(context, &unlocked, &session, &orders).await;
     let active = outcomes.iter().filter_map(|(_, outcome)| match outcome {
         Ok(Provisioned::Now(record) | Provisioned::Before(record)) => Some(record),
         Err(_) => None,
@@ -99,7 +97,6 @@ async fn orders(
 
 async fn provision_all(
     context: &Context,
-    vault: &Vault,
     unlocked: &Unlocked<'_>,
     session: &UserSession<'_>,
     orders: &[Order],
@@ -108,7 +105,7 @@ async fn provision_all(
     let progress_ref = &progress;
     let outcomes = stream::iter(orders)
         .map(|order| async move {
-            let outcome = one(context, vault, unlocked, session, order).await;
+            let outcome = one(context, unlocked, session, order).await;
             progress_ref.inc(1);
             (order.name.clone(), outcome)
         })
@@ -121,13 +118,13 @@ async fn provision_all(
 
 async fn one(
     context: &Context,
-    vault: &Vault,
     unlocked: &Unlocked<'_>,
     session: &UserSession<'_>,
     order: &Order,
 ) -> Result<Provisioned, Failure> {
-    let _lock = vault.lock(&order.name, &format!("onboard {}", order.name))?;
-    let provisioned = Box::pin(provision(vault, unlocked, session, order)).await?;
+    let vault = unlocked.vault();
+    let lease = vault.lease(&order.name, &format!("onboard {}", order.name)).await?;
+    let provisioned = Box::pin(provision(unlocked.edit(lease).await?, session, order)).await?;
     if let Provisioned::Now(record) = &provisioned {
         let detail = Some("through the API".to_owned());
         context.log(vault, "onboarded", Some(&order.name), Some(&record.fingerprint), detail);

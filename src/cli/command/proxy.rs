@@ -30,26 +30,26 @@ pub(in crate::cli) struct ProxyArgs {
 }
 
 impl ProxyArgs {
-    pub(super) fn run(&self, context: &Context) -> Result<Exit, Failure> {
-        let vault = context.vault()?;
-        super::usable_record(&vault, &self.name)?;
-        let unlocked = context.unlock(&vault)?;
+    pub(super) async fn run(&self, context: &Context) -> Result<Exit, Failure> {
+        let vault = context.vault().await?;
+        super::usable_record(&vault, &self.name).await?;
+        let unlocked = context.unlock(&vault).await?;
         context.supplier.forget();
-        super::usable(context, &unlocked, &self.name)?;
+        super::usable(context, &unlocked, &self.name).await?;
         let rules = Rules {
             read_only: self.read_only,
             permits: self.allow.clone(),
         };
-        let log = context.vault()?;
+        let log = context.vault().await?;
         let ui = context.ui.clone();
         let troubled = move |error: &crate::vault::VaultError| {
             ui.warn(&format!("the audit log could not be written: {error}"));
         };
-        context.block_on(async {
+        async {
             // Whoever reads the address may stop it at once.
             let (mut first, mut second) = (StopSignals::listen()?, StopSignals::listen()?);
             let listener = Listener::bind(&self.listen).await?;
-            let proxy = Proxy::new(listener, &unlocked, &self.name, context.client(), rules, log, troubled)?;
+            let proxy = Proxy::new(listener, &unlocked, &self.name, context.client(), rules, log, troubled).await?;
             let ready = json!({"url": proxy.url(), "token": proxy.expose_local_token()});
             context.ui.line(&ready)?;
             context.ui.say(&format!(
@@ -69,7 +69,8 @@ impl ProxyArgs {
             }
             context.log(&vault, "proxy-stopped", Some(&self.name), None, None);
             Ok(Exit::Done)
-        })?
+        }
+        .await
     }
 }
 

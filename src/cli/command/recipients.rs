@@ -1,14 +1,15 @@
 use clap::{Args, Subcommand};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::cli::context::Context;
 use crate::cli::error::{Exit, Failure};
-use crate::vault::{RecipientError, RecipientText};
+use crate::vault::{Member, RecipientError, RecipientText, Repair, Resealed, Synced, Unlocked, Vault, check_label};
 
 /// Say who may open the vault
 #[derive(Args)]
 #[command(
-    after_help = "Examples:\n  dfns-keys recipients list\n  dfns-keys recipients add age1…\n  dfns-keys recipients remove age1…"
+    after_help = "Examples:\n  dfns-keys recipients list\n  dfns-keys recipients add age1… --label 'alice, laptop'\n  \
+                  dfns-keys recipients sync"
 )]
 pub(in crate::cli) struct RecipientsArgs {
     #[command(subcommand)]
@@ -17,62 +18,213 @@ pub(in crate::cli) struct RecipientsArgs {
 
 #[derive(Subcommand)]
 enum Action {
-    /// List those who may open the vault
-    List,
+    /// List those who may open the vault, as recipients.txt has them
+    List {
+        /// Check the list, and print its digest, for a machine that only seals (DFNS_KEYS_RECIPIENTS)
+        #[arg(long)]
+        digest: bool,
+    },
     /// Add a recipient and seal everything again
     Add {
         /// An age recipient or an SSH public key
         recipient: String,
+        /// What people call it
+        #[arg(long, value_name = "TEXT")]
+        label: Option<String>,
     },
     /// Remove a recipient and seal everything again
     ///
-    /// It may have kept what it could read: rotate the credentials it could open.
+    /// Withdraw its write access to the vault first. It may have kept what it could read: rotate the credentials it could open.
     Remove {
         /// As `recipients list` shows it
         recipient: String,
     },
+    /// Finish a change that was cut short, put back a list that was tampered with, move a vault of version 1
+    Sync,
 }
 
 impl RecipientsArgs {
-    pub(super) fn run(&self, context: &Context) -> Result<Exit, Failure> {
-        let vault = context.vault()?;
-        let (recipient, add) = match &self.action {
-            Action::List => {
-                let recipients = vault.recipients()?;
+    pub(super) async fn run(&self, context: &Context) -> Result<Exit, Failure> {
+        let vault = context.vault().await?;
+        match &self.action {
+            Action::List { digest: false } => list(context, &vault).await,
+            Action::List { digest: true } => {
+                let digest = context.unlock(&vault).await?.list_digest().await?;
                 if context.ui.json() {
-                    context.ui.document(&json!({ "recipients": recipients }))?;
+                    context.ui.document(&json!({ "digest": digest }))?;
                 } else {
-                    for recipient in recipients {
-                        context.ui.answer(recipient.as_str())?;
-                    }
+                    context.ui.answer(&digest)?;
                 }
-                return Ok(Exit::Done);
+                Ok(Exit::Done)
             }
-            Action::Add { recipient } => (recipient.parse::<RecipientText>()?, true),
-            Action::Remove { recipient } => (recipient.parse::<RecipientText>()?, false),
-        };
-        if !add && !vault.recipients()?.contains(&recipient) {
-            return Err(RecipientError::NotListed(recipient).into());
+            Action::Add { recipient, label } => {
+                if let Some(label) = label {
+                    check_label(label)?;
+                }
+                let member = Member {
+                    label: label.clone(),
+                    ..Member::new(recipient.parse()?)
+                };
+                add(context, &vault, member).await
+            }
+            Action::Remove { recipient } => remove(context, &vault, &recipient.parse()?).await,
+            Action::Sync => sync(context, &vault).await,
         }
-        let unlocked = context.unlock(&vault)?;
-        let (count, action) = if add {
-            (unlocked.add_recipient(&recipient)?, "recipient-added")
-        } else {
-            (unlocked.remove_recipient(&recipient)?, "recipient-removed")
-        };
-        context.log(&vault, action, None, None, Some(recipient.to_string()));
-        if context.ui.json() {
-            context
-                .ui
-                .document(&json!({ "recipients": vault.recipients()?, "sealed_again": count }))?;
-            return Ok(Exit::Done);
-        }
-        context.ui.say(&format!("Sealed {count} credentials again."));
-        if !add {
-            context
-                .ui
-                .say("What it could open before, it may have kept: rotate those credentials.");
-        }
-        Ok(Exit::Done)
     }
+}
+
+pub(super) fn recipients_of(members: &[Member]) -> Vec<RecipientText> {
+    members.iter().map(|member| member.recipient.clone()).collect()
+}
+
+async fn list(context: &Context, vault: &Vault) -> Result<Exit, Failure> {
+    let members = vault.listed_members().await?;
+    if context.ui.json() {
+        context.ui.document(&json!({
+            "recipients": recipients_of(&members),
+            "labels": members.iter().map(|member| member.label.clone()).collect::<Vec<_>>(),
+            "authenticated": "unchecked",
+        }))?;
+    } else {
+        for member in members {
+            context.ui.answer(&line(&member))?;
+        }
+    }
+    Ok(Exit::Done)
+}
+
+fn line(member: &Member) -> String {
+    match (&member.label, member.own) {
+        (Some(label), _) => format!("{}  {label}", member.recipient),
+        (None, true) => format!("{}  the vault's own, opened by its passphrase", member.recipient),
+        (None, false) => member.recipient.to_string(),
+    }
+}
+
+async fn add(context: &Context, vault: &Vault, member: Member) -> Result<Exit, Failure> {
+    let unlocked = current(context, vault).await?;
+    let recipient = member.recipient.clone();
+    let resealed = with_progress(context, async |watch| unlocked.add_recipient(member, watch).await).await?;
+    context.log(vault, "recipient-added", None, None, Some(recipient.to_string()));
+    conclude(context, &unlocked, resealed).await
+}
+
+async fn remove(context: &Context, vault: &Vault, recipient: &RecipientText) -> Result<Exit, Failure> {
+    let listed = vault.listed_members().await?;
+    match listed.iter().find(|member| member.recipient == *recipient) {
+        None => return Err(RecipientError::NotListed(recipient.clone()).into()),
+        Some(member) if member.own => {
+            return Err(crate::vault::VaultError::OwnRecipient(recipient.clone()).into());
+        }
+        Some(_) => {}
+    }
+    let unlocked = current(context, vault).await?;
+    let resealed = with_progress(context, async |watch| unlocked.remove_recipient(recipient, watch).await).await?;
+    context.log(vault, "recipient-removed", None, None, Some(recipient.to_string()));
+    if !context.ui.json() {
+        context.ui.say(
+            "What it could open before, it may have kept: rotate those credentials. While it can still write to the vault, \
+             it can mislead machines that have not seen this change: withdraw that first.",
+        );
+    }
+    conclude(context, &unlocked, resealed).await
+}
+
+async fn sync(context: &Context, vault: &Vault) -> Result<Exit, Failure> {
+    context.ask_first(vault).await?;
+    let unlocked = match vault.examine(context.identities(), &context.asker()).await? {
+        Synced::Sound(unlocked) => unlocked,
+        Synced::Broken(repair) => put_back(context, vault, *repair).await?,
+    };
+    let moved = move_to_version_2(context, &unlocked).await?;
+    let resealed = match moved {
+        Some(resealed) => resealed,
+        None => with_progress(context, async |watch| unlocked.sync(watch).await).await?,
+    };
+    conclude(context, &unlocked, resealed).await
+}
+
+async fn put_back<'v>(context: &Context, vault: &'v Vault, repair: Repair) -> Result<Unlocked<'v>, Failure> {
+    context
+        .ui
+        .say(&format!("recipients.txt is not as members left it: {}", repair.change));
+    if !repair.is_known {
+        context
+            .ui
+            .say("This machine has not seen the list that it goes back to:");
+        for member in repair.members() {
+            context.ui.say(&format!("  {}", line(member)));
+        }
+        context.confirm("Put it back?", "recipients")?;
+    }
+    let unlocked = vault.repair(repair).await?;
+    context.log(vault, "recipients-put-back", None, None, None);
+    context.ui.say("It is as members left it again.");
+    Ok(unlocked)
+}
+
+/// The vault, moved to version 2 where it is of version 1.
+pub(super) async fn current<'v>(context: &Context, vault: &'v Vault) -> Result<Unlocked<'v>, Failure> {
+    let unlocked = context.unlock(vault).await?;
+    if let Some(resealed) = move_to_version_2(context, &unlocked).await? {
+        resealed.complete()?;
+    }
+    Ok(unlocked)
+}
+
+async fn move_to_version_2(context: &Context, unlocked: &Unlocked<'_>) -> Result<Option<Resealed>, Failure> {
+    let Some(members) = unlocked.unconfirmed_members().await? else {
+        return Ok(None);
+    };
+    context.ui.say(
+        "This vault is of version 1, in which nobody vouched for the list of recipients. It is moved to version 2 once. These can \
+         open it, and will:",
+    );
+    for member in &members {
+        context.ui.say(&format!("  {}", line(member)));
+    }
+    context.confirm("Is every one of them meant to?", "recipients")?;
+    let resealed = with_progress(context, async |watch| {
+        unlocked.move_to_version_2(&members, &context.asker(), watch).await
+    })
+    .await?;
+    context.log(unlocked.vault(), "moved-to-version-2", None, None, None);
+    Ok(Some(resealed))
+}
+
+/// Runs what seals everything again, with a bar.
+pub(super) async fn with_progress<T>(
+    context: &Context,
+    work: impl AsyncFnOnce(&(dyn Fn(usize, usize) + Sync)) -> Result<T, crate::vault::VaultError>,
+) -> Result<T, Failure> {
+    let progress = context.ui.progress(0, "sealing again");
+    let watch = |done: usize, total: usize| {
+        progress.set_length(total as u64);
+        progress.set_position(done as u64);
+    };
+    let outcome = work(&watch).await;
+    progress.finish_and_clear();
+    Ok(outcome?)
+}
+
+/// Says what was sealed again, or fails with what was not.
+pub(super) async fn conclude(context: &Context, unlocked: &Unlocked<'_>, resealed: Resealed) -> Result<Exit, Failure> {
+    let count = resealed.complete()?;
+    if context.ui.json() {
+        let mut document = outcome(unlocked).await?;
+        document["sealed_again"] = json!(count);
+        context.ui.document(&document)?;
+    } else {
+        context.ui.say(&format!("Sealed {count} credentials again."));
+    }
+    Ok(Exit::Done)
+}
+
+async fn outcome(unlocked: &Unlocked<'_>) -> Result<Value, Failure> {
+    let members = unlocked.members().await?;
+    Ok(json!({
+        "recipients": recipients_of(&members),
+        "vault_id": unlocked.id(),
+        "epoch": unlocked.epoch(),
+    }))
 }

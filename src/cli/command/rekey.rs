@@ -1,8 +1,8 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use serde_json::json;
 
+use super::recipients;
 use crate::cli::context::Context;
 use crate::cli::error::{Exit, Failure};
 use crate::cli::origin::Origin;
@@ -28,31 +28,25 @@ impl RekeyArgs {
         }
     }
 
-    pub(super) fn run(&self, context: &Context) -> Result<Exit, Failure> {
+    pub(super) async fn run(&self, context: &Context) -> Result<Exit, Failure> {
         let origin = self.new_passphrase_file.as_deref().map(Origin::file);
-        let vault = context.vault()?;
+        let vault = context.vault().await?;
         let new = || context.supplier.replacement(origin);
         // On a terminal the old one is asked for first. What a file has, or that there is nobody to ask, is known before.
-        let (unlocked, passphrase) = if self.new_passphrase_file.is_none() && context.may_ask() {
-            (context.unlock(&vault)?, new()?)
+        let (mut unlocked, passphrase) = if self.new_passphrase_file.is_none() && context.may_ask() {
+            (recipients::current(context, &vault).await?, new()?)
         } else {
             let passphrase = new()?;
-            (context.unlock(&vault)?, passphrase)
+            (recipients::current(context, &vault).await?, passphrase)
         };
-        let spinner = context.ui.spinner("sealing everything again");
-        let outcome = unlocked.rekey(&passphrase, &context.asker());
-        spinner.finish_and_clear();
-        let count = outcome?;
+        let resealed = recipients::with_progress(context, async |watch| {
+            unlocked.rekey(&passphrase, &context.asker(), watch).await
+        })
+        .await?;
         context.log(&vault, "rekeyed", None, None, None);
-        if context.ui.json() {
-            context
-                .ui
-                .document(&json!({ "sealed_again": count, "recipients": vault.recipients()? }))?;
-        } else {
-            context.ui.say(&format!(
-                "The vault has a new identity and passphrase; {count} credentials are sealed again."
-            ));
+        if !context.ui.json() {
+            context.ui.say("The vault has a new identity and passphrase.");
         }
-        Ok(Exit::Done)
+        recipients::conclude(context, &unlocked, resealed).await
     }
 }

@@ -3,7 +3,6 @@ use serde_json::json;
 
 use crate::cli::context::Context;
 use crate::cli::error::{Exit, Failure};
-use crate::model::credential::State;
 use crate::model::ids::CredentialName;
 use crate::workflow::remove::check_unused;
 
@@ -21,24 +20,24 @@ pub(in crate::cli) struct RemoveArgs {
 }
 
 impl RemoveArgs {
-    pub(super) fn run(&self, context: &Context) -> Result<Exit, Failure> {
-        let vault = context.vault()?;
-        let _lock = vault.lock(&self.name, &format!("remove {}", self.name))?;
+    pub(super) async fn run(&self, context: &Context) -> Result<Exit, Failure> {
+        let vault = context.vault().await?;
+        let lease = vault.lease(&self.name, &format!("remove {}", self.name)).await?;
+        vault.record(&self.name).await?;
+        if !self.force {
+            context.check_confirmable()?;
+        }
+        let unlocked = context.unlock(&vault).await?;
         let mut elsewhere = None;
         if !self.force {
-            let record = vault.record(&self.name)?;
-            context.check_confirmable()?;
-            // The public part alone is nobody's word for "pending", so a pending credential is opened too where it can be.
-            if record.state != State::Pending || context.can_unlock(&vault) {
-                let unlocked = context.unlock(&vault)?;
-                let client = context.client();
-                elsewhere = context.block_on(check_unused(&unlocked, &client, &self.name))??;
-            }
-        } else if !vault.names()?.contains(&self.name) {
-            return Err(crate::vault::VaultError::NoSuchCredential(self.name.clone()).into());
+            elsewhere = check_unused(&unlocked, &context.client(), &self.name).await?;
         }
         context.confirm_by_typing(self.name.as_str(), "confirm")?;
-        vault.delete(&self.name)?;
+        if self.force {
+            unlocked.discard(lease).await?;
+        } else {
+            unlocked.edit(lease).await?.remove().await?;
+        }
         context.log(&vault, "removed", Some(&self.name), None, None);
         if context.ui.json() {
             context.ui.document(&json!({ "name": self.name, "removed": true }))?;

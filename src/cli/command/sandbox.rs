@@ -40,7 +40,7 @@ enum DoctrineArg {
 }
 
 impl SandboxArgs {
-    pub(super) fn run(&self, context: &Context) -> Result<Exit, Failure> {
+    pub(super) async fn run(&self, context: &Context) -> Result<Exit, Failure> {
         let config = SandboxConfig {
             latency: Duration::from_millis(self.latency),
             rotation: match self.rotation {
@@ -49,7 +49,7 @@ impl SandboxArgs {
             },
             per_minute: self.limit.map(NonZeroU32::get),
         };
-        context.block_on(async {
+        async {
             // Whoever reads the address may stop it at once.
             let mut signals = StopSignals::listen()?;
             let sandbox = Sandbox::bind(self.listen, config).await?;
@@ -60,7 +60,8 @@ impl SandboxArgs {
             ));
             sandbox.serve(signals.received()).await;
             Ok(Exit::Done)
-        })?
+        }
+        .await
     }
 }
 

@@ -26,8 +26,14 @@ pub(in crate::cli) struct ShowArgs {
 }
 
 impl ShowArgs {
-    pub(super) fn run(&self, context: &Context) -> Result<Exit, Failure> {
-        let record = context.vault()?.record(&self.name)?;
+    pub(super) async fn run(&self, context: &Context) -> Result<Exit, Failure> {
+        let vault = context.vault().await?;
+        let record = vault.record(&self.name).await?;
+        if self.public_key || self.fingerprint {
+            context
+                .ui
+                .say("read from the public part, which nobody vouches for; `dfns-keys onboard NAME --prepare` opens it first");
+        }
         let algorithm = algorithm_of(&record.public_key).map(|algorithm| algorithm.to_string());
         if context.ui.json() {
             let mut credential = row(&record);

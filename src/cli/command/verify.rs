@@ -70,11 +70,11 @@ pub(in crate::cli) struct VerifyArgs {
 }
 
 impl VerifyArgs {
-    pub(super) fn run(&self, context: &Context) -> Result<Exit, Failure> {
+    pub(super) async fn run(&self, context: &Context) -> Result<Exit, Failure> {
         if let Some(path) = &self.junit {
             files::check_target(path, IfExists::Replace)?;
         }
-        let (subjects, damage) = self.subjects(context)?;
+        let (subjects, damage) = self.subjects(context).await?;
         let expectations = Expectations {
             api_url: self.api_url.clone(),
             organisation_id: self.org_id.clone(),
@@ -83,15 +83,11 @@ impl VerifyArgs {
         };
         let client = (!self.offline).then(|| context.client());
         let progress = context.ui.progress(subjects.len(), "asking Dfns");
-        let report = context.block_on(verify_all(
-            &subjects,
-            &expectations,
-            client.as_ref(),
-            SystemClock.now(),
-            |_| progress.inc(1),
-        ));
+        let mut report = verify_all(&subjects, &expectations, client.as_ref(), SystemClock.now(), |_| {
+            progress.inc(1);
+        })
+        .await;
         progress.finish_and_clear();
-        let mut report = report?;
         if self.strict {
             report.make_strict();
         }
@@ -114,11 +110,11 @@ impl VerifyArgs {
     }
 
     /// What is to be verified, and how bad it is with what could not be opened.
-    fn subjects(&self, context: &Context) -> Result<(Vec<Candidate>, Option<Exit>), Failure> {
+    async fn subjects(&self, context: &Context) -> Result<(Vec<Candidate>, Option<Exit>), Failure> {
         let mut subjects = Vec::new();
         let mut damage = None;
         if self.all || !self.names.is_empty() {
-            for (name, opened) in self.vault_subjects(context)? {
+            for (name, opened) in self.vault_subjects(context).await? {
                 subjects.push(opened.map_err(|failure| {
                     damage = Some(failure.exit);
                     Unreadable {
@@ -153,25 +149,29 @@ impl VerifyArgs {
         }
     }
 
-    fn vault_subjects(&self, context: &Context) -> Result<Vec<Opened>, Failure> {
-        let vault = context.vault().map_err(|failure| match self.names.first() {
+    async fn vault_subjects(&self, context: &Context) -> Result<Vec<Opened>, Failure> {
+        let vault = context.vault().await.map_err(|failure| match self.names.first() {
             Some(name) => Self::or_a_file(failure, name),
             None => failure,
         })?;
-        let names = if self.all { vault.names()? } else { self.names.clone() };
+        let names = if self.all {
+            vault.names().await?
+        } else {
+            self.names.clone()
+        };
         // A name that is not there is told of before anybody types a passphrase.
         for name in &names {
-            match vault.record(name) {
+            match vault.record(name).await {
                 Err(error @ VaultError::NoSuchCredential(_)) => return Err(Self::or_a_file(error.into(), name)),
                 Err(error) if self.is_alone() => return Err(error.into()),
                 Ok(_) | Err(_) => {}
             }
         }
-        let unlocked = context.unlock(&vault)?;
+        let unlocked = context.unlock(&vault).await?;
         let mut subjects = Vec::new();
         for name in names {
-            let opened = match unlocked.get(&name) {
-                Ok(opened) => opened.credential,
+            let opened = match unlocked.get(&name).await {
+                Ok(opened) => opened,
                 Err(error) if self.is_alone() => return Err(error.into()),
                 Err(error) => {
                     subjects.push((name, Err(error.into())));

@@ -4,8 +4,7 @@ use super::{Exit, Failure};
 use crate::keys::{KeyError, RandomnessError};
 use crate::model::quoted;
 use crate::sys::files::FileError;
-use crate::sys::lock::LockError;
-use crate::vault::{IdentityError, RecipientError, VaultError};
+use crate::vault::{IdentityError, RecipientError};
 
 impl From<FileError> for Failure {
     fn from(error: FileError) -> Self {
@@ -45,59 +44,6 @@ fn plain(error: &std::io::Error) -> String {
 impl From<RandomnessError> for Failure {
     fn from(error: RandomnessError) -> Self {
         Self::new(Exit::Other, "randomness", error.to_string())
-    }
-}
-
-impl From<VaultError> for Failure {
-    fn from(error: VaultError) -> Self {
-        let message = error.to_string();
-        match error {
-            VaultError::Missing(_) => Self::new(Exit::State, "no_vault", message)
-                .hint("make one with `dfns-keys init`, or name another with --vault DIR"),
-            VaultError::Exists(_) => Self::new(Exit::State, "vault_exists", message)
-                .hint("use it as it is, or make another with --vault DIR"),
-            VaultError::Occupied { .. } => Self::new(Exit::State, "not_empty", message)
-                .hint("name a new folder, or an empty one, with --vault DIR"),
-            VaultError::Newer { .. } => Self::new(Exit::Vault, "newer_format", message).hint("update dfns-keys"),
-            VaultError::Damaged { .. } => {
-                Self::new(Exit::Vault, "damaged", message).hint("restore the file from a backup")
-            }
-            VaultError::Refused { field, .. } => Self::new(Exit::Vault, "refused_value", message).hint(format!(
-                "an earlier dfns-keys took any text there; `age -d` opens the sealed part: take key and token out of it, and `dfns-keys import` them anew without that {field}"
-            )),
-            VaultError::Tampered { .. } => Self::new(Exit::Vault, "tampered", message).hint(
-                "somebody edited the file or put another in its place: restore it from a backup, and find out who can write to the vault",
-            ),
-            VaultError::UnexpectedRecipient { recipient, .. } => Self::new(Exit::Vault, "unexpected_recipient", message)
-                .hint(format!(
-                    "if you added it, say so with `dfns-keys recipients add \"{recipient}\"`; if not, take it out of recipients.txt and find out who can write to the vault"
-                )),
-            VaultError::NoSuchCredential(name) => Self {
-                missing: Some(name),
-                ..Self::new(Exit::State, "no_such_credential", message).hint("`dfns-keys list` shows those there are")
-            },
-            VaultError::CredentialExists(_) => Self::new(Exit::State, "already_exists", message),
-            VaultError::Changed(_) => {
-                Self::new(Exit::State, "changed", message).hint("nothing was overwritten; run the same command again")
-            }
-            VaultError::Locked { .. } => {
-                Self::new(Exit::State, "locked", message).hint("wait for it, or try again with --wait 30s")
-            }
-            VaultError::Lock(error) => match error {
-                LockError::Io { path, source } => FileError {
-                    operation: "lock",
-                    path,
-                    source,
-                }
-                .into(),
-                LockError::Held { .. } => Self::new(Exit::State, "locked", message),
-            },
-            VaultError::Identity(error) => error.into(),
-            VaultError::Recipient(error) => error.into(),
-            VaultError::NoMatchingIdentity { .. } => Self::new(Exit::Vault, "no_matching_identity", message)
-                .hint("give the identity of one of the recipients with --identity FILE"),
-            VaultError::File(error) => error.into(),
-        }
     }
 }
 
@@ -144,6 +90,8 @@ impl From<RecipientError> for Failure {
                 .hint("a credential sealed to nobody would be lost; add another recipient first"),
             RecipientError::TooMany { .. } => Self::new(Exit::Usage, "too_many_recipients", message)
                 .hint("give a team one identity, or make a vault for each"),
+            RecipientError::Label => Self::new(Exit::Usage, "invalid_label", message),
+            RecipientError::Listed(_) => Self::new(Exit::State, "already_exists", message),
             RecipientError::NotListed(_) => Self::new(Exit::State, "no_such_recipient", message)
                 .hint("`dfns-keys recipients list` shows those there are"),
             RecipientError::Unusable { .. } => Self::new(Exit::Other, "unusable_recipient", message)

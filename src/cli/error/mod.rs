@@ -4,6 +4,7 @@
 mod calls;
 mod jobs;
 mod local;
+mod vault;
 
 use serde_json::{Map, Value};
 

@@ -235,6 +235,14 @@ pub fn remove(path: &Path) -> Result<(), FileError> {
     sync_directory(directory_of(path)).map_err(fail)
 }
 
+/// The path without links and detours, or as it is where it cannot be resolved.
+#[must_use]
+pub fn canonical(path: &Path) -> PathBuf {
+    std::fs::canonicalize(path)
+        .or_else(|_| std::path::absolute(path))
+        .unwrap_or_else(|_| path.to_owned())
+}
+
 /// Whether a path names a plain file itself: no link to one, no pipe, no device. What cannot be looked at is none.
 #[must_use]
 pub fn is_plain(path: &Path) -> bool {

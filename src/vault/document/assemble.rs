@@ -2,7 +2,8 @@
 
 use super::damaged;
 use super::forms::{
-    ActiveForm, CreatedForm, NextStepForm, PendingForm, RegisteredForm, RotationForm, SealedText, StageForm, UserForm,
+    ActiveForm, CreatedForm, NextStepForm, PendingForm, RegisteredForm, RotationForm, SealedForm, SealedText,
+    StageForm, UserForm,
 };
 use crate::model::credential::{
     ActiveGeneration, AnyCredential, Created, Credential, Environment, PendingGeneration, PublicKeyText, Stage, State,
@@ -18,11 +19,19 @@ use crate::vault::VaultError;
 pub(super) fn assemble(
     name: &CredentialName,
     record: PublicRecord,
-    active: Option<ActiveForm>,
-    user: Option<UserForm>,
-    pending: Option<PendingForm>,
-    rotation: Option<RotationForm>,
+    form: SealedForm,
 ) -> Result<AnyCredential, VaultError> {
+    let SealedForm {
+        public: _,
+        recipients: _,
+        epoch: _,
+        revision: _,
+        moves: _,
+        active,
+        user,
+        pending,
+        rotation,
+    } = form;
     let PublicRecord {
         name: sealed_name,
         kind,
@@ -68,6 +77,7 @@ pub(super) fn assemble(
     };
     let read_active = |form: ActiveForm, public_key: PublicKeyText| {
         let ActiveForm {
+            since: _,
             private_key,
             token,
             credential_id,
@@ -123,6 +133,11 @@ pub(super) fn assemble(
                     },
                 }),
                 (State::Retiring, None, Some(outgoing)) => RotationStage::Retiring(Outgoing {
+                    rotated_before: outgoing
+                        .generation
+                        .since
+                        .or(outgoing.rotated_before)
+                        .filter(|since| *since != created_at),
                     previous: read_active(
                         outgoing.generation,
                         PublicKeyText {
@@ -131,7 +146,6 @@ pub(super) fn assemble(
                         },
                     )?,
                     promoted_at: outgoing.promoted_at,
-                    rotated_before: outgoing.rotated_before,
                     retiring: outgoing.retiring,
                 }),
                 _ => return Err(damaged(name, "its rotation does not hold what its state says")),
@@ -143,7 +157,17 @@ pub(super) fn assemble(
             };
             Ok(AnyCredential::Rotating(shell.with_generation(|()| generation)))
         }
-        (State::Pending, None, None, Some(PendingForm { private_key, stage }), None) => {
+        (
+            State::Pending,
+            None,
+            None,
+            Some(PendingForm {
+                since: _,
+                private_key,
+                stage,
+            }),
+            None,
+        ) => {
             let stage = match stage {
                 StageForm::AwaitingToken => Stage::AwaitingToken,
                 StageForm::Registering(registering) => Stage::Registering(registering),
@@ -171,6 +195,7 @@ pub(super) fn assemble(
         }
         (State::Active, None, Some(form), None, None) => {
             let UserForm {
+                since: _,
                 private_key,
                 username,
                 credential_id,

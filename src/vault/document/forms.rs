@@ -9,12 +9,14 @@ use serde_json::Value;
 use zeroize::Zeroizing;
 
 use crate::model::credential::{ActiveGeneration, Enrolling, PublicKeyText, Registering};
-use crate::model::ids::{CredentialId, CredentialUuid, IdentityId, PermissionId, TokenId, Username, where_known};
+use crate::model::ids::{
+    CredentialId, CredentialName, CredentialUuid, IdentityId, PermissionId, TokenId, Username, where_known,
+};
 use crate::model::rotation::{Journal, Next, NextStep, Outgoing, Registered};
 use crate::vault::recipients::RecipientText;
 
 /// A secret inside the sealed plaintext, which is itself wiped. It exists between serde and our own types only.
-pub(super) struct SealedText(pub(super) Zeroizing<String>);
+pub(in crate::vault) struct SealedText(pub(in crate::vault) Zeroizing<String>);
 
 impl Serialize for SealedText {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -47,6 +49,9 @@ impl<'de> Deserialize<'de> for SealedText {
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct PendingForm {
+    /// From version 2 on: since when it is in this role.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) since: Option<Timestamp>,
     pub(super) private_key: SealedText,
     pub(super) stage: StageForm,
 }
@@ -74,6 +79,9 @@ pub(super) struct CreatedForm {
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct UserForm {
+    /// From version 2 on: since when it is in this role.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) since: Option<Timestamp>,
     pub(super) private_key: SealedText,
     pub(super) username: Username,
     #[serde(default, deserialize_with = "where_known")]
@@ -83,6 +91,9 @@ pub(super) struct UserForm {
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ActiveForm {
+    /// From version 2 on: since when it is in this role.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) since: Option<Timestamp>,
     pub(super) private_key: SealedText,
     pub(super) token: SealedText,
     #[serde(default, deserialize_with = "where_known")]
@@ -102,6 +113,9 @@ pub(super) struct RotationForm {
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct NextForm {
+    /// From version 2 on: since when it is in this role.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) since: Option<Timestamp>,
     pub(super) private_key: SealedText,
     pub(super) public_key: String,
     pub(super) fingerprint: String,
@@ -136,16 +150,36 @@ pub(super) struct OutgoingForm {
     pub(super) fingerprint: String,
     pub(super) generation: ActiveForm,
     pub(super) promoted_at: Timestamp,
+    /// In version 1: its `since`, where it had replaced another.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) rotated_before: Option<Timestamp>,
     pub(super) retiring: bool,
+}
+
+/// A name on its way to another one. The two halves of a move know each other by a random id.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub(in crate::vault) enum Moves {
+    /// This one counts until that one is there.
+    To { name: CredentialName, id: String },
+    /// That one counts no more.
+    From { name: CredentialName, id: String },
 }
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct SealedForm {
     pub(super) public: Value,
-    pub(super) recipients: Vec<RecipientText>,
+    /// In version 1: to whom it was sealed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) recipients: Option<Vec<RecipientText>>,
+    /// From version 2 on, as the three that follow.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) epoch: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) revision: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) moves: Option<Moves>,
     pub(super) active: Option<ActiveForm>,
     pub(super) user: Option<UserForm>,
     pub(super) pending: Option<PendingForm>,
@@ -156,8 +190,33 @@ pub(super) fn text(secret: &str) -> SealedText {
     SealedText(Zeroizing::new(secret.to_owned()))
 }
 
-impl From<&ActiveGeneration> for ActiveForm {
-    fn from(generation: &ActiveGeneration) -> Self {
+impl SealedForm {
+    /// The same as version 1 has it.
+    pub(super) fn into_version_1(mut self, created_at: Timestamp, recipients: Vec<RecipientText>) -> Self {
+        self.recipients = Some(recipients);
+        if let Some(pending) = &mut self.pending {
+            pending.since = None;
+        }
+        if let Some(user) = &mut self.user {
+            user.since = None;
+        }
+        if let Some(active) = &mut self.active {
+            active.since = None;
+        }
+        if let Some(RotationForm { next, outgoing, .. }) = &mut self.rotation {
+            if let Some(next) = next {
+                next.since = None;
+            }
+            if let Some(outgoing) = outgoing {
+                outgoing.rotated_before = outgoing.generation.since.take().filter(|since| *since != created_at);
+            }
+        }
+        self
+    }
+}
+
+impl ActiveForm {
+    pub(super) fn new(generation: &ActiveGeneration, since: Timestamp) -> Self {
         let ActiveGeneration {
             private_key,
             public_key: _,
@@ -167,6 +226,7 @@ impl From<&ActiveGeneration> for ActiveForm {
             token_id,
         } = generation;
         Self {
+            since: Some(since),
             private_key: text(private_key.expose_secret()),
             token: text(token.expose_secret()),
             credential_id: credential_id.clone(),
@@ -176,14 +236,15 @@ impl From<&ActiveGeneration> for ActiveForm {
     }
 }
 
-impl From<&Next> for NextForm {
-    fn from(next: &Next) -> Self {
+impl NextForm {
+    pub(super) fn new(next: &Next, since: Timestamp) -> Self {
         let Next {
             private_key,
             public_key: PublicKeyText { pem, fingerprint },
             step,
         } = next;
         Self {
+            since: Some(since),
             private_key: text(private_key.expose_secret()),
             public_key: pem.clone(),
             fingerprint: fingerprint.clone(),
@@ -218,8 +279,8 @@ impl From<&Registered> for RegisteredForm {
     }
 }
 
-impl From<&Outgoing> for OutgoingForm {
-    fn from(outgoing: &Outgoing) -> Self {
+impl OutgoingForm {
+    pub(super) fn new(outgoing: &Outgoing, created_at: Timestamp) -> Self {
         let Outgoing {
             previous,
             promoted_at,
@@ -229,9 +290,9 @@ impl From<&Outgoing> for OutgoingForm {
         Self {
             public_key: previous.public_key.pem.clone(),
             fingerprint: previous.public_key.fingerprint.clone(),
-            generation: ActiveForm::from(previous),
+            generation: ActiveForm::new(previous, rotated_before.unwrap_or(created_at)),
             promoted_at: *promoted_at,
-            rotated_before: *rotated_before,
+            rotated_before: None,
             retiring: *retiring,
         }
     }

@@ -7,7 +7,7 @@ use crate::keys::pem::same_public_key;
 use crate::keys::{KeyPair, RandomnessError};
 use crate::model::credential::{Created, Credential, PendingGeneration, Registering, Stage};
 use crate::model::ids::{CredentialName, ExternalId};
-use crate::vault::Expected;
+use crate::vault::Edit;
 
 /// How often an account is made anew after an orphan, within one run.
 const MOST_ORPHANS: usize = 4;
@@ -21,7 +21,7 @@ enum Asked {
 
 impl Job<'_> {
     /// Seals a new key with what is about to be asked of Dfns.
-    pub(super) fn seal_new(&self, expected: &Expected, attempt: usize) -> Result<Sealed, ProvisionError> {
+    pub(super) async fn seal_new<'e>(&self, mut edit: Edit<'e>, attempt: usize) -> Result<Sealed<'e>, ProvisionError> {
         let Order {
             name,
             kind,
@@ -46,7 +46,7 @@ impl Job<'_> {
             name: name.clone(),
             kind: *kind,
             environment: environment.clone(),
-            created_at: self.vault.clock().now(),
+            created_at: edit.vault().clock().now(),
             rotated_at: None,
             generation: 1,
             earlier_keys: Vec::new(),
@@ -61,12 +61,16 @@ impl Job<'_> {
                 }),
             },
         };
-        let version = self.vault.put_pending(&credential, expected)?;
-        Ok(Sealed { credential, version })
+        edit.put(&credential).await?;
+        Ok(Sealed { credential, edit })
     }
 
     /// Finds out whether a creation had happened, and goes on from there.
-    pub(super) async fn look(&self, sealed: Sealed, registering: &Registering) -> Result<Provisioned, ProvisionError> {
+    pub(super) async fn look(
+        &self,
+        sealed: Sealed<'_>,
+        registering: &Registering,
+    ) -> Result<Provisioned, ProvisionError> {
         match self.find(&sealed).await? {
             Some(orphan) => self.replace(sealed, orphan, registering).await,
             None if registering.awaiting_approval => Err(ProvisionError::AwaitingApproval {
@@ -76,7 +80,7 @@ impl Job<'_> {
         }
     }
 
-    async fn find(&self, sealed: &Sealed) -> Result<Option<RemoteAccount>, ProvisionError> {
+    async fn find(&self, sealed: &Sealed<'_>) -> Result<Option<RemoteAccount>, ProvisionError> {
         let accounts = self
             .session
             .accounts(self.order.kind)
@@ -92,21 +96,21 @@ impl Job<'_> {
     }
 
     /// What there is after a creation whose answer was lost. Where that cannot be found out, the creation is in doubt.
-    async fn find_after(&self, sealed: &Sealed, lost: CallError) -> Result<Option<RemoteAccount>, ProvisionError> {
+    async fn find_after(&self, sealed: &Sealed<'_>, lost: CallError) -> Result<Option<RemoteAccount>, ProvisionError> {
         self.find(sealed).await.map_err(|_| not_created(lost))
     }
 
     /// An account whose token nobody has: it is deactivated, and another one made.
     async fn replace(
         &self,
-        mut sealed: Sealed,
+        mut sealed: Sealed<'_>,
         mut orphan: RemoteAccount,
         registering: &Registering,
     ) -> Result<Provisioned, ProvisionError> {
         let first = attempt_of(&self.order.name, &registering.account_name) + 1;
         for attempt in first..first + MOST_ORPHANS {
             self.deactivate(&orphan).await?;
-            sealed = self.seal_new(&Expected::Version(sealed.version), attempt)?;
+            sealed = self.seal_new(sealed.edit, attempt).await?;
             orphan = match self.try_create(&mut sealed).await? {
                 Asked::Created(created) => return self.finish(sealed, created, true).await,
                 Asked::Lost(lost) => match self.find(&sealed).await {
@@ -132,7 +136,7 @@ impl Job<'_> {
             })
     }
 
-    pub(super) async fn create(&self, mut sealed: Sealed, fresh: bool) -> Result<Provisioned, ProvisionError> {
+    pub(super) async fn create(&self, mut sealed: Sealed<'_>, fresh: bool) -> Result<Provisioned, ProvisionError> {
         let registering = match &sealed.credential.current.stage {
             Stage::Registering(registering) => registering.clone(),
             _ => return Err(ProvisionError::BegunForDashboard(self.order.name.clone())),
@@ -155,7 +159,7 @@ impl Job<'_> {
                         ProvisionError::AwaitingApproval { .. } | ProvisionError::Vault(_)
                     )
                 {
-                    self.vault.delete(&self.order.name)?;
+                    sealed.edit.remove().await?;
                 }
                 Err(error)
             }
@@ -163,7 +167,7 @@ impl Job<'_> {
     }
 
     /// Asks for the account.
-    async fn try_create(&self, sealed: &mut Sealed) -> Result<Asked, ProvisionError> {
+    async fn try_create(&self, sealed: &mut Sealed<'_>) -> Result<Asked, ProvisionError> {
         let Stage::Registering(registering) = sealed.credential.current.stage.clone() else {
             return Err(ProvisionError::BegunForDashboard(self.order.name.clone()));
         };
@@ -185,7 +189,11 @@ impl Job<'_> {
         } = match answer {
             Ok(created) => created,
             Err(error) if error.may_have_happened() => return Ok(Asked::Lost(error)),
-            Err(error) => return Err(self.refused(sealed, registering, error)?),
+            // A creation of an earlier run may have landed since it was looked for.
+            Err(error) if is_refused_as_taken(&error) && self.find(sealed).await?.is_some() => {
+                return Ok(Asked::Lost(error));
+            }
+            Err(error) => return Err(self.refused(sealed, registering, error).await?),
         };
         let created = Created {
             token,
@@ -195,13 +203,13 @@ impl Job<'_> {
             missing_permissions: registering.permissions,
         };
         // The token exists nowhere else: before anything else is done with it, it is sealed.
-        self.seal_created(sealed, created.clone())?;
+        self.seal_created(sealed, created.clone()).await?;
         Ok(Asked::Created(created))
     }
 
-    fn refused(
+    async fn refused(
         &self,
-        sealed: &mut Sealed,
+        sealed: &mut Sealed<'_>,
         registering: Registering,
         error: CallError,
     ) -> Result<ProvisionError, ProvisionError> {
@@ -211,9 +219,7 @@ impl Job<'_> {
                     awaiting_approval: true,
                     ..registering
                 });
-                sealed.version = self
-                    .vault
-                    .put_pending(&sealed.credential, &Expected::Version(sealed.version.clone()))?;
+                sealed.save().await?;
                 Ok(ProvisionError::AwaitingApproval {
                     what: "the new account",
                 })
@@ -230,13 +236,18 @@ impl Job<'_> {
         }
     }
 
-    pub(super) fn seal_created(&self, sealed: &mut Sealed, created: Created) -> Result<(), ProvisionError> {
+    pub(super) async fn seal_created(&self, sealed: &mut Sealed<'_>, created: Created) -> Result<(), ProvisionError> {
         sealed.credential.current.stage = Stage::Created(created);
-        sealed.version = self
-            .vault
-            .put_pending(&sealed.credential, &Expected::Version(sealed.version.clone()))?;
+        sealed.save().await?;
         Ok(())
     }
+}
+
+fn is_refused_as_taken(error: &CallError) -> bool {
+    matches!(
+        error,
+        CallError::Call(ApiError::Refused { status: 400 | 409, message, .. }) if is_taken(message.as_deref())
+    )
 }
 
 fn not_created(error: CallError) -> ProvisionError {

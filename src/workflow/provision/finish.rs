@@ -6,14 +6,13 @@ use crate::keys::pem;
 use crate::model::credential::{ActiveGeneration, Created};
 use crate::model::ids::PermissionId;
 use crate::model::record::PublicRecord;
-use crate::vault::Expected;
 use crate::workflow::refusal::diagnose;
 
 impl Job<'_> {
     /// Assigns what is missing, proves the pair, and seals it as active.
     pub(super) async fn finish(
         &self,
-        mut sealed: Sealed,
+        mut sealed: Sealed<'_>,
         mut created: Created,
         fresh: bool,
     ) -> Result<Provisioned, ProvisionError> {
@@ -23,7 +22,7 @@ impl Job<'_> {
         }
         while let Some(permission) = created.missing_permissions.first().cloned() {
             if let Err(error) = self.assign(&permission, &created).await {
-                self.seal_created(&mut sealed, created)?;
+                self.seal_created(&mut sealed, created).await?;
                 return Err(error);
             }
             created.missing_permissions.remove(0);
@@ -64,10 +63,10 @@ impl Job<'_> {
             })
     }
 
-    async fn activate(&self, sealed: Sealed, created: Created) -> Result<Provisioned, ProvisionError> {
+    async fn activate(&self, sealed: Sealed<'_>, created: Created) -> Result<Provisioned, ProvisionError> {
         let Sealed {
             mut credential,
-            version,
+            mut edit,
         } = sealed;
         let key = pem::unseal(&credential.current.private_key).map_err(|error| ProvisionError::Key {
             name: credential.name.clone(),
@@ -104,7 +103,7 @@ impl Job<'_> {
             identity_id: Some(identity_id),
             token_id: Some(token_id),
         });
-        self.vault.put_active(&credential, &Expected::Version(version))?;
+        edit.put(&credential).await?;
         Ok(Provisioned::Now(PublicRecord::from(&credential)))
     }
 }

@@ -17,7 +17,7 @@ use crate::keys::{KeyError, RandomnessError};
 use crate::model::credential::{AnyCredential, Credential, Environment, Kind, PendingGeneration, Registering, Stage};
 use crate::model::ids::{CredentialName, ExternalId, PermissionId};
 use crate::model::record::PublicRecord;
-use crate::vault::{Expected, Unlocked, Vault, VaultError, Version};
+use crate::vault::{Edit, VaultError};
 
 pub use permissions::{ResolveError, resolve_permissions};
 
@@ -136,15 +136,20 @@ pub enum ProvisionError {
     Vault(#[from] VaultError),
 }
 
-/// A pending credential and its version in the vault.
-struct Sealed {
+/// A pending credential, as it is in the vault.
+struct Sealed<'e> {
     credential: Credential<PendingGeneration>,
-    version: Version,
+    edit: Edit<'e>,
+}
+
+impl Sealed<'_> {
+    async fn save(&mut self) -> Result<(), VaultError> {
+        self.edit.put(&self.credential).await
+    }
 }
 
 /// What is being worked on.
 struct Job<'a> {
-    vault: &'a Vault,
     session: &'a UserSession<'a>,
     order: &'a Order,
 }
@@ -154,22 +159,16 @@ struct Job<'a> {
 /// # Errors
 /// Why it did not become active. Run again, it goes on.
 pub async fn provision(
-    vault: &Vault,
-    unlocked: &Unlocked<'_>,
+    mut edit: Edit<'_>,
     session: &UserSession<'_>,
     order: &Order,
 ) -> Result<Provisioned, ProvisionError> {
-    let job = Job { vault, session, order };
-    let found = match unlocked.get(&order.name) {
-        Ok(opened) => Some(opened),
-        Err(VaultError::NoSuchCredential(_)) => None,
-        Err(error) => return Err(error.into()),
-    };
-    let Some(opened) = found else {
-        let sealed = job.seal_new(&Expected::Absent, 1)?;
+    let job = Job { session, order };
+    let Some(found) = edit.take() else {
+        let sealed = job.seal_new(edit, 1).await?;
         return job.create(sealed, true).await;
     };
-    let record = PublicRecord::from(&opened.credential);
+    let record = PublicRecord::from(&found);
     if record.kind != order.kind {
         return Err(ProvisionError::OtherKind {
             name: order.name.clone(),
@@ -177,13 +176,10 @@ pub async fn provision(
             wished: order.kind.in_words(),
         });
     }
-    let AnyCredential::Pending(credential) = opened.credential else {
+    let AnyCredential::Pending(credential) = found else {
         return Ok(Provisioned::Before(record));
     };
-    let mut sealed = Sealed {
-        credential,
-        version: opened.version,
-    };
+    let mut sealed = Sealed { credential, edit };
     match sealed.credential.current.stage.clone() {
         Stage::AwaitingToken | Stage::Enrolling(_) => Err(ProvisionError::BegunForDashboard(order.name.clone())),
         Stage::Registering(mut registering) => {

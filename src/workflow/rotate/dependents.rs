@@ -2,10 +2,10 @@
 
 use std::fmt;
 
-use super::{Found, Job, RotateError, Work};
-use crate::model::credential::ActiveGeneration;
+use super::{Found, Job, RotateError};
+use crate::model::credential::{ActiveGeneration, Credential};
 use crate::model::ids::CredentialName;
-use crate::model::rotation::{NextStep, RotationStage, Strategy};
+use crate::model::rotation::{NextStep, Rotating, RotationStage, Strategy};
 use crate::workflow::sharing::Doomed;
 
 /// Those that stop working when the old or the new generation is refused.
@@ -44,10 +44,10 @@ impl Job<'_> {
     ///
     /// # Errors
     /// When the credential cannot be opened.
-    pub fn cut_off_by_retirement(&self) -> Result<Dependents, RotateError> {
-        Ok(match self.find()? {
-            Found::Active(..) => self.dependents("old", Strategy::Credential, Vec::new()),
-            Found::Rotating(work) => self.dependents_on_old(&work),
+    pub async fn cut_off_by_retirement(&self) -> Result<Dependents, RotateError> {
+        Ok(match self.find().await? {
+            Found::Active(_) => self.dependents("old", Strategy::Credential, Vec::new()),
+            Found::Rotating(credential) => self.dependents_on_old(&credential).await,
         })
     }
 
@@ -55,16 +55,13 @@ impl Job<'_> {
     ///
     /// # Errors
     /// When the credential cannot be opened.
-    pub fn cut_off_by_rollback(&self) -> Result<Dependents, RotateError> {
-        let Found::Rotating(work) = self.find()? else {
+    pub async fn cut_off_by_rollback(&self) -> Result<Dependents, RotateError> {
+        let Found::Rotating(credential) = self.find().await? else {
             return Ok(self.dependents("new", Strategy::Credential, Vec::new()));
         };
-        let (active, strategy) = (
-            &work.credential.current.active,
-            work.credential.current.journal.strategy,
-        );
-        let names = match &work.credential.current.stage {
-            RotationStage::Retiring(_) => self.cut_off(&work, active),
+        let (active, strategy) = (&credential.current.active, credential.current.journal.strategy);
+        let names = match &credential.current.stage {
+            RotationStage::Retiring(_) => self.cut_off(&credential, active).await,
             RotationStage::Preparing(next) => match &next.step {
                 NextStep::Registered(registered) | NextStep::Proven(registered) => {
                     let new = ActiveGeneration {
@@ -72,7 +69,7 @@ impl Job<'_> {
                         token: registered.token.clone().unwrap_or_else(|| active.token.clone()),
                         ..active.clone()
                     };
-                    self.cut_off(&work, &new)
+                    self.cut_off(&credential, &new).await
                 }
                 // Nobody can have taken what is not there yet.
                 NextStep::KeySealed | NextStep::Registering => Vec::new(),
@@ -81,22 +78,22 @@ impl Job<'_> {
         Ok(self.dependents("new", strategy, names))
     }
 
-    pub(super) fn dependents_on_old(&self, work: &Work) -> Dependents {
-        let names = match &work.credential.current.stage {
-            RotationStage::Retiring(outgoing) => self.cut_off(work, &outgoing.previous),
+    pub(super) async fn dependents_on_old(&self, credential: &Credential<Rotating>) -> Dependents {
+        let names = match &credential.current.stage {
+            RotationStage::Retiring(outgoing) => self.cut_off(credential, &outgoing.previous).await,
             RotationStage::Preparing(_) => Vec::new(),
         };
-        self.dependents("old", work.credential.current.journal.strategy, names)
+        self.dependents("old", credential.current.journal.strategy, names)
     }
 
-    fn cut_off(&self, work: &Work, generation: &ActiveGeneration) -> Vec<CredentialName> {
+    async fn cut_off(&self, credential: &Credential<Rotating>, generation: &ActiveGeneration) -> Vec<CredentialName> {
         let doomed = Doomed {
-            api_url: &work.credential.environment.api_url,
+            api_url: &credential.environment.api_url,
             fingerprint: &generation.public_key.fingerprint,
             token: &generation.token,
-            whole_account: work.credential.current.journal.strategy != Strategy::Credential,
+            whole_account: credential.current.journal.strategy != Strategy::Credential,
         };
-        self.neighbours.cut_off_by(self.name, doomed)
+        self.neighbours.cut_off_by(self.name, doomed).await
     }
 
     fn dependents(&self, which: &'static str, strategy: Strategy, names: Vec<CredentialName>) -> Dependents {

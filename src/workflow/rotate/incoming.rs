@@ -17,7 +17,7 @@ const MOST_ORPHANS: usize = 4;
 
 impl Job<'_> {
     /// Takes the next generation one step further.
-    pub(super) async fn bring_in(&self, work: &mut Work, plan: &Plan) -> Result<(), RotateError> {
+    pub(super) async fn bring_in(&self, work: &mut Work<'_>, plan: &Plan) -> Result<(), RotateError> {
         let next = next(work)?;
         let strategy = work.credential.current.journal.strategy;
         match (&next.step, strategy) {
@@ -32,20 +32,20 @@ impl Job<'_> {
             }
             (NextStep::Proven(registered), _) => {
                 let registered = registered.clone();
-                self.promote(work, registered)
+                self.promote(work, registered).await
             }
         }
     }
 
-    fn step(&self, work: &mut Work, step: NextStep) -> Result<(), RotateError> {
+    async fn step(&self, work: &mut Work<'_>, step: NextStep) -> Result<(), RotateError> {
         if let RotationStage::Preparing(next) = &mut work.credential.current.stage {
             next.step = step;
         }
-        self.save(work)
+        self.save(work).await
     }
 
-    async fn register_key(&self, work: &mut Work, plan: &Plan) -> Result<(), RotateError> {
-        self.step(work, NextStep::Registering)?;
+    async fn register_key(&self, work: &mut Work<'_>, plan: &Plan) -> Result<(), RotateError> {
+        self.step(work, NextStep::Registering).await?;
         let doing = "registering the new key";
         let registered = {
             let next = next(work)?;
@@ -65,29 +65,29 @@ impl Job<'_> {
             self.client.register_key(access, key).await
         };
         match registered {
-            Ok(key) => self.step(work, NextStep::Registered(of_key(key))),
+            Ok(key) => self.step(work, NextStep::Registered(of_key(key))).await,
             // Where it cannot be found out, the registration is what is in doubt.
             Err(error) if error.may_have_happened() => match self.own_key(work).await {
-                Ok(Some(key)) => self.step(work, NextStep::Registered(of_key(key))),
+                Ok(Some(key)) => self.step(work, NextStep::Registered(of_key(key))).await,
                 Ok(None) | Err(_) => Err(RotateError::Call { doing, error }),
             },
-            Err(error) if is_not_offered(&error) => self.fall_back(work, plan, &error),
+            Err(error) if is_not_offered(&error) => self.fall_back(work, plan, &error).await,
             Err(error) => Err(RotateError::Call { doing, error }),
         }
     }
 
-    async fn look_for_key(&self, work: &mut Work, plan: &Plan) -> Result<(), RotateError> {
+    async fn look_for_key(&self, work: &mut Work<'_>, plan: &Plan) -> Result<(), RotateError> {
         match self.own_key(work).await {
-            Ok(Some(key)) => self.step(work, NextStep::Registered(of_key(key))),
-            Ok(None) => self.step(work, NextStep::KeySealed),
+            Ok(Some(key)) => self.step(work, NextStep::Registered(of_key(key))).await,
+            Ok(None) => self.step(work, NextStep::KeySealed).await,
             // Whoever may not list its keys was not let register one either.
-            Err(RotateError::Call { error, .. }) if is_not_offered(&error) => self.fall_back(work, plan, &error),
+            Err(RotateError::Call { error, .. }) if is_not_offered(&error) => self.fall_back(work, plan, &error).await,
             Err(error) => Err(error),
         }
     }
 
     /// The next key, if Dfns has it registered for this identity.
-    pub(super) async fn own_key(&self, work: &Work) -> Result<Option<RemoteKey>, RotateError> {
+    pub(super) async fn own_key(&self, work: &Work<'_>) -> Result<Option<RemoteKey>, RotateError> {
         let active = &work.credential.current.active;
         let key = self.key(&active.private_key)?;
         let access = access(&work.credential, &active.token, &key, active.credential_id.as_ref());
@@ -100,7 +100,7 @@ impl Job<'_> {
     }
 
     /// Goes on to the next way that may be offered.
-    fn fall_back(&self, work: &mut Work, plan: &Plan, error: &CallError) -> Result<(), RotateError> {
+    async fn fall_back(&self, work: &mut Work<'_>, plan: &Plan, error: &CallError) -> Result<(), RotateError> {
         if plan.strategy.is_some() {
             return Err(RotateError::NotOffered {
                 name: self.name.clone(),
@@ -115,14 +115,14 @@ impl Job<'_> {
         } else {
             Strategy::Dashboard
         };
-        self.step(work, NextStep::KeySealed)
+        self.step(work, NextStep::KeySealed).await
     }
 
-    async fn create_account(&self, work: &mut Work) -> Result<(), RotateError> {
+    async fn create_account(&self, work: &mut Work<'_>) -> Result<(), RotateError> {
         let session = self.administrator("making a new account")?;
         let permissions = self.old_account(work).await?.permissions;
         for _ in 0..MOST_ORPHANS {
-            self.step(work, NextStep::Registering)?;
+            self.step(work, NextStep::Registering).await?;
             let journal = &work.credential.current.journal;
             let answer = session
                 .create(NewAccount {
@@ -134,7 +134,11 @@ impl Job<'_> {
                 })
                 .await;
             match answer {
-                Ok(created) => return self.step(work, NextStep::Registered(of_account(created, permissions))),
+                Ok(created) => {
+                    return self
+                        .step(work, NextStep::Registered(of_account(created, permissions)))
+                        .await;
+                }
                 Err(CallError::Call(ApiError::AwaitingApproval)) => {
                     return Err(RotateError::AwaitingApproval("the new account"));
                 }
@@ -148,7 +152,14 @@ impl Job<'_> {
                     }
                 },
                 Err(error) => {
-                    self.step(work, NextStep::KeySealed)?;
+                    // A creation of an earlier run may have landed since it was looked for.
+                    if matches!(error.api_error(), Some(ApiError::Refused { status: 400 | 409, .. }))
+                        && let Some(orphan) = self.own_account(work).await?
+                    {
+                        self.abandon(work, &orphan).await?;
+                        continue;
+                    }
+                    self.step(work, NextStep::KeySealed).await?;
                     return Err(RotateError::Call {
                         doing: "making a new account",
                         error,
@@ -159,16 +170,16 @@ impl Job<'_> {
         Err(RotateError::TooManyOrphans(MOST_ORPHANS))
     }
 
-    async fn look_for_account(&self, work: &mut Work) -> Result<(), RotateError> {
+    async fn look_for_account(&self, work: &mut Work<'_>) -> Result<(), RotateError> {
         self.administrator("making a new account")?;
         if let Some(orphan) = self.own_account(work).await? {
             self.abandon(work, &orphan).await?;
         }
-        self.step(work, NextStep::KeySealed)
+        self.step(work, NextStep::KeySealed).await
     }
 
     /// An account whose token nobody has is deactivated, and the next one gets a new key, name and external id.
-    async fn abandon(&self, work: &mut Work, orphan: &RemoteAccount) -> Result<(), RotateError> {
+    async fn abandon(&self, work: &mut Work<'_>, orphan: &RemoteAccount) -> Result<(), RotateError> {
         if orphan.active {
             self.administrator("deactivating an account whose token was lost")?
                 .change(orphan.kind, &orphan.identity_id, AccountVerb::Deactivate)
@@ -182,16 +193,16 @@ impl Job<'_> {
         work.credential.current.journal.account_name = self.account_name(&id);
         work.credential.current.journal.id = id;
         work.credential.current.stage = RotationStage::Preparing(new_key()?);
-        self.save(work)
+        self.save(work).await
     }
 
     /// The account with the next key, if Dfns has one.
-    pub(super) async fn own_account(&self, work: &Work) -> Result<Option<RemoteAccount>, RotateError> {
+    pub(super) async fn own_account(&self, work: &Work<'_>) -> Result<Option<RemoteAccount>, RotateError> {
         let wanted = next(work)?.public_key.pem.clone();
         self.account_with(work, &wanted).await
     }
 
-    async fn old_account(&self, work: &Work) -> Result<RemoteAccount, RotateError> {
+    async fn old_account(&self, work: &Work<'_>) -> Result<RemoteAccount, RotateError> {
         let old = work.credential.current.active.public_key.pem.clone();
         self.account_with(work, &old)
             .await?
@@ -201,7 +212,7 @@ impl Job<'_> {
     /// The account that has this public key.
     pub(super) async fn account_with(
         &self,
-        work: &Work,
+        work: &Work<'_>,
         public_key: &str,
     ) -> Result<Option<RemoteAccount>, RotateError> {
         let accounts = self
@@ -218,7 +229,7 @@ impl Job<'_> {
     }
 
     /// The dashboard's way: a person brings a token, which is proven before it is kept.
-    async fn take_token(&self, work: &mut Work, plan: &Plan) -> Result<(), RotateError> {
+    async fn take_token(&self, work: &mut Work<'_>, plan: &Plan) -> Result<(), RotateError> {
         let Some(token) = plan.token.clone() else {
             return Err(RotateError::AwaitingToken(self.name.clone()));
         };
@@ -242,12 +253,13 @@ impl Job<'_> {
                 missing_permissions: Vec::new(),
             }),
         )
+        .await
     }
 
     /// The signed test call with the next key; `which` says what is refused where it is.
     async fn try_next(
         &self,
-        work: &Work,
+        work: &Work<'_>,
         which: &'static str,
         token: &AuthToken,
         credential_id: Option<&CredentialId>,
@@ -263,7 +275,7 @@ impl Job<'_> {
         }
     }
 
-    async fn prove(&self, work: &mut Work, mut registered: Registered) -> Result<(), RotateError> {
+    async fn prove(&self, work: &mut Work<'_>, mut registered: Registered) -> Result<(), RotateError> {
         self.assign_missing(work, &mut registered).await?;
         let token = registered
             .token
@@ -276,10 +288,10 @@ impl Job<'_> {
             self.compare_permissions(work, &token, &credential_id).await?;
         }
         registered.credential_id = Some(credential_id);
-        self.step(work, NextStep::Proven(registered))
+        self.step(work, NextStep::Proven(registered)).await
     }
 
-    async fn assign_missing(&self, work: &mut Work, registered: &mut Registered) -> Result<(), RotateError> {
+    async fn assign_missing(&self, work: &mut Work<'_>, registered: &mut Registered) -> Result<(), RotateError> {
         let Some(identity) = registered.identity_id.clone() else {
             return Ok(());
         };
@@ -318,7 +330,7 @@ impl Job<'_> {
     /// nothing to compare.
     async fn compare_permissions(
         &self,
-        work: &Work,
+        work: &Work<'_>,
         token: &AuthToken,
         credential_id: &CredentialId,
     ) -> Result<(), RotateError> {
@@ -350,7 +362,7 @@ impl Job<'_> {
     }
 
     /// One rename makes the new generation active and the old one previous.
-    fn promote(&self, work: &mut Work, registered: Registered) -> Result<(), RotateError> {
+    async fn promote(&self, work: &mut Work<'_>, registered: Registered) -> Result<(), RotateError> {
         let now = self.vault.clock().now();
         let next = next(work)?.clone();
         let Registered {
@@ -391,12 +403,12 @@ impl Job<'_> {
         });
         work.credential.generation += 1;
         work.credential.rotated_at = Some(now);
-        self.save(work)
+        self.save(work).await
     }
 }
 
 /// The next generation, which is there before the promotion only.
-pub(super) fn next(work: &Work) -> Result<&Next, RotateError> {
+pub(super) fn next<'w>(work: &'w Work<'_>) -> Result<&'w Next, RotateError> {
     match &work.credential.current.stage {
         RotationStage::Preparing(next) => Ok(next),
         RotationStage::Retiring(_) => Err(RotateError::NotRotating(work.credential.name.clone())),

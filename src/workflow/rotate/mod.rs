@@ -20,7 +20,7 @@ use crate::model::record::PublicRecord;
 use crate::model::rotation::{Grace, Journal, Next, NextStep, Outgoing, Rotating, RotationStage, Strategy};
 use crate::model::secret::PrivateKeyPem;
 use crate::model::token::AuthToken;
-use crate::vault::{Expected, Unlocked, Vault, VaultError, Version};
+use crate::vault::{Edit, Unlocked, Vault, VaultError};
 use crate::workflow::refusal::Refusal;
 use crate::workflow::sharing::Neighbours;
 
@@ -147,16 +147,16 @@ pub struct Job<'a> {
     pub neighbours: &'a Neighbours<'a>,
 }
 
-/// A credential being worked on, and its version in the vault.
-struct Work {
+/// A credential being worked on, as it is in the vault.
+struct Work<'e> {
     credential: Credential<Rotating>,
-    version: Version,
+    edit: Edit<'e>,
 }
 
 /// What was found in the vault.
 enum Found {
-    Active(Credential<ActiveGeneration>, Version),
-    Rotating(Work),
+    Active(Credential<ActiveGeneration>),
+    Rotating(Credential<Rotating>),
 }
 
 impl Job<'_> {
@@ -164,11 +164,11 @@ impl Job<'_> {
     ///
     /// # Errors
     /// Why it stopped.
-    pub async fn advance(&self, plan: &Plan) -> Result<Standing, RotateError> {
-        let mut work = match self.find()? {
-            Found::Rotating(work) => work,
-            Found::Active(..) if plan.finish => return Err(RotateError::NotRotating(self.name.clone())),
-            Found::Active(credential, version) => self.begin(credential, version, plan)?,
+    pub async fn advance(&self, mut edit: Edit<'_>, plan: &Plan) -> Result<Standing, RotateError> {
+        let mut work = match self.found(edit.take())? {
+            Found::Rotating(credential) => Work { credential, edit },
+            Found::Active(_) if plan.finish => return Err(RotateError::NotRotating(self.name.clone())),
+            Found::Active(credential) => self.begin(edit, credential, plan).await?,
         };
         if work.credential.current.journal.rolling_back {
             return self.undo(work).await;
@@ -176,7 +176,7 @@ impl Job<'_> {
         if plan.finish && matches!(work.credential.current.stage, RotationStage::Preparing(_)) {
             return Err(RotateError::NotPromoted(self.name.clone()));
         }
-        self.change_strategy(&mut work, plan)?;
+        self.change_strategy(&mut work, plan).await?;
         loop {
             match &work.credential.current.stage {
                 RotationStage::Preparing(_) => self.bring_in(&mut work, plan).await?,
@@ -185,13 +185,13 @@ impl Job<'_> {
                     let due = plan.finish || outgoing.retiring || is_over(grace, outgoing, self.vault.clock().now());
                     // Once it was begun, or somebody says so who was told whom it cuts off, nothing is in the way.
                     let asked = plan.finish || outgoing.retiring;
-                    let dependents = self.dependents_on_old(&work);
+                    let dependents = self.dependents_on_old(&work.credential).await;
                     if due && (asked || dependents.names.is_empty()) {
                         return self.retire(work).await;
                     }
                     if grace != work.credential.current.journal.grace {
                         work.credential.current.journal.grace = grace;
-                        self.save(&mut work)?;
+                        self.save(&mut work).await?;
                     }
                     if due {
                         return Err(RotateError::StillUsed(dependents));
@@ -206,10 +206,10 @@ impl Job<'_> {
     ///
     /// # Errors
     /// Why it stopped.
-    pub async fn rollback(&self) -> Result<Standing, RotateError> {
-        match self.find()? {
-            Found::Rotating(work) => self.undo(work).await,
-            Found::Active(..) => Err(RotateError::NotRotating(self.name.clone())),
+    pub async fn rollback(&self, mut edit: Edit<'_>) -> Result<Standing, RotateError> {
+        match self.found(edit.take())? {
+            Found::Rotating(credential) => self.undo(Work { credential, edit }).await,
+            Found::Active(_) => Err(RotateError::NotRotating(self.name.clone())),
         }
     }
 
@@ -217,9 +217,9 @@ impl Job<'_> {
     ///
     /// # Errors
     /// When it cannot be opened or is no credential that can be rotated.
-    pub fn status(&self) -> Result<Standing, RotateError> {
-        Ok(match self.find()? {
-            Found::Active(credential, _) => {
+    pub async fn status(&self) -> Result<Standing, RotateError> {
+        Ok(match self.find().await? {
+            Found::Active(credential) => {
                 let step = if credential.rotated_at.is_some() {
                     RETIRED
                 } else {
@@ -227,19 +227,20 @@ impl Job<'_> {
                 };
                 idle(PublicRecord::from(&credential), step)
             }
-            Found::Rotating(work) => standing(&work.credential, self.dependents_on_old(&work)),
+            Found::Rotating(credential) => standing(&credential, self.dependents_on_old(&credential).await),
         })
     }
 
-    fn find(&self) -> Result<Found, RotateError> {
-        let opened = self.unlocked.get(self.name)?;
-        let record = PublicRecord::from(&opened.credential);
-        match opened.credential {
-            AnyCredential::Active(credential) => Ok(Found::Active(credential, opened.version)),
-            AnyCredential::Rotating(credential) => Ok(Found::Rotating(Work {
-                credential,
-                version: opened.version,
-            })),
+    async fn find(&self) -> Result<Found, RotateError> {
+        self.found(Some(self.unlocked.get(self.name).await?))
+    }
+
+    fn found(&self, credential: Option<AnyCredential>) -> Result<Found, RotateError> {
+        let credential = credential.ok_or_else(|| VaultError::NoSuchCredential(self.name.clone()))?;
+        let record = PublicRecord::from(&credential);
+        match credential {
+            AnyCredential::Active(credential) => Ok(Found::Active(credential)),
+            AnyCredential::Rotating(credential) => Ok(Found::Rotating(credential)),
             AnyCredential::Pending(_) | AnyCredential::User(_) => Err(RotateError::NotRotatable {
                 name: self.name.clone(),
                 state: format!("a {} and {}", record.kind.in_words(), record.state),
@@ -247,12 +248,12 @@ impl Job<'_> {
         }
     }
 
-    fn begin(
+    async fn begin<'e>(
         &self,
+        edit: Edit<'e>,
         credential: Credential<ActiveGeneration>,
-        version: Version,
         plan: &Plan,
-    ) -> Result<Work, RotateError> {
+    ) -> Result<Work<'e>, RotateError> {
         let id = new_rotation_id()?;
         let now = self.vault.clock().now();
         let journal = Journal {
@@ -269,8 +270,8 @@ impl Job<'_> {
             journal,
             stage: RotationStage::Preparing(next),
         });
-        let mut work = Work { credential, version };
-        self.save(&mut work)?;
+        let mut work = Work { credential, edit };
+        self.save(&mut work).await?;
         Ok(work)
     }
 
@@ -282,7 +283,7 @@ impl Job<'_> {
 
     /// While Dfns was not asked for anything yet, another way may be taken: the one that is asked for now, or an
     /// administrator instead of waiting for a person.
-    fn change_strategy(&self, work: &mut Work, plan: &Plan) -> Result<(), RotateError> {
+    async fn change_strategy(&self, work: &mut Work<'_>, plan: &Plan) -> Result<(), RotateError> {
         let RotationStage::Preparing(next) = &mut work.credential.current.stage else {
             return Ok(());
         };
@@ -302,20 +303,18 @@ impl Job<'_> {
             next.step = NextStep::Registering;
         }
         work.credential.current.journal.strategy = wanted;
-        self.save(work)
+        self.save(work).await
     }
 
-    fn save(&self, work: &mut Work) -> Result<(), RotateError> {
-        let expected = Expected::Version(work.version.clone());
-        work.version = self.vault.put_rotating(&work.credential, &expected)?;
-        Ok(())
+    async fn save(&self, work: &mut Work<'_>) -> Result<(), RotateError> {
+        Ok(work.edit.put(&work.credential).await?)
     }
 
     /// Ends the rotation: the active generation alone remains, and every other secret is gone from the vault.
-    fn settle(&self, work: Work, step: &'static str) -> Result<Standing, RotateError> {
-        let Work { credential, version } = work;
+    async fn settle(&self, work: Work<'_>, step: &'static str) -> Result<Standing, RotateError> {
+        let Work { credential, mut edit } = work;
         let credential = credential.with_generation(|rotating| rotating.active);
-        self.vault.put_active(&credential, &Expected::Version(version))?;
+        edit.put(&credential).await?;
         Ok(idle(PublicRecord::from(&credential), step))
     }
 

@@ -13,12 +13,12 @@ use crate::workflow::refusal::{Refusal, check_claims, diagnose};
 
 impl Job<'_> {
     /// Has Dfns refuse the old generation, sees that it does, and drops its secret.
-    pub(super) async fn retire(&self, mut work: Work) -> Result<Standing, RotateError> {
+    pub(super) async fn retire(&self, mut work: Work<'_>) -> Result<Standing, RotateError> {
         if let RotationStage::Retiring(outgoing) = &mut work.credential.current.stage
             && !outgoing.retiring
         {
             outgoing.retiring = true;
-            self.save(&mut work)?;
+            self.save(&mut work).await?;
         }
         let RotationStage::Retiring(outgoing) = &work.credential.current.stage else {
             return Err(RotateError::NotRotating(self.name.clone()));
@@ -28,11 +28,11 @@ impl Job<'_> {
             .await?;
         self.expect_refusal(&work, &previous, "the old key: deactivate it by hand")
             .await?;
-        self.settle(work, RETIRED)
+        self.settle(work, RETIRED).await
     }
 
     /// Sees that there is something to go back to: the old generation, switched on again where it may be off, signs.
-    async fn prove_old(&self, work: &Work) -> Result<(), RotateError> {
+    async fn prove_old(&self, work: &Work<'_>) -> Result<(), RotateError> {
         let rotating = &work.credential.current;
         let old = match &rotating.stage {
             RotationStage::Preparing(_) => &rotating.active,
@@ -68,25 +68,25 @@ impl Job<'_> {
 
     /// Undoes a rotation from wherever it stands. Only what was proven to lead back is recorded; where an earlier run
     /// recorded it and the old key has died since, the rotation goes on instead.
-    pub(super) async fn undo(&self, mut work: Work) -> Result<Standing, RotateError> {
+    pub(super) async fn undo(&self, mut work: Work<'_>) -> Result<Standing, RotateError> {
         let recorded = work.credential.current.journal.rolling_back;
         match self.prove_old(&work).await {
             Ok(()) if recorded => {}
             Ok(()) => {
                 work.credential.current.journal.rolling_back = true;
-                self.save(&mut work)?;
+                self.save(&mut work).await?;
             }
             Err(error) => {
                 if recorded && matches!(error, RotateError::NoWayBack { .. }) {
                     work.credential.current.journal.rolling_back = false;
-                    self.save(&mut work)?;
+                    self.save(&mut work).await?;
                 }
                 return Err(error);
             }
         }
         if let RotationStage::Retiring(outgoing) = &work.credential.current.stage {
             let (previous, rotated_before) = (outgoing.previous.clone(), outgoing.rotated_before);
-            self.demote(&mut work, previous, rotated_before)?;
+            self.demote(&mut work, previous, rotated_before).await?;
         }
         let next = next(&work)?.clone();
         match &next.step {
@@ -100,13 +100,13 @@ impl Job<'_> {
             // It may stay listed with the account.
             work.credential.earlier_keys.push(next.public_key.fingerprint);
         }
-        self.settle(work, ROLLED_BACK)
+        self.settle(work, ROLLED_BACK).await
     }
 
     /// One rename makes the old generation active again, as old as it was.
-    fn demote(
+    async fn demote(
         &self,
-        work: &mut Work,
+        work: &mut Work<'_>,
         previous: ActiveGeneration,
         rotated_before: Option<Timestamp>,
     ) -> Result<(), RotateError> {
@@ -129,11 +129,11 @@ impl Job<'_> {
         work.credential.rotated_at = rotated_before;
         let own = &work.credential.current.active.public_key.fingerprint;
         work.credential.earlier_keys.retain(|earlier| earlier != own);
-        self.save(work)
+        self.save(work).await
     }
 
     /// A registration of which nobody knows whether it happened: if it did, it is undone.
-    async fn withdraw_unknown(&self, work: &Work) -> Result<(), RotateError> {
+    async fn withdraw_unknown(&self, work: &Work<'_>) -> Result<(), RotateError> {
         match work.credential.current.journal.strategy {
             Strategy::Credential => match self.own_key(work).await {
                 Ok(Some(key)) if key.active => {
@@ -168,7 +168,7 @@ impl Job<'_> {
     }
 
     /// Has Dfns refuse the new generation again, and sees that it does.
-    async fn withdraw(&self, work: &Work, next: &Next, registered: &Registered) -> Result<(), RotateError> {
+    async fn withdraw(&self, work: &Work<'_>, next: &Next, registered: &Registered) -> Result<(), RotateError> {
         let active = &work.credential.current.active;
         let new = ActiveGeneration {
             private_key: next.private_key.clone(),
@@ -187,7 +187,7 @@ impl Job<'_> {
     /// of the same identity. Where nobody may, it is left to a person, and what follows finds out.
     async fn switch(
         &self,
-        work: &Work,
+        work: &Work<'_>,
         by: &ActiveGeneration,
         generation: &ActiveGeneration,
         active: bool,
@@ -221,7 +221,7 @@ impl Job<'_> {
 
     async fn switch_key(
         &self,
-        work: &Work,
+        work: &Work<'_>,
         by: &ActiveGeneration,
         generation: &ActiveGeneration,
         active: bool,
@@ -249,7 +249,7 @@ impl Job<'_> {
     /// Tries a generation that should be refused by now.
     async fn expect_refusal(
         &self,
-        work: &Work,
+        work: &Work<'_>,
         generation: &ActiveGeneration,
         otherwise: &'static str,
     ) -> Result<(), RotateError> {

@@ -62,23 +62,23 @@ enum Action {
 }
 
 impl AccountArgs {
-    pub(super) fn run(&self, context: &Context) -> Result<Exit, Failure> {
-        let vault = context.vault()?;
-        let admin = self.admin(&vault)?;
+    pub(super) async fn run(&self, context: &Context) -> Result<Exit, Failure> {
+        let vault = context.vault().await?;
+        let admin = self.admin(&vault).await?;
         if matches!(self.action, Action::Deactivate { .. } | Action::Delete { .. }) {
             context.check_confirmable()?;
         }
-        let unlocked = context.unlock(&vault)?;
-        let administrator = Administrator::open(&unlocked, &admin)?;
+        let unlocked = context.unlock(&vault).await?;
+        let administrator = Administrator::open(&unlocked, &admin).await?;
         let client = context.client();
         let session = administrator.session(&client);
         if let Action::Permissions { account: None } = &self.action {
-            return permissions::of_organisation(context, &session);
+            return permissions::of_organisation(context, &session).await;
         }
-        let rows = context.block_on(rows(&vault, &unlocked, &session))??;
+        let rows = rows(&vault, &unlocked, &session).await?;
         let (account, verb) = match &self.action {
             Action::Permissions { account: Some(account) } => {
-                return permissions::of_account(context, &session, find(&rows, account)?);
+                return permissions::of_account(context, &session, find(&rows, account)?).await;
             }
             Action::List | Action::Permissions { account: None } => return list(context, &rows),
             Action::Show { account } => return show(context, find(&rows, account)?),
@@ -102,7 +102,7 @@ impl AccountArgs {
         if verb != AccountVerb::Activate {
             context.confirm_by_typing(account, &format!("{} at Dfns", doing(verb)))?;
         }
-        let changed = context.block_on(session.change(remote.kind, &remote.identity_id, verb))?;
+        let changed = session.change(remote.kind, &remote.identity_id, verb).await;
         changed.map_err(|error| {
             let admin = self.admin.as_ref().map(|admin| format!(" --as {admin}"));
             let command = format!(
@@ -125,13 +125,14 @@ impl AccountArgs {
         Ok(Exit::Done)
     }
 
-    fn admin(&self, vault: &Vault) -> Result<CredentialName, Failure> {
+    async fn admin(&self, vault: &Vault) -> Result<CredentialName, Failure> {
         if let Some(admin) = &self.admin {
-            super::check_administrator(vault, admin)?;
+            super::check_administrator(vault, admin).await?;
             return Ok(admin.clone());
         }
         let users: Vec<CredentialName> = vault
-            .list()?
+            .list()
+            .await?
             .into_iter()
             .filter(|listed| listed.record.as_ref().is_ok_and(|record| record.kind == Kind::User))
             .map(|listed| listed.name)

@@ -13,8 +13,8 @@ use crate::model::ids::PermissionId;
 use crate::model::quoted::Foreign;
 
 /// The organisation's permissions.
-pub(super) fn of_organisation(context: &Context, session: &UserSession<'_>) -> Result<Exit, Failure> {
-    let permissions = context.block_on(session.permissions())?.map_err(|error| {
+pub(super) async fn of_organisation(context: &Context, session: &UserSession<'_>) -> Result<Exit, Failure> {
+    let permissions = session.permissions().await.map_err(|error| {
         let message = format!("listing the permissions: {error}");
         Failure::from(error).with_message(message)
     })?;
@@ -32,9 +32,9 @@ pub(super) fn of_organisation(context: &Context, session: &UserSession<'_>) -> R
 }
 
 /// The permissions that are assigned to an account. Whoever may not see their names is shown the ids.
-pub(super) fn of_account(context: &Context, session: &UserSession<'_>, row: &Row) -> Result<Exit, Failure> {
+pub(super) async fn of_account(context: &Context, session: &UserSession<'_>, row: &Row) -> Result<Exit, Failure> {
     let account = row.at_dfns()?;
-    let names: BTreeMap<PermissionId, Foreign> = match context.block_on(session.permissions())? {
+    let names: BTreeMap<PermissionId, Foreign> = match session.permissions().await {
         Ok(permissions) => permissions.into_iter().collect(),
         Err(error) if matches!(error.api_error(), Some(ApiError::Refused { .. })) => BTreeMap::new(),
         Err(error) => return Err(error.into()),

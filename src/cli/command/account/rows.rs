@@ -29,14 +29,15 @@ pub(super) async fn rows(
     accounts.extend(session.accounts(Kind::Pat).await?);
     let here = &session.environment().api_url;
     let local = vault
-        .list()?
+        .list()
+        .await?
         .into_iter()
         .filter_map(|listed| listed.record.ok())
         .filter(|record| record.kind != Kind::User && record.api_url == *here);
     let mut found = BTreeSet::new();
     let mut rows: Vec<Row> = Vec::new();
     for record in local {
-        let position = position_of(&identified(record.clone(), unlocked), &accounts);
+        let position = position_of(&identified(record.clone(), unlocked).await, &accounts);
         found.extend(position);
         rows.push(Row {
             remote: position.map(|position| accounts[position].clone()),
@@ -56,12 +57,12 @@ pub(super) async fn rows(
 }
 
 /// The record with the ids that its token says, where it was sealed before they were kept.
-fn identified(record: PublicRecord, unlocked: &Unlocked<'_>) -> PublicRecord {
+async fn identified(record: PublicRecord, unlocked: &Unlocked<'_>) -> PublicRecord {
     if record.identity_id.is_some() || record.state == State::Pending {
         return record;
     }
-    let opened = unlocked.get(&record.name).ok();
-    let Some((_, generation)) = opened.and_then(|opened| opened.credential.into_usable().ok()) else {
+    let opened = unlocked.get(&record.name).await.ok();
+    let Some((_, generation)) = opened.and_then(|opened| opened.into_usable().ok()) else {
         return record;
     };
     let (identity_id, token_id) = generation.token.claims().account_ids(record.kind);

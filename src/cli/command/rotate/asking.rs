@@ -8,14 +8,19 @@ use crate::workflow::rotate::Plan;
 impl RotateArgs {
     /// Tells what each name that waits for a token waits for. Where somebody named it and sits at a terminal, the token
     /// is asked for, hidden, and the rotation goes on with it.
-    pub(super) fn bring_tokens(&self, scene: &Scene<'_>, plan: &Plan, outcomes: &mut [Outcome]) -> Result<(), Failure> {
+    pub(super) async fn bring_tokens(
+        &self,
+        scene: &Scene<'_>,
+        plan: &Plan,
+        outcomes: &mut [Outcome],
+    ) -> Result<(), Failure> {
         let ui = &scene.context.ui;
         let ask = !self.all && scene.context.may_ask();
         for (name, outcome) in outcomes {
             if !matches!(outcome, Err(failure) if failure.code == "token_needed") {
                 continue;
             }
-            let standing = scene.job(name).status()?;
+            let standing = scene.job(name).status().await?;
             let Some(account) = &standing.awaited else { continue };
             let record = &standing.record;
             ui.say(&format!(
@@ -33,9 +38,9 @@ impl RotateArgs {
                         ..plan.clone()
                     };
                     let spinner = ui.spinner("rotating");
-                    let outcome = scene.context.block_on(self.one(scene, name, &plan));
+                    let outcome = self.one(scene, name, &plan).await;
                     spinner.finish_and_clear();
-                    outcome?
+                    outcome
                 }
                 Err(failure) => Err(failure),
             };

@@ -115,14 +115,14 @@ impl RotateArgs {
         }
     }
 
-    pub(super) fn run(&self, context: &Context) -> Result<Exit, Failure> {
-        let vault = context.vault()?;
-        let (names, mut outcomes) = self.due(&vault)?;
+    pub(super) async fn run(&self, context: &Context) -> Result<Exit, Failure> {
+        let vault = context.vault().await?;
+        let (names, mut outcomes) = self.due(&vault).await?;
         if let Some(admin) = &self.admin {
-            super::check_administrator(&vault, admin)?;
+            super::check_administrator(&vault, admin).await?;
         }
         if let [name] = &self.names[..] {
-            let record = vault.record(name)?;
+            let record = vault.record(name).await?;
             self.check_alone(&record)
                 .inspect_err(|_| context.warn_of_ends(vault.clock().now(), std::slice::from_ref(&record)))?;
         }
@@ -143,16 +143,16 @@ impl RotateArgs {
                 None => None,
             },
         };
-        let unlocked = context.unlock(&vault)?;
+        let unlocked = context.unlock(&vault).await?;
         let administrator = match &self.admin {
-            Some(admin) => Some(Administrator::open(&unlocked, admin)?),
+            Some(admin) => Some(Administrator::open(&unlocked, admin).await?),
             None => None,
         };
         let client = context.client();
         let session = administrator
             .as_ref()
             .map(|administrator| administrator.session(&client));
-        let neighbours = Neighbours::read(&vault)?;
+        let neighbours = Neighbours::read(&vault).await?;
         let scene = Scene {
             context,
             vault: &vault,
@@ -161,10 +161,10 @@ impl RotateArgs {
             client: &client,
             session: session.as_ref(),
         };
-        outcomes.extend(context.block_on(self.work(&scene, &names, &plan))?);
-        self.bring_tokens(&scene, &plan, &mut outcomes)?;
-        self.warn_of_ends(&scene)?;
-        self.report(&scene, outcomes)
+        outcomes.extend(self.work(&scene, &names, &plan).await);
+        self.bring_tokens(&scene, &plan, &mut outcomes).await?;
+        self.warn_of_ends(&scene).await?;
+        self.report(&scene, outcomes).await
     }
 
     /// Refuses one name alone for what its public record says, before anybody types a passphrase.
@@ -187,12 +187,16 @@ impl RotateArgs {
     }
 
     /// The credentials that are to be worked on, and those of all that cannot even be looked at, which stop no other.
-    fn due(&self, vault: &Vault) -> Result<(Vec<CredentialName>, Vec<Outcome>), Failure> {
+    async fn due(&self, vault: &Vault) -> Result<(Vec<CredentialName>, Vec<Outcome>), Failure> {
         let now = vault.clock().now();
-        let names = if self.all { vault.names()? } else { self.names.clone() };
+        let names = if self.all {
+            vault.names().await?
+        } else {
+            self.names.clone()
+        };
         let (mut due, mut unreadable) = (Vec::new(), Vec::new());
         for name in names {
-            let record = match vault.record(&name) {
+            let record = match vault.record(&name).await {
                 Ok(record) => record,
                 Err(error) if self.all => {
                     unreadable.push((name, Err(error.into())));
@@ -215,14 +219,17 @@ impl RotateArgs {
 
     /// A new key renews no token, so that whatever tokens are left near their end are told of: of all that were asked
     /// for, due or not.
-    fn warn_of_ends(&self, scene: &Scene<'_>) -> Result<(), Failure> {
+    async fn warn_of_ends(&self, scene: &Scene<'_>) -> Result<(), Failure> {
         let names = if self.all {
-            scene.vault.names()?
+            scene.vault.names().await?
         } else {
             self.names.clone()
         };
         // What cannot be read is told of elsewhere.
-        let records: Vec<PublicRecord> = names.iter().filter_map(|name| scene.vault.record(name).ok()).collect();
+        let mut records = Vec::new();
+        for name in &names {
+            records.extend(scene.vault.record(name).await.ok());
+        }
         scene.context.warn_of_ends(scene.vault.clock().now(), &records);
         Ok(())
     }
@@ -246,17 +253,18 @@ impl RotateArgs {
     async fn one(&self, scene: &Scene<'_>, name: &CredentialName, plan: &Plan) -> Result<Standing, Failure> {
         let job = scene.job(name);
         if self.status || self.dry_run {
-            let standing = job.status()?;
+            let standing = job.status().await?;
             warn_of_dependents(scene, &standing);
             return Ok(standing);
         }
-        let _lock = scene.vault.lock(name, &format!("rotate {name}"))?;
-        let before = scene.vault.record(name)?;
-        self.warn_of_cutting_off(scene, &job)?;
+        let lease = scene.vault.lease(name, &format!("rotate {name}")).await?;
+        let edit = scene.unlocked.edit(lease).await?;
+        let before = scene.vault.record(name).await?;
+        self.warn_of_cutting_off(scene, &job).await?;
         let standing = if self.rollback {
-            job.rollback().await
+            job.rollback(edit).await
         } else {
-            job.advance(plan).await
+            job.advance(edit, plan).await
         }?;
         let after = &standing.record;
         warn_of_dependents(scene, &standing);

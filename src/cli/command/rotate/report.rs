@@ -11,7 +11,7 @@ use crate::model::rotation::Strategy;
 use crate::workflow::rotate::Standing;
 
 impl RotateArgs {
-    pub(super) fn report(&self, scene: &Scene<'_>, outcomes: Vec<Outcome>) -> Result<Exit, Failure> {
+    pub(super) async fn report(&self, scene: &Scene<'_>, outcomes: Vec<Outcome>) -> Result<Exit, Failure> {
         let ui = &scene.context.ui;
         // Where all were asked for, which one it is has to be said.
         let single = outcomes.len() == 1 && !self.all;
@@ -29,7 +29,7 @@ impl RotateArgs {
                     failure
                         .hint
                         .get_or_insert_with(|| format!("`dfns-keys rotate {name} --status` says where it stands"));
-                    rows.push(self.failed_row(scene, &name, &failure));
+                    rows.push(self.failed_row(scene, &name, &failure).await);
                     failures.push((name, failure));
                 }
             }
@@ -72,8 +72,8 @@ impl RotateArgs {
         Ok(failures[worst].1.exit)
     }
 
-    fn failed_row(&self, scene: &Scene<'_>, name: &CredentialName, failure: &Failure) -> Value {
-        let mut row = match scene.job(name).status() {
+    async fn failed_row(&self, scene: &Scene<'_>, name: &CredentialName, failure: &Failure) -> Value {
+        let mut row = match scene.job(name).status().await {
             Ok(standing) => row(&standing),
             Err(_) => json!({"name": name}),
         };

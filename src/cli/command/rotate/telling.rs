@@ -74,10 +74,10 @@ impl RotateArgs {
     }
 
     /// Says who stops working before it is done, to those who asked for it.
-    pub(super) fn warn_of_cutting_off(&self, scene: &Scene<'_>, job: &Job<'_>) -> Result<(), Failure> {
+    pub(super) async fn warn_of_cutting_off(&self, scene: &Scene<'_>, job: &Job<'_>) -> Result<(), Failure> {
         let dependents = match (self.finish, self.rollback) {
-            (true, _) => job.cut_off_by_retirement()?,
-            (_, true) => job.cut_off_by_rollback()?,
+            (true, _) => job.cut_off_by_retirement().await?,
+            (_, true) => job.cut_off_by_rollback().await?,
             (false, false) => return Ok(()),
         };
         for name in &dependents.names {

@@ -1,0 +1,417 @@
+//! What this machine remembers of a vault between runs, outside of it: which vault it is (the pin), and the newest state that was
+//! seen of it and of each credential (the marks). Who can write to the vault cannot write here, so an old copy is noticed.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::codes::{VaultId, digest};
+use super::{RolledBack, VaultError};
+use crate::model::ids::CredentialName;
+use crate::model::quoted;
+use crate::sys::files::{self, IfExists, Readable};
+
+const PIN: &str = "pin.json";
+/// What this machine sealed without being able to open it.
+const SEALED: &str = "sealed";
+const PIN_LIMIT: u64 = 64 * 1024;
+/// A hundred bytes a mark: far more than anybody has credentials.
+const MARKS_LIMIT: u64 = 256 * 1024 * 1024;
+
+/// What a machine brings to a vault.
+#[derive(Debug, Clone, Default)]
+pub struct Machine {
+    /// The folder in which it remembers; none where there is no place to.
+    pub state: Option<PathBuf>,
+    /// Which vault it must be, where somebody said so, and the least epoch.
+    pub expected: Option<(VaultId, Option<u64>)>,
+    /// The SHA-256 of the list that a writer which only seals may seal to.
+    pub recipients_digest: Option<String>,
+    /// An older state than the one that was seen is accepted, and becomes the newest.
+    pub accept_rollback: bool,
+}
+
+/// Which vault is at a place.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Pin {
+    pub(super) place: String,
+    pub(super) id: VaultId,
+    pub(super) epoch: u64,
+    /// The key object of that epoch.
+    pub(super) keys: String,
+    /// Names the secret of that epoch: every later list must go with it too.
+    pub(super) proof: String,
+    /// Everything was sealed for this epoch, or a later one.
+    pub(super) complete: u64,
+    /// For a writer that only seals: the list it seals to.
+    pub(super) recipients_digest: Option<String>,
+}
+
+/// The newest state of a credential that was seen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Mark {
+    pub(super) epoch: u64,
+    pub(super) revision: u64,
+    /// The random ids of the write that it is and, in a document, of those before it, newest first.
+    pub(super) writes: Vec<String>,
+}
+
+impl Mark {
+    fn order(&self) -> (u64, u64) {
+        (self.epoch, self.revision)
+    }
+
+    fn id(&self) -> &str {
+        self.writes.first().map_or("", String::as_str)
+    }
+
+    /// Why `found` cannot have come after this one.
+    fn is_not_followed_by(&self, found: &Self) -> Option<String> {
+        if found.order() < self.order() {
+            return Some(format!(
+                "this machine has seen revision {} of epoch {}, and it is revision {} of epoch {}",
+                self.revision, self.epoch, found.revision, found.epoch
+            ));
+        }
+        // Within one epoch a document names those it came from.
+        let steps = usize::try_from(found.revision.wrapping_sub(self.revision)).unwrap_or(usize::MAX);
+        let elsewhere = found.epoch == self.epoch && found.writes.get(steps).is_some_and(|id| id != self.id());
+        elsewhere.then(|| {
+            format!(
+                "it does not come from revision {}, which this machine has seen",
+                self.revision
+            )
+        })
+    }
+}
+
+/// The memory of one vault.
+pub(super) struct Memory {
+    folder: Option<PathBuf>,
+    pin: Option<Pin>,
+    marks: BTreeMap<CredentialName, Mark>,
+    accept_rollback: bool,
+    accepted: Vec<String>,
+}
+
+fn folder_of(machine: &Machine, place: &str) -> Option<PathBuf> {
+    let state = machine.state.as_ref()?;
+    Some(state.join("vaults").join(&digest(place.as_bytes())[..32]))
+}
+
+/// The pin of the vault at a place, if this machine has one.
+pub(super) fn pin(machine: &Machine, place: &str) -> Result<Option<Pin>, VaultError> {
+    let Some(folder) = folder_of(machine, place) else {
+        return Ok(None);
+    };
+    let path = folder.join(PIN);
+    match files::read(&path, PIN_LIMIT) {
+        Ok(bytes) => serde_json::from_slice(&bytes)
+            .map(Some)
+            .map_err(|_| VaultError::Damaged {
+                what: quoted::path(&path),
+                reason: "it does not hold what dfns-keys writes there".to_owned(),
+            }),
+        Err(error) if error.is_not_found() => Ok(None),
+        // A folder that may not be read is a machine that remembers nothing.
+        Err(error) if error.source.kind() == std::io::ErrorKind::PermissionDenied => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Remembers the list that this machine seals to, when it cannot open what it seals.
+pub(super) fn pin_list(machine: &Machine, pin: Pin) -> bool {
+    let mut memory = Memory {
+        folder: folder_of(machine, &pin.place),
+        ..Memory::none()
+    };
+    memory.remember(pin)
+}
+
+/// Remembers a document that this machine sealed and cannot open.
+pub(super) fn remember_sealed(machine: &Machine, place: &str, name: &CredentialName, bytes: &[u8]) {
+    let Some(folder) = folder_of(machine, place) else {
+        return;
+    };
+    // That it cannot is no reason to fail: the next run then refuses to go by memory.
+    let _ = files::create_private_directory(&folder);
+    let _ = files::append(&folder.join(SEALED), format!("{name} {}\n", digest(bytes)).as_bytes());
+}
+
+/// Whether this machine sealed a document, to the byte.
+pub(super) fn has_sealed(machine: &Machine, place: &str, name: &CredentialName, bytes: &[u8]) -> bool {
+    let line = format!("{name} {}", digest(bytes));
+    folder_of(machine, place)
+        .and_then(|folder| files::read(&folder.join(SEALED), MARKS_LIMIT).ok())
+        .is_some_and(|text| String::from_utf8_lossy(&text).lines().any(|known| known == line))
+}
+
+impl Memory {
+    /// Reads what is remembered of the vault with this id. Must be read before any document is.
+    pub(super) fn load(machine: &Machine, place: &str, id: &VaultId) -> Result<Self, VaultError> {
+        let folder = folder_of(machine, place);
+        let pin = pin(machine, place)?.filter(|pin| pin.id == *id);
+        let mut memory = Self {
+            marks: BTreeMap::new(),
+            folder,
+            pin,
+            accept_rollback: machine.accept_rollback,
+            accepted: Vec::new(),
+        };
+        if let Some(path) = memory.marks_file(id) {
+            memory.read_marks(&path, id)?;
+        }
+        Ok(memory)
+    }
+
+    /// A memory that begins and ends with the process.
+    pub(super) fn none() -> Self {
+        Self {
+            folder: None,
+            pin: None,
+            marks: BTreeMap::new(),
+            accept_rollback: true,
+            accepted: Vec::new(),
+        }
+    }
+
+    fn marks_file(&self, id: &VaultId) -> Option<PathBuf> {
+        self.folder.as_ref().map(|folder| folder.join(format!("marks-{id}")))
+    }
+
+    fn read_marks(&mut self, path: &Path, id: &VaultId) -> Result<(), VaultError> {
+        let bytes = match files::read(path, MARKS_LIMIT) {
+            Ok(bytes) => bytes,
+            Err(error) if error.is_not_found() => return Ok(()),
+            Err(error) if error.source.kind() == std::io::ErrorKind::PermissionDenied => return Ok(()),
+            Err(error) => return Err(error.into()),
+        };
+        let mut lines = 0_usize;
+        // A line that a kill cut short is no mark.
+        for line in String::from_utf8_lossy(&bytes).lines() {
+            lines += 1;
+            let mut words = line.split(' ');
+            let (Some(name), Some(revision), Some(epoch), Some(id), None) =
+                (words.next(), words.next(), words.next(), words.next(), words.next())
+            else {
+                continue;
+            };
+            let (Ok(name), Ok(revision), Ok(epoch)) = (name.parse(), revision.parse(), epoch.parse()) else {
+                continue;
+            };
+            let mark = Mark {
+                epoch,
+                revision,
+                writes: vec![id.to_owned()],
+            };
+            if id.len() == 32 && self.marks.get(&name).is_none_or(|known| known.order() < mark.order()) {
+                self.marks.insert(name, mark);
+            }
+        }
+        if lines > 2 * self.marks.len() + 200 {
+            self.rewrite(id);
+        }
+        Ok(())
+    }
+
+    /// Writes the marks anew. That it cannot is no reason to fail: they are a guard, and nothing is lost without them.
+    fn rewrite(&self, id: &VaultId) {
+        let Some(path) = self.marks_file(id) else { return };
+        let mut text = String::new();
+        for (name, mark) in &self.marks {
+            push(&mut text, name, mark);
+        }
+        let _ = files::write(&path, text.as_bytes(), IfExists::Replace, Readable::ByOwner);
+    }
+
+    pub(super) fn pin(&self) -> Option<&Pin> {
+        self.pin.as_ref()
+    }
+
+    /// What was accepted although it is older than what was seen.
+    pub(super) fn take_accepted(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.accepted)
+    }
+
+    /// Refuses a list that is older than one that was seen, or does not come from it. `proof_of` names the list's secret of an epoch.
+    pub(super) fn check_epoch(
+        &mut self,
+        epoch: u64,
+        keys: &str,
+        proof_of: impl Fn(u64) -> Option<String>,
+    ) -> Result<(), VaultError> {
+        let Some(pin) = &self.pin else { return Ok(()) };
+        let reason = if epoch < pin.epoch {
+            format!("this machine has seen epoch {}, and it is of epoch {epoch}", pin.epoch)
+        } else if epoch == pin.epoch && keys != pin.keys || proof_of(pin.epoch).as_ref() != Some(&pin.proof) {
+            format!(
+                "it does not come from the list of epoch {} that this machine has seen",
+                pin.epoch
+            )
+        } else {
+            return Ok(());
+        };
+        self.refuse_or_accept(RolledBack {
+            what: "recipients.txt".to_owned(),
+            reason,
+        })
+    }
+
+    /// Remembers the vault. Returns whether it is remembered from now on and was not before.
+    pub(super) fn remember(&mut self, pin: Pin) -> bool {
+        if self.pin.as_ref() == Some(&pin) {
+            return false;
+        }
+        let Some(folder) = &self.folder else { return false };
+        // Another process may have seen a newer list since.
+        if !self.accept_rollback
+            && let Ok(bytes) = files::read(&folder.join(PIN), PIN_LIMIT)
+            && let Ok(known) = serde_json::from_slice::<Pin>(&bytes)
+            && known.id == pin.id
+            && known.epoch > pin.epoch
+        {
+            return false;
+        }
+        let mut bytes = serde_json::to_vec_pretty(&pin).expect("a struct of texts and numbers serialises");
+        bytes.push(b'\n');
+        let written = files::create_private_directory(folder)
+            .and_then(|()| files::write(&folder.join(PIN), &bytes, IfExists::Replace, Readable::ByOwner))
+            .is_ok();
+        let first = self.pin.is_none();
+        self.pin = Some(pin);
+        written && first
+    }
+
+    /// Refuses a document that is older than one of its name that was seen.
+    pub(super) fn check(&mut self, id: &VaultId, name: &CredentialName, found: &Mark) -> Result<(), VaultError> {
+        let Some(reason) = self.marks.get(name).and_then(|mark| mark.is_not_followed_by(found)) else {
+            return Ok(());
+        };
+        self.refuse_or_accept(RolledBack {
+            what: format!("the file of {name}"),
+            reason,
+        })?;
+        self.marks.insert(name.clone(), found.clone());
+        self.rewrite(id);
+        Ok(())
+    }
+
+    fn refuse_or_accept(&mut self, rolled_back: RolledBack) -> Result<(), VaultError> {
+        if self.accept_rollback {
+            self.accepted.push(rolled_back.to_string());
+            return Ok(());
+        }
+        Err(VaultError::RolledBack(rolled_back))
+    }
+
+    /// Remembers a document that was authenticated or written.
+    pub(super) fn see(&mut self, id: &VaultId, name: &CredentialName, found: Mark) {
+        if self.marks.get(name).is_some_and(|mark| mark.order() >= found.order()) {
+            return;
+        }
+        if let Some(path) = self.marks_file(id) {
+            let mut line = String::new();
+            push(&mut line, name, &found);
+            let _ = files::append(&path, line.as_bytes());
+        }
+        self.marks.insert(name.clone(), found);
+    }
+
+    /// The newest state of a name that was seen.
+    pub(super) fn mark(&self, name: &CredentialName) -> Option<&Mark> {
+        self.marks.get(name)
+    }
+
+    /// The epoch for which everything was sealed once, as far as this machine knows; 0 for none.
+    pub(super) fn complete(&self) -> u64 {
+        self.pin.as_ref().map_or(0, |pin| pin.complete)
+    }
+}
+
+fn push(text: &mut String, name: &CredentialName, mark: &Mark) {
+    let _ = writeln!(text, "{name} {} {} {}", mark.revision, mark.epoch, mark.id());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::codes::Secret;
+    use super::*;
+
+    fn mark(epoch: u64, revision: u64, writes: &[char]) -> Mark {
+        Mark {
+            epoch,
+            revision,
+            writes: writes.iter().map(|id| id.to_string().repeat(32)).collect(),
+        }
+    }
+
+    #[test]
+    fn what_is_older_than_what_was_seen_is_refused_until_it_is_accepted() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut machine = Machine {
+            state: Some(directory.path().to_owned()),
+            ..Machine::default()
+        };
+        let id = VaultId::of(&Secret::generate().unwrap());
+        let name: CredentialName = "a".parse().unwrap();
+        let pin = Pin {
+            place: "here".to_owned(),
+            id: id.clone(),
+            epoch: 2,
+            keys: "keys/2-x.age".to_owned(),
+            proof: "p2".to_owned(),
+            complete: 0,
+            recipients_digest: None,
+        };
+        let mut memory = Memory::load(&machine, "here", &id).unwrap();
+        assert!(memory.remember(pin.clone()), "the first time is told");
+        memory.see(&id, &name, mark(2, 5, &['a']));
+
+        let mut memory = Memory::load(&machine, "here", &id).unwrap();
+        assert!(!memory.remember(pin));
+        for older in [
+            mark(2, 4, &['b']),
+            mark(2, 5, &['c']),
+            mark(1, 6, &['d']),
+            mark(2, 6, &['e', 'f']),
+            mark(2, 8, &['g', 'h', 'i', 'j']),
+        ] {
+            let refused = memory.check(&id, &name, &older);
+            assert!(matches!(refused, Err(VaultError::RolledBack(_))), "{older:?}");
+        }
+        for newer in [
+            mark(2, 5, &['a']),
+            mark(2, 6, &['e', 'a']),
+            mark(2, 60, &['e', 'f']),
+            mark(3, 2, &['k']),
+        ] {
+            memory.check(&id, &name, &newer).unwrap();
+        }
+        let proofs = |proof: &'static str| move |epoch| (epoch <= 2).then(|| proof.to_owned());
+        assert!(memory.check_epoch(1, "keys/1-x.age", proofs("p2")).is_err());
+        assert!(memory.check_epoch(2, "keys/2-y.age", proofs("p2")).is_err());
+        assert!(memory.check_epoch(3, "keys/3-y.age", proofs("q2")).is_err());
+        memory.check_epoch(3, "keys/3-x.age", proofs("p2")).unwrap();
+
+        machine.accept_rollback = true;
+        let mut memory = Memory::load(&machine, "here", &id).unwrap();
+        memory.check(&id, &name, &mark(2, 4, &['b'])).unwrap();
+        assert_eq!(memory.take_accepted().len(), 1);
+        machine.accept_rollback = false;
+        let mut memory = Memory::load(&machine, "here", &id).unwrap();
+        memory.check(&id, &name, &mark(2, 4, &['b'])).unwrap();
+        // Another vault at the same place has marks of its own.
+        let other = VaultId::of(&Secret::generate().unwrap());
+        let mut memory = Memory::load(&machine, "here", &other).unwrap();
+        assert!(memory.pin().is_none());
+        memory.check(&other, &name, &mark(1, 1, &['f'])).unwrap();
+    }
+
+    #[test]
+    fn a_forged_high_revision_of_an_old_epoch_does_not_shut_out_what_comes_after_it() {
+        let forged = mark(1, u64::MAX, &['x']);
+        assert_eq!(forged.is_not_followed_by(&mark(2, 7, &['a', 'b'])), None);
+    }
+}
