@@ -55,6 +55,7 @@ fn what_is_rolled_back_is_as_old_as_it_was() {
     scene.rotate(&["a", "--rollback"]).fails(0, &[]);
     assert_eq!(scene.shown("a"), before);
 
+    after(&before["created_at"]);
     scene.rotate(&["a", "--grace", "0"]).fails(0, &[]);
     let before = scene.shown("a");
     after(&before["rotated_at"]);
@@ -155,6 +156,167 @@ fn who_still_has_the_old_key_is_told_by_what_was_handed_over_and_is_still_there(
     assert_eq!(told(&status), [kept.to_str().unwrap(), "stdout"], "{status:?}");
     export(&["--output", "kept.env", "--force"]);
     assert_eq!(told(&scene.rotate(&["a", "--status"])), ["stdout"]);
+}
+
+/// Before, since afterwards it is an outage.
+#[test]
+fn what_still_has_the_old_key_is_named_before_it_is_retired() {
+    let finish: &[&[&str]] = &[&["a", "--finish"], &["a", "--grace", "0"], &["--all", "--grace", "0"]];
+    for last in finish {
+        let scene = Scene::new();
+        let export = ["export", "a", "--format", "dotenv", "--output"];
+        scene.env.ok(&[&export[..], &["kept.env"]].concat());
+        scene.env.ok(&[&export[..], &["renewed.env"]].concat());
+        let old = scene.shown("a")["fingerprint"].clone();
+        scene.rotate(&["a"]).fails(0, &[]);
+        scene.env.ok(&[&export[..], &["renewed.env", "--force"]].concat());
+        // Nothing was done yet that could be regretted.
+        let promoted = scene.rotate(&["a", "--status", "--json"]);
+        assert!(!promoted.stderr.contains("warning"), "{promoted:?}");
+        assert_eq!(promoted.json()["credentials"][0]["old_key"]["fingerprint"], old);
+
+        scene
+            .sandbox
+            .fault(&json!({"fault": "close_before", "path": "/auth/credentials/deactivate", "times": 9}));
+        let cut = scene.rotate(last);
+        assert_ne!(cut.code, 0, "{cut:?}");
+        let warning = "warning: kept.env (exported at ";
+        assert!(
+            cut.stderr.contains(warning),
+            "told of before anything is retired: {cut:?}"
+        );
+        scene.sandbox.clear_faults();
+        scene.env.ok(&["verify", "--dotenv", "kept.env"]);
+
+        let run = scene.rotate(last);
+        run.fails(
+            0,
+            &[warning, "still has the old key of a, which is about to be retired"],
+        );
+        assert!(!run.stderr.contains("renewed.env"), "{run:?}");
+    }
+}
+
+#[test]
+fn a_script_reads_what_still_has_the_old_key() {
+    let scene = Scene::new();
+    let export = ["export", "a", "--format", "docker-env"];
+    scene.env.ok(&[&export[..], &["--output", "kept.env"]].concat());
+    scene.env.ok(&export);
+    let old = scene.shown("a")["fingerprint"].clone();
+    let kept = scene.env.home.path().canonicalize().unwrap().join("kept.env");
+    for arguments in [
+        &["a", "--json"][..],
+        &["a", "--status", "--json"],
+        &["a", "--finish", "--json"],
+    ] {
+        let document = scene.rotate(arguments).json();
+        let old_key = &document["credentials"][0]["old_key"];
+        assert_eq!(old_key["fingerprint"], old, "{document}");
+        let exports = old_key["exports"].as_array().unwrap();
+        let places: Vec<&Value> = exports.iter().map(|export| &export["place"]).collect();
+        assert_eq!(places, [&json!(kept), &json!("stdout")], "{document}");
+        assert!(
+            exports.iter().all(|export| export["format"] == "docker-env"),
+            "{document}"
+        );
+    }
+    let document = scene.rotate(&["a", "--status", "--json"]).json();
+    assert_eq!(
+        document["credentials"][0]["old_key"],
+        Value::Null,
+        "there is none any more"
+    );
+}
+
+/// Whoever reads that the new key is to be handed over reads how.
+#[cfg(unix)]
+#[test]
+fn the_commands_that_hand_the_new_key_over_are_told_and_do_it() {
+    let scene = Scene::new();
+    let files = ["kept.env", "it's deployed/payments api.env"];
+    std::fs::create_dir(scene.env.path("it's deployed")).unwrap();
+    for file in files {
+        scene.env.ok(&["export", "a", "--format", "dotenv", "--output", file]);
+    }
+    scene.env.ok(&["export", "a", "--format", "kubernetes"]);
+    let run = scene.rotate(&["a"]);
+    run.fails(
+        0,
+        &["    dfns-keys export a --format kubernetes | …", "`dfns-keys exec a`"],
+    );
+    let commands = run
+        .stderr
+        .lines()
+        .filter(|line| line.starts_with("    dfns-keys export"));
+    for command in commands.filter(|line| !line.ends_with('…')) {
+        let ours = command.replacen("dfns-keys", &format!("'{}'", support::PROGRAM), 1);
+        let mut shell = scene.env.bare("sh");
+        shell
+            .args(["-c", &ours])
+            .env("DFNS_KEYS_VAULT", scene.env.vault())
+            .env("DFNS_KEYS_IDENTITY", scene.env.path("identity.txt"));
+        Run::of(&mut shell).fails(0, &[]);
+    }
+    let new = scene.shown("a")["fingerprint"].clone();
+    for file in files {
+        let report = scene.env.ok(&["verify", "--dotenv", file]);
+        assert!(report.contains(new.as_str().unwrap()), "{file}: {report}");
+    }
+    let finish = scene.rotate(&["a", "--finish"]);
+    assert!(!finish.stderr.contains(".env"), "{finish:?}");
+}
+
+/// Lines of before have no form, and a log may have been written to by others.
+#[test]
+fn no_command_is_told_that_the_log_has_made_up() {
+    let scene = Scene::new();
+    scene
+        .env
+        .ok(&["export", "a", "--format", "json", "--output", "old.json"]);
+    let log = scene.env.vault().join("log.jsonl");
+    let text = std::fs::read_to_string(&log).unwrap();
+    for format in ["", ",\"format\":\"json; date\""] {
+        std::fs::write(&log, text.replace(",\"format\":\"json\"", format)).unwrap();
+        let run = scene.rotate(&["a"]);
+        run.fails(0, &["dfns-keys export a --format FORMAT --output old.json --force"]);
+        scene.rotate(&["a", "--rollback"]).fails(0, &[]);
+    }
+}
+
+#[test]
+fn each_key_has_its_own_line_in_the_log_when_it_comes_and_when_it_goes() {
+    let scene = Scene::new();
+    let fingerprint = || scene.shown("a")["fingerprint"].as_str().unwrap().to_owned();
+    let first = fingerprint();
+    scene.rotate(&["a"]).fails(0, &[]);
+    let second = fingerprint();
+    scene.rotate(&["a", "--finish"]).fails(0, &[]);
+    scene.rotate(&["a", "--grace", "0"]).fails(0, &[]);
+    let third = fingerprint();
+    let log = scene.env.run(&["log", "a", "--json"]).json();
+    let told: Vec<(String, String)> = log["events"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|event| {
+            (
+                event["action"].as_str().unwrap().to_owned(),
+                event["fingerprint"].as_str().unwrap().to_owned(),
+            )
+        })
+        .skip_while(|(action, _)| action != "promoted")
+        .collect();
+    let told: Vec<(&str, &str)> = told.iter().map(|(action, key)| (&**action, &**key)).collect();
+    assert_eq!(
+        told,
+        [
+            ("promoted", &*second),
+            ("retired", &*first),
+            ("rotated", &*third),
+            ("retired", &*second)
+        ]
+    );
 }
 
 /// The rotation is done; a log that cannot be read takes nothing of it back.

@@ -281,6 +281,21 @@ impl Context {
         fingerprint: Option<&str>,
         detail: Option<String>,
     ) {
+        self.record(
+            vault,
+            log::Event {
+                actor: None,
+                action,
+                name: name.cloned(),
+                fingerprint: fingerprint.map(str::to_owned),
+                detail,
+                format: None,
+            },
+        );
+    }
+
+    /// The same of any event, with who does it.
+    pub(super) fn record(&self, vault: &Vault, event: log::Event) {
         let actor = ["USER", "LOGNAME", "USERNAME"]
             .into_iter()
             .find_map(|variable| std::env::var(variable).ok())
@@ -288,10 +303,8 @@ impl Context {
             .map(|name| quoted::shown(&name));
         let event = log::Event {
             actor,
-            action,
-            name: name.cloned(),
-            fingerprint: fingerprint.map(str::to_owned),
-            detail: detail.map(|detail| quoted::without_secrets(&detail)),
+            detail: event.detail.map(|detail| quoted::without_secrets(&detail)),
+            ..event
         };
         if let Err(error) = vault.record_event(&event) {
             let failure = Failure::from(error);

@@ -84,6 +84,7 @@ impl Ledger {
             name: Some(self.name.clone()),
             fingerprint: fingerprint.map(str::to_owned),
             detail: Some(format!("{method} {path} {outcome}")),
+            format: None,
         };
         if let Some(lines) = &self.lines {
             // The writer ends only after this sender.

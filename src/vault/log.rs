@@ -24,6 +24,8 @@ pub struct Event {
     pub fingerprint: Option<String>,
     /// A few words more.
     pub detail: Option<String>,
+    /// In which form, of what was exported.
+    pub format: Option<String>,
 }
 
 /// A line of the log.
@@ -45,6 +47,9 @@ pub struct Record {
     /// A few words more.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,
+    /// In which form, of what was exported. Lines of before lack it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub format: Option<String>,
 }
 
 pub(super) fn append(directory: &Path, at: Timestamp, events: &[Event]) -> Result<(), VaultError> {
@@ -56,6 +61,7 @@ pub(super) fn append(directory: &Path, at: Timestamp, events: &[Event]) -> Resul
             name,
             fingerprint,
             detail,
+            format,
         } = event.clone();
         let record = Record {
             at,
@@ -64,6 +70,7 @@ pub(super) fn append(directory: &Path, at: Timestamp, events: &[Event]) -> Resul
             name,
             fingerprint,
             detail,
+            format,
         };
         serde_json::to_writer(&mut lines, &record).expect("a record of texts serialises");
         lines.push(b'\n');

@@ -10,6 +10,7 @@ use crate::model::ids::CredentialName;
 use crate::model::quoted;
 use crate::model::url::ApiUrl;
 use crate::sys::files::{self, IfExists, Readable};
+use crate::vault::log::Event;
 
 /// Hand a credential over to what uses it
 ///
@@ -44,7 +45,7 @@ pub(in crate::cli) struct ExportArgs {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum FormatArg {
+pub(super) enum FormatArg {
     PostmanEnvironment,
     PostmanCollection,
     Dotenv,
@@ -56,10 +57,24 @@ enum FormatArg {
     PemPublic,
 }
 
-#[derive(Clone, Copy, ValueEnum)]
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum AuthArg {
     V2,
     V1,
+}
+
+impl FormatArg {
+    /// What `--format` calls it, where that alone says how to make the same again.
+    fn named(self, auth: AuthArg) -> Option<String> {
+        let enough = self != Self::PostmanEnvironment || auth == AuthArg::V2;
+        let value = self.to_possible_value().filter(|_| enough)?;
+        Some(value.get_name().to_owned())
+    }
+
+    /// Its name for a command line, if a text is one.
+    pub(super) fn known(text: &str) -> Option<String> {
+        Self::from_str(text, false).ok()?.named(AuthArg::V2)
+    }
 }
 
 impl ExportArgs {
@@ -102,7 +117,15 @@ impl ExportArgs {
                 |path| quoted::path(&files::from_everywhere(path)),
             );
             let fingerprint = &generation.public_key.fingerprint;
-            context.log(&vault, "exported", Some(&self.name), Some(fingerprint), Some(place));
+            let event = Event {
+                actor: None,
+                action: "exported",
+                name: Some(self.name.clone()),
+                fingerprint: Some(fingerprint.clone()),
+                detail: Some(place),
+                format: self.format.named(self.auth),
+            };
+            context.record(&vault, event);
         }
         match format {
             Format::PostmanEnvironment(_) => context.ui.say(

@@ -28,7 +28,11 @@ impl Job<'_> {
             .await?;
         self.expect_refusal(&work, &previous, "the old key: deactivate it by hand")
             .await?;
-        self.settle(work, RETIRED).await
+        let settled = self.settle(work, RETIRED).await?;
+        Ok(Standing {
+            old_fingerprint: Some(previous.public_key.fingerprint),
+            ..settled
+        })
     }
 
     /// Sees that there is something to go back to: the old generation, switched on again where it may be off, signs.

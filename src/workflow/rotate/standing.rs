@@ -18,7 +18,7 @@ pub struct Standing {
     pub step: &'static str,
     /// When the old key may go, where a time is set.
     pub retires_at: Option<Timestamp>,
-    /// The fingerprint of the old key, while it is on its way out.
+    /// The fingerprint of the old key, while it is on its way out and when it has just been retired.
     pub old_fingerprint: Option<String>,
     /// The account that a person is to make, while its token is waited for.
     pub awaited: Option<AwaitedAccount>,

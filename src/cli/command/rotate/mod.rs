@@ -11,6 +11,7 @@ use futures_util::StreamExt;
 use futures_util::stream;
 use serde_json::json;
 
+use self::holders::Exports;
 use self::telling::warn_of_dependents;
 use crate::api::{Client, UserSession};
 use crate::cli::command::onboard::read_token;
@@ -25,7 +26,7 @@ use crate::model::record::PublicRecord;
 use crate::model::rotation::{Grace, Strategy};
 use crate::vault::{Unlocked, Vault};
 use crate::workflow::administrator::Administrator;
-use crate::workflow::rotate::{Job, Plan, ROLLED_BACK, RotateError, Standing};
+use crate::workflow::rotate::{Job, Plan, RETIRED, ROLLED_BACK, RotateError, Standing};
 use crate::workflow::sharing::Neighbours;
 
 /// How many credentials are worked on at once; the client's rate limit stands above it.
@@ -157,6 +158,7 @@ impl RotateArgs {
             context,
             vault: &vault,
             neighbours: &neighbours,
+            exports: Exports::default(),
             unlocked: &unlocked,
             client: &client,
             session: session.as_ref(),
@@ -261,6 +263,7 @@ impl RotateArgs {
         let edit = scene.unlocked.edit(lease).await?;
         let before = scene.vault.record(name).await?;
         self.warn_of_cutting_off(scene, &job).await?;
+        self.warn_of_holders(scene, &job, &before).await?;
         let standing = if self.rollback {
             job.rollback(edit).await
         } else {
@@ -280,16 +283,21 @@ impl RotateArgs {
         let action = match (before.state, after.state) {
             _ if standing.step == ROLLED_BACK => Some("rolled-back"),
             (State::Active | State::Rotating, State::Retiring) => Some("promoted"),
-            (State::Retiring, State::Active) => Some("retired"),
             (State::Active | State::Rotating, State::Active) if before.fingerprint != after.fingerprint => {
                 Some("rotated")
             }
             _ => None,
         };
+        let log = |action, fingerprint: &str| {
+            let context = scene.context;
+            context.log(scene.vault, action, Some(name), Some(fingerprint), None);
+        };
         if let Some(action) = action {
-            scene
-                .context
-                .log(scene.vault, action, Some(name), Some(&after.fingerprint), None);
+            log(action, &after.fingerprint);
+        }
+        // Each key has a line of its own: this one says which is refused from now on.
+        if let (RETIRED, Some(old)) = (standing.step, &standing.old_fingerprint) {
+            log("retired", old);
         }
         Ok(standing)
     }
@@ -299,6 +307,7 @@ struct Scene<'a> {
     context: &'a Context,
     vault: &'a Vault,
     neighbours: &'a Neighbours<'a>,
+    exports: Exports,
     unlocked: &'a Unlocked<'a>,
     client: &'a Client,
     session: Option<&'a UserSession<'a>>,

@@ -20,7 +20,7 @@ impl RotateArgs {
         for (name, outcome) in outcomes {
             match outcome {
                 Ok(standing) => {
-                    rows.push(row(&standing));
+                    rows.push(row(scene, &standing));
                     if !ui.json() {
                         self.tell(scene, &name, &standing)?;
                     }
@@ -74,7 +74,7 @@ impl RotateArgs {
 
     async fn failed_row(&self, scene: &Scene<'_>, name: &CredentialName, failure: &Failure) -> Value {
         let mut row = match scene.job(name).status().await {
-            Ok(standing) => row(&standing),
+            Ok(standing) => row(scene, &standing),
             Err(_) => json!({"name": name}),
         };
         row["error"] = failure.document();
@@ -82,12 +82,15 @@ impl RotateArgs {
     }
 }
 
-fn row(standing: &Standing) -> Value {
+fn row(scene: &Scene<'_>, standing: &Standing) -> Value {
+    let ui = &scene.context.ui;
+    let old_key = standing.old_fingerprint.as_ref().filter(|_| ui.json());
     json!({
         "name": standing.record.name,
         "state": standing.record.state,
         "strategy": standing.strategy.map(Strategy::as_str),
         "generation": standing.record.generation,
         "step": standing.step,
+        "old_key": old_key.map(|old| scene.exports.document(scene.vault, ui, old)),
     })
 }

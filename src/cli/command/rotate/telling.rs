@@ -2,10 +2,11 @@
 
 use jiff::Timestamp;
 
-use super::{RotateArgs, Scene, StrategyArg, holders};
+use super::{GraceArg, RotateArgs, Scene, StrategyArg};
 use crate::cli::error::Failure;
 use crate::model::credential::State;
 use crate::model::ids::CredentialName;
+use crate::model::record::PublicRecord;
 use crate::model::rotation::{Grace, Strategy};
 use crate::workflow::rotate::{Job, RETIRED, ROLLED_BACK, Standing};
 
@@ -33,7 +34,7 @@ impl RotateArgs {
                     "  next run: {}",
                     next_run(standing, scene.vault.clock().now())
                 ))?;
-                for line in where_the_old_key_is(scene, standing) {
+                for line in where_the_old_key_is(scene, name, standing) {
                     ui.answer(&line)?;
                 }
             }
@@ -50,10 +51,17 @@ impl RotateArgs {
                         ""
                     }
                 ));
-                ui.say("  hand the new one over to what runs with it");
-                for line in where_the_old_key_is(scene, standing) {
+                ui.say("  hand the new one over to what runs with the old one");
+                let places = where_the_old_key_is(scene, name, standing);
+                if places.is_empty() {
+                    ui.say(&format!(
+                        "    dfns-keys export {name} --format FORMAT --output FILE --force"
+                    ));
+                }
+                for line in places {
                     ui.say(&line);
                 }
+                ui.say(&format!("  and start again what `dfns-keys exec {name}` had started"));
                 match standing.retires_at {
                     Some(at) => ui.say(&format!("  a run after {at} retires the old key")),
                     None => ui.say(&format!("  then retire the old key:  dfns-keys rotate {name} --finish")),
@@ -68,7 +76,41 @@ impl RotateArgs {
                     "{name} signs with {}; the old key is refused, and its secret is gone.",
                     standing.record.fingerprint
                 ));
+                for line in where_the_old_key_is(scene, name, standing) {
+                    ui.say(&line);
+                }
             }
+        }
+        Ok(())
+    }
+
+    /// Says, before the old key is retired, what still has it.
+    pub(super) async fn warn_of_holders(
+        &self,
+        scene: &Scene<'_>,
+        job: &Job<'_>,
+        record: &PublicRecord,
+    ) -> Result<(), Failure> {
+        if self.rollback {
+            return Ok(());
+        }
+        let at_once = matches!(self.grace, Some(GraceArg(Grace::Seconds(0))));
+        let old = if record.state == State::Retiring {
+            let standing = job.status().await?;
+            let due = at_once || standing.retires_at.is_some_and(|at| at <= scene.vault.clock().now());
+            let asked = self.finish || standing.step == "retiring";
+            let going = asked || (due && standing.dependents.is_none());
+            standing.old_fingerprint.filter(|_| going)
+        } else {
+            Some(record.fingerprint.clone()).filter(|_| at_once)
+        };
+        let Some(old) = old else { return Ok(()) };
+        let ui = &scene.context.ui;
+        for holder in scene.exports.of(scene.vault, ui, &old) {
+            ui.warn(&format!(
+                "{holder} still has the old key of {}, which is about to be retired",
+                record.name
+            ));
         }
         Ok(())
     }
@@ -135,30 +177,19 @@ pub(super) fn warn_of_dependents(scene: &Scene<'_>, standing: &Standing) {
     }
 }
 
-/// A line for each place that the old key was handed over to, as far as the log knows.
-fn where_the_old_key_is(scene: &Scene<'_>, standing: &Standing) -> Vec<String> {
+/// The places that the old key was handed over to, as far as the log knows, each with the command that hands over the new one.
+fn where_the_old_key_is(scene: &Scene<'_>, name: &CredentialName, standing: &Standing) -> Vec<String> {
     let Some(old) = &standing.old_fingerprint else {
         return Vec::new();
     };
-    let ui = &scene.context.ui;
-    match holders::exports(scene.vault) {
-        Ok((exports, damaged)) => {
-            if damaged > 0 {
-                ui.warn(
-                    "lines of log.jsonl are no records: there may be places with the old key that are not named here",
-                );
-            }
-            holders::still_there(&exports, old)
-                .into_iter()
-                .map(|holder| format!("  still has the old key:  {holder}"))
-                .collect()
-        }
-        Err(error) => {
-            let reason = Failure::from(error).message;
-            ui.warn(&format!("who still has the old key cannot be told: {reason}"));
-            Vec::new()
-        }
-    }
+    let holders = scene.exports.of(scene.vault, &scene.context.ui, old);
+    let lines = holders.iter().flat_map(|holder| {
+        [
+            format!("  still has the old key:  {holder}"),
+            format!("    {}", holder.again(name)),
+        ]
+    });
+    lines.collect()
 }
 
 fn next_run(standing: &Standing, now: Timestamp) -> String {
