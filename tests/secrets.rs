@@ -69,6 +69,14 @@ impl Canaries {
 
 const PASSPHRASE: &str = "canary-passphrase-0123456789-abcdef";
 
+/// A login session of its own, where there are any.
+fn has_session() -> bool {
+    #[cfg(target_os = "linux")]
+    return keyutils::Keyring::join_anonymous_session().is_ok();
+    #[cfg(not(target_os = "linux"))]
+    false
+}
+
 #[test]
 fn no_command_shows_a_secret() {
     let env = TestEnv::new();
@@ -163,6 +171,8 @@ fn no_command_shows_a_secret() {
         note(&with(&["remove", "a", "--yes"]), 3);
         note(&with(&["rename", "a", "a2"]), 0);
         note(&with(&["rename", "a2", "a"]), 0);
+        note(&with(&["unlock"]), i32::from(!has_session()));
+        note(&with(&["lock"]), 0);
         note(
             &with(&["vault", "adopt", "a", "--fingerprint", "SHA256:none", "--yes"]),
             3,

@@ -20,10 +20,13 @@ use crate::model::quoted;
 use crate::sys::clock::SystemClock;
 use crate::sys::descriptors::{self, STDIN, named_by};
 use crate::sys::files;
+use crate::sys::session;
 use crate::vault::{IdentityError, Machine, Unlocked, Vault, VaultError, log};
 
 /// Key files, tokens and environments are far smaller.
 const INPUT_LIMIT: u64 = 16 * 1024 * 1024;
+/// How often a person may mistype a passphrase.
+const TRIES: usize = 3;
 
 pub(super) struct Context {
     pub(super) ui: Ui,
@@ -101,6 +104,17 @@ impl Context {
             timeout: timeout.duration().max(Duration::from_millis(1)),
             per_minute: rate_limit,
         }
+    }
+
+    /// Takes over what `unlock` keeps for the vault, and leaves the session in which it is kept, so that nothing that is started
+    /// from here finds it.
+    pub(super) fn leave_session(&self) {
+        if self.identities.is_empty()
+            && let Ok(directory) = self.new_vault_directory()
+        {
+            self.supplier.set_kept(session::take(&Vault::name_of_place(&directory)));
+        }
+        session::leave();
     }
 
     /// Whether there is somebody to ask.
@@ -184,12 +198,39 @@ impl Context {
 
     /// Unlocks the vault with the identities named, or with its own.
     pub(super) async fn unlock<'v>(&self, vault: &'v Vault) -> Result<Unlocked<'v>, Failure> {
-        self.ask_first(vault).await?;
-        let asker = self.asker();
-        let spinner = self.ui.spinner("unlocking the vault");
-        let unlocked = vault.unlock(&self.identities, &asker).await;
-        spinner.finish_and_clear();
-        let unlocked = unlocked.map_err(|error| self.locked(error))?;
+        let unlocked = self
+            .ask_until_right(vault, async |asker| vault.unlock(&self.identities, asker).await)
+            .await?;
+        self.meet(vault, &unlocked);
+        Ok(unlocked)
+    }
+
+    /// Runs what needs the passphrase, three times where a person mistypes it.
+    pub(super) async fn ask_until_right<T>(
+        &self,
+        vault: &Vault,
+        open: impl AsyncFn(&Asker<'_>) -> Result<T, VaultError>,
+    ) -> Result<T, Failure> {
+        let mut tries = 1;
+        loop {
+            self.ask_first(vault).await?;
+            let spinner = self.ui.spinner("unlocking the vault");
+            let opened = open(&self.asker()).await;
+            spinner.finish_and_clear();
+            match opened {
+                Err(VaultError::Identity(error @ IdentityError::WrongPassphrase { .. }))
+                    if tries < TRIES && self.supplier.forget_asked() =>
+                {
+                    tries += 1;
+                    self.ui.warn(&format!("{error}; once more"));
+                }
+                opened => return opened.map_err(|error| self.locked(error)),
+            }
+        }
+    }
+
+    /// Says what this machine learns of a vault that was opened.
+    pub(super) fn meet(&self, vault: &Vault, unlocked: &Unlocked<'_>) {
         if unlocked.first_seen()
             && let Some(id) = unlocked.id()
         {
@@ -201,7 +242,6 @@ impl Context {
             self.ui.warn(&format!("accepted: {accepted}"));
             self.log(vault, "rollback-accepted", None, None, Some(accepted));
         }
-        Ok(unlocked)
     }
 
     /// What a wrong passphrase of the vault's own leaves to be tried.
@@ -220,7 +260,7 @@ impl Context {
     /// Asks for the passphrase before a spinner turns; the answer is kept.
     pub(super) async fn ask_first(&self, vault: &Vault) -> Result<(), Failure> {
         use crate::vault::{Keyholder, PassphrasePurpose};
-        if self.identities.is_empty() && vault.has_identity().await? {
+        if self.identities.is_empty() && !self.supplier.is_unlocked() && vault.has_identity().await? {
             self.asker().passphrase(&PassphrasePurpose::Vault)?;
         }
         Ok(())

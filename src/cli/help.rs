@@ -14,7 +14,10 @@ const GROUPS: [(&str, &[&str]); 6] = [
     ("Keep it working", &["verify", "rotate"]),
     ("Use it", &["exec", "call", "proxy", "export"]),
     ("Look", &["list", "show", "account", "log"]),
-    ("The vault", &["recipients", "rekey", "rename", "remove", "vault"]),
+    (
+        "The vault",
+        &["unlock", "lock", "recipients", "rekey", "rename", "remove", "vault"],
+    ),
     ("Without a vault", &["demo", "sandbox", "generate", "public-key"]),
 ];
 /// Those that nobody comes for.

@@ -164,6 +164,9 @@ fn run(arguments: impl Iterator<Item = OsString>) -> Exit {
     let Cli { globals, command } = cli;
     let context = Context::new(globals, given);
     context.keep_descriptors(command.passes_descriptors_on());
+    if !command.works_on_the_session() {
+        context.leave_session();
+    }
     let outcome = context.check_stdin_readers(&command.stdin_readers()).and_then(|()| {
         context.block_on(async {
             match command.run(&context).await {

@@ -14,6 +14,7 @@ use super::terminal;
 use super::ui::Ui;
 use crate::model::quoted;
 use crate::model::secret::{Passphrase, is_empty};
+use crate::sys::session::Kept;
 use crate::vault::{IdentityError, Keyholder, PassphrasePurpose, PluginDialogue};
 
 /// 110 bits, as rage's generated passphrases have.
@@ -33,6 +34,9 @@ pub(super) struct Supplier {
     may_ask: bool,
     given: RefCell<OnceCell<Option<Passphrase>>>,
     asked: RefCell<HashMap<String, Passphrase>>,
+    /// The vault's own identity, where `unlock` keeps it; it goes before the terminal.
+    kept: Cell<Option<Kept>>,
+    has_source: bool,
 }
 
 impl Supplier {
@@ -41,6 +45,8 @@ impl Supplier {
         Self {
             ui,
             has_flag: flag.is_some(),
+            has_source: flag.is_some() || environment.is_some(),
+            kept: Cell::new(None),
             origin: Cell::new(flag.or(environment)),
             was_read: Cell::new(false),
             may_ask,
@@ -52,6 +58,24 @@ impl Supplier {
     /// Whether a flag names the passphrase's source.
     pub(super) fn has_flag(&self) -> bool {
         self.has_flag
+    }
+
+    /// Remembers where the vault's identity is kept.
+    pub(super) fn set_kept(&self, kept: Option<Kept>) {
+        self.kept.set(kept);
+    }
+
+    /// Asks for the passphrase although the vault is unlocked.
+    pub(super) fn insist(&self) {
+        self.kept.take();
+    }
+
+    /// Whether the vault is unlocked, and nothing goes before that.
+    pub(super) fn is_unlocked(&self) -> bool {
+        let kept = self.kept.take();
+        let is_unlocked = kept.is_some() && !self.has_source;
+        self.kept.set(kept);
+        is_unlocked
     }
 
     /// The passphrase that a flag or the environment gives, if one does.
@@ -78,6 +102,12 @@ impl Supplier {
         drop(self.origin.take());
         self.given.take();
         self.asked.take();
+        self.kept.take();
+    }
+
+    /// Forgets what was typed, which was wrong. Whether anything was.
+    pub(super) fn forget_asked(&self) -> bool {
+        !self.asked.take().is_empty()
     }
 
     /// The passphrase for something that exists.
@@ -211,6 +241,16 @@ pub(super) struct Asker<'a> {
 }
 
 impl Keyholder for Asker<'_> {
+    fn unlocked(&self) -> Option<Zeroizing<String>> {
+        if !self.supplier.is_unlocked() {
+            return None;
+        }
+        let text = self.supplier.kept.take()?.read()?;
+        std::str::from_utf8(&text)
+            .ok()
+            .map(|text| Zeroizing::new(text.to_owned()))
+    }
+
     fn passphrase(&self, purpose: &PassphrasePurpose) -> Result<Passphrase, IdentityError> {
         match purpose {
             PassphrasePurpose::Vault => self.supplier.existing("the vault".to_owned(), "Vault passphrase"),

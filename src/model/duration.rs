@@ -1,5 +1,6 @@
 //! Durations as users write them: `30d`, `24h`, `15m`, `45s`.
 
+use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -21,6 +22,18 @@ impl Span {
     #[must_use]
     pub fn duration(self) -> Duration {
         self.0
+    }
+}
+
+/// In the largest unit that leaves no rest.
+impl fmt::Display for Span {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let seconds = self.0.as_secs();
+        let (unit, length) = [('d', 86_400), ('h', 3_600), ('m', 60)]
+            .into_iter()
+            .find(|(_, length)| seconds >= *length && seconds.is_multiple_of(*length))
+            .unwrap_or(('s', 1));
+        write!(f, "{}{unit}", seconds / length)
     }
 }
 
@@ -57,8 +70,9 @@ mod tests {
 
     #[test]
     fn numbers_with_a_unit_are_durations_and_nothing_else_is() {
-        for (text, seconds) in [("30d", 2_592_000), ("24h", 86_400), ("15m", 900), ("0s", 0)] {
-            assert_eq!(text.parse::<Span>().unwrap().duration().as_secs(), seconds);
+        for (text, seconds) in [("30d", 2_592_000), ("36h", 129_600), ("15m", 900), ("0s", 0)] {
+            let span: Span = text.parse().unwrap();
+            assert_eq!((span.duration().as_secs(), span.to_string().as_str()), (seconds, text));
         }
         for bad in [
             "",

@@ -7,4 +7,5 @@ pub mod instants;
 pub mod lock;
 pub mod memory;
 pub mod panics;
+pub mod session;
 pub mod stamp;

@@ -36,6 +36,11 @@ pub enum PassphrasePurpose {
 
 /// Whoever can be asked for passphrases and told about plugins. The library never asks a user itself.
 pub trait Keyholder {
+    /// The contents of the vault's `identity.age`, where they were kept from an earlier time.
+    fn unlocked(&self) -> Option<Zeroizing<String>> {
+        None
+    }
+
     /// The passphrase for `purpose`.
     ///
     /// # Errors
@@ -163,7 +168,7 @@ impl Own {
             .expect("an identity's own recipient parses")
     }
 
-    fn parse(text: &str) -> Result<Self, IdentityError> {
+    pub(super) fn parse(text: &str) -> Result<Self, IdentityError> {
         let id = text.lines().find_map(|line| line.strip_prefix(VAULT));
         let identities = native_of(text);
         if identities.is_empty() {
@@ -178,8 +183,8 @@ impl Own {
         })
     }
 
-    /// The file, sealed under a passphrase.
-    pub(super) fn seal(&self, passphrase: &Passphrase) -> Result<String, VaultError> {
+    /// The file, before it is sealed.
+    pub(super) fn to_text(&self) -> Zeroizing<String> {
         // Room for every line, so that the text never moves and leaves a copy behind.
         let mut text = Zeroizing::new(String::with_capacity(256 * (self.identities.len() + 1)));
         if let Some(id) = &self.id {
@@ -194,6 +199,12 @@ impl Own {
             text.push_str(identity.to_string().expose_secret());
             text.push('\n');
         }
+        text
+    }
+
+    /// The file, sealed under a passphrase.
+    pub(super) fn seal(&self, passphrase: &Passphrase) -> Result<String, VaultError> {
+        let text = self.to_text();
         sealed::seal_with_passphrase(text.as_bytes(), passphrase).map_err(|error| VaultError::Damaged {
             what: FILE.to_owned(),
             reason: error.to_string(),

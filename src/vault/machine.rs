@@ -96,9 +96,14 @@ pub(super) struct Memory {
     accepted: Vec<String>,
 }
 
+/// Stands for the place of a vault where the place itself is no name.
+pub(super) fn name_of(place: &str) -> String {
+    digest(place.as_bytes())[..32].to_owned()
+}
+
 fn folder_of(machine: &Machine, place: &str) -> Option<PathBuf> {
     let state = machine.state.as_ref()?;
-    Some(state.join("vaults").join(&digest(place.as_bytes())[..32]))
+    Some(state.join("vaults").join(name_of(place)))
 }
 
 /// The pin of the vault at a place, if this machine has one.

@@ -119,6 +119,12 @@ impl Vault {
         }
     }
 
+    /// A name for a directory's vault, whether it is there or not, that tells it from others of this machine.
+    #[must_use]
+    pub fn name_of_place(directory: &Path) -> String {
+        machine::name_of(&LocalDirectory::new(directory).place())
+    }
+
     /// Where the vault is.
     #[must_use]
     pub fn directory(&self) -> &Path {

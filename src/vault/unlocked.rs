@@ -3,9 +3,11 @@
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use zeroize::Zeroizing;
+
 use super::codes::VaultId;
 use super::document::{self, Moves, OpenedDocument};
-use super::identity::{self, Keyholder};
+use super::identity::{self, Keyholder, Own};
 use super::keyring::{self, Keyring, Voucher};
 use super::list::{Member, Written};
 use super::machine::{self, Memory};
@@ -58,12 +60,36 @@ impl Vault {
     /// vault.
     pub async fn unlock(&self, files: &[PathBuf], keyholder: &dyn Keyholder) -> Result<Unlocked<'_>, VaultError> {
         let by_own_identity = files.is_empty();
+        if by_own_identity && let Some(text) = keyholder.unlocked() {
+            let own = Own::parse(&text)?;
+            let id = own.id.clone();
+            match self.unlock_with(own.into_identities(), id, true).await {
+                // Somebody changed the passphrase since, and with it the identity.
+                Err(VaultError::NotAMember) => {}
+                outcome => return outcome,
+            }
+        }
         let (identities, id) = if by_own_identity {
             identity::open_own(&*self.store, keyholder).await?
         } else {
             (identity::open_files(files, keyholder)?, None)
         };
         self.unlock_with(identities, id, by_own_identity).await
+    }
+
+    /// Unlocks the vault by its passphrase, and returns what opens it without: the contents of `identity.age`, for
+    /// [`Keyholder::unlocked`].
+    ///
+    /// # Errors
+    /// As [`Vault::unlock`].
+    pub async fn unlock_to_keep(
+        &self,
+        keyholder: &dyn Keyholder,
+    ) -> Result<(Unlocked<'_>, Zeroizing<String>), VaultError> {
+        let (own, _) = identity::read_own(&*self.store, keyholder).await?;
+        let (text, id) = (own.to_text(), own.id.clone());
+        let unlocked = self.unlock_with(own.into_identities(), id, true).await?;
+        Ok((unlocked, text))
     }
 
     /// Unlocks with identities that are at hand. `id` is the vault's, where `identity.age` told it.

@@ -55,13 +55,13 @@ const CREATION: &[Answer] = &[
     Answer::Passphrase("Passphrase for the new vault"),
     Answer::Passphrase("The same again"),
 ];
-const ONBOARDING: &[Answer] = &[Answer::Passphrase("Vault passphrase"), Answer::Token("payments-api")];
 
 #[rustfmt::skip]
 pub(crate) static EXCEPTIONS: &[Exception] = &[
     exception("README.md", "make ", Way::MakeTarget),
     exception("README.md", "dfns-keys init", Way::Terminal(Some(Start::Fresh), CREATION)),
-    exception("README.md", "dfns-keys onboard payments-api ", Way::Terminal(None, ONBOARDING)),
+    exception("README.md", "dfns-keys unlock", Way::Terminal(None, &[Answer::Passphrase("Vault passphrase")])),
+    exception("README.md", "dfns-keys onboard payments-api ", Way::Terminal(None, &[Answer::Token("payments-api")])),
     exception("README.md", "dfns-keys onboard payments-api --prepare", IMPORTING),
     exception("README.md", "dfns-keys onboard payments-api --token-file", Way::Brought),
     exception("README.md", "dfns-keys enroll ops-admin", Way::Terminal(Some(Start::Importing), &[Answer::Code])),
@@ -71,6 +71,7 @@ pub(crate) static EXCEPTIONS: &[Exception] = &[
     exception("README.md", "age -d", Way::Elsewhere("tests/vault.rs: the_stock_age_tool_opens_everything")),
     exception("docs/changelog.md", "make interop", Way::MakeTarget),
     exception("docs/changelog.md", "kubectl apply --server-side", Way::Name),
+    exception("docs/guide.md", "dfns-keys unlock", Way::Elsewhere("tests/unlock.rs: an_unlocked_vault_opens_without_its_passphrase_until_it_is_locked")),
     exception("docs/guide.md", "dfns-keys init --recipient", Way::Shell(Some(Start::Fresh))),
     exception("docs/guide.md", "dfns-keys rekey", Way::Terminal(None, NEW_PASSPHRASE)),
     exception("docs/guide.md", "dfns-keys enroll ops-admin", Way::Terminal(Some(Start::Importing), &[Answer::Code])),

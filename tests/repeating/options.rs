@@ -23,6 +23,8 @@ const BESIDE: &[(&str, &[&[&str]])] = &[
     ("show", &[&["a"]]),
     ("remove", &[&["pending", "--no-input"]]),
     ("rename", &[&["pending", "taken"]]),
+    ("unlock", &[&[]]),
+    ("lock", &[&[]]),
     ("vault", &[&["adopt", "a", "--fingerprint", "SHA256:none"]]),
     ("log", &[&[]]),
     ("recipients", &[&["list"], &["add"], &["remove"]]),

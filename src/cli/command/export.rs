@@ -102,6 +102,9 @@ impl ExportArgs {
                 return Ok(Exit::Done);
             }
         };
+        if self.reveal {
+            context.supplier.insist();
+        }
         let unlocked = context.unlock(&vault).await?;
         let (environment, generation) = super::usable(context, &unlocked, &self.name).await?;
         let exportable = Exportable {

@@ -27,6 +27,7 @@ mod rotate;
 #[cfg(feature = "sandbox")]
 mod sandbox;
 mod show;
+mod unlock;
 mod vault;
 mod verify;
 
@@ -61,6 +62,8 @@ pub(super) enum Command {
     Recipients(recipients::RecipientsArgs),
     Rekey(rekey::RekeyArgs),
     Rename(rename::RenameArgs),
+    Unlock(unlock::UnlockArgs),
+    Lock(unlock::LockArgs),
     Vault(vault::VaultArgs),
     Generate(generate::GenerateArgs),
     PublicKey(public_key::PublicKeyArgs),
@@ -91,6 +94,11 @@ impl Command {
         matches!(self, Self::Exec(_))
     }
 
+    /// Whether it keeps something in the login session, or forgets it.
+    pub(super) fn works_on_the_session(&self) -> bool {
+        matches!(self, Self::Unlock(_) | Self::Lock(_))
+    }
+
     pub(super) async fn run(&self, context: &Context) -> Result<Exit, Failure> {
         match self {
             Self::Init(args) => args.run(context).await,
@@ -111,6 +119,8 @@ impl Command {
             Self::Recipients(args) => args.run(context).await,
             Self::Rekey(args) => args.run(context).await,
             Self::Rename(args) => args.run(context).await,
+            Self::Unlock(args) => args.run(context).await,
+            Self::Lock(args) => args.run(context),
             Self::Vault(args) => args.run(context).await,
             Self::Generate(args) => args.run(context),
             Self::PublicKey(args) => args.run(context),

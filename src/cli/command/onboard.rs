@@ -19,7 +19,7 @@ use crate::vault::{Edit, NameLease, Vault, VaultError};
 use crate::workflow::onboard::{self, OnboardError, Onboarded, Pending};
 use crate::workflow::settings::Wishes;
 
-/// Make a key, get its token, prove the two together
+/// Make a key, get its token, prove the pair
 ///
 /// The token comes from the dashboard, or from the API. The key is sealed before its public half is shown. Stop whenever you like: the same command goes on with the same
 /// key. In scripts, run it with --prepare first and with --token-file once a person has the token. With --as all of it

@@ -45,6 +45,7 @@ enum Action {
 
 impl RecipientsArgs {
     pub(super) async fn run(&self, context: &Context) -> Result<Exit, Failure> {
+        context.supplier.insist();
         let vault = context.vault().await?;
         match &self.action {
             Action::List { digest: false } => list(context, &vault).await,

@@ -30,6 +30,7 @@ impl RekeyArgs {
 
     pub(super) async fn run(&self, context: &Context) -> Result<Exit, Failure> {
         let origin = self.new_passphrase_file.as_deref().map(Origin::file);
+        context.supplier.insist();
         let vault = context.vault().await?;
         let new = || context.supplier.replacement(origin);
         // On a terminal the old one is asked for first. What a file has, or that there is nobody to ask, is known before.

@@ -4,6 +4,7 @@ use super::{Exit, Failure};
 use crate::keys::{KeyError, RandomnessError};
 use crate::model::quoted;
 use crate::sys::files::FileError;
+use crate::sys::session::SessionError;
 use crate::vault::{IdentityError, RecipientError};
 
 impl From<FileError> for Failure {
@@ -44,6 +45,18 @@ fn plain(error: &std::io::Error) -> String {
 impl From<RandomnessError> for Failure {
     fn from(error: RandomnessError) -> Self {
         Self::new(Exit::Other, "randomness", error.to_string())
+    }
+}
+
+impl From<SessionError> for Failure {
+    fn from(error: SessionError) -> Self {
+        let message = error.to_string();
+        match error {
+            SessionError::Unavailable(_) => Self::new(Exit::Other, "no_session_keyring", message)
+                .hint("use --identity FILE, or --passphrase-file FILE, instead"),
+            SessionError::Refused(_) => Self::new(Exit::Other, "session_keyring", message)
+                .hint("`cat /proc/key-users` shows how many keys are kept of how many"),
+        }
     }
 }
 
