@@ -2,13 +2,14 @@
 //! token and a key belong together, and hand them over without the key touching a disk in clear.
 //!
 //! The binary `dfns-keys` is a thin shell over this library. Arrows between the modules run one way:
-//! [`cli`] → [`workflow`] → { [`api`], [`keys`], [`vault`], [`export`] } → { [`model`], [`sys`] }; `tests/architecture.rs`
+//! [`cli`] → [`workflow`] → { [`api`], [`keys`], [`vault`], [`export`], [`deliver`] } → { [`model`], [`sys`] }; `tests/architecture.rs`
 //! holds them to it. The library below [`cli`] never prints, prompts, or reads the environment.
 
 #![cfg_attr(not(test), warn(clippy::unwrap_used))]
 
 pub mod api;
 pub mod cli;
+pub mod deliver;
 pub mod export;
 pub mod keys;
 mod loopback;

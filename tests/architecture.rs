@@ -15,9 +15,10 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("api", &["api", "model", "sys"]),
     ("vault", &["vault", "model", "sys"]),
     ("export", &["export", "model"]),
+    ("deliver", &["deliver", "model", "sys"]),
     (
         "workflow",
-        &["workflow", "api", "keys", "vault", "export", "model", "sys"],
+        &["workflow", "api", "keys", "vault", "export", "deliver", "model", "sys"],
     ),
     ("loopback", &["loopback"]),
     ("sandbox", &["sandbox", "loopback", "model"]),
@@ -26,7 +27,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     (
         "cli",
         &[
-            "cli", "workflow", "api", "keys", "vault", "export", "model", "sys", "sandbox", "proxy",
+            "cli", "workflow", "api", "keys", "vault", "export", "deliver", "model", "sys", "sandbox", "proxy",
         ],
     ),
 ];

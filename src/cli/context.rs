@@ -15,8 +15,10 @@ use super::passphrase::{Asker, Supplier};
 use super::terminal;
 use super::ui::Ui;
 use crate::api::{ApiError, Client, ClientConfig, Progress};
+use crate::deliver::Means;
 use crate::model::ids::CredentialName;
 use crate::model::quoted;
+use crate::sys::child;
 use crate::sys::clock::SystemClock;
 use crate::sys::descriptors::{self, STDIN, named_by};
 use crate::sys::files;
@@ -289,6 +291,14 @@ impl Context {
             per_minute: self.per_minute,
             progress: Box::new(Teller { ui: self.ui.clone() }),
         })
+    }
+
+    /// What places are worked on with.
+    pub(super) fn means(&self) -> Means {
+        Means {
+            host: child::host(),
+            limit: self.timeout,
+        }
     }
 
     /// Runs the asynchronous part of a command.

@@ -11,7 +11,7 @@ use super::ui::Tone;
 /// The commands by what somebody comes for.
 const GROUPS: [(&str, &[&str]); 6] = [
     ("Get a credential", &["init", "onboard", "import", "enroll"]),
-    ("Keep it working", &["verify", "rotate"]),
+    ("Keep it working", &["verify", "rotate", "deliver"]),
     ("Use it", &["exec", "call", "proxy", "export"]),
     ("Look", &["list", "show", "account", "log"]),
     (

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use super::delivery::Delivery;
 use super::ids::{
     ApplicationId, CredentialId, CredentialName, ExternalId, IdentityId, OrganisationId, PermissionId, TokenId,
     Username,
@@ -193,6 +194,8 @@ pub struct Credential<G> {
     pub generation: u32,
     /// The fingerprints of other keys that Dfns may know the account by, those that had been registered last at the end.
     pub earlier_keys: Vec<String>,
+    /// The places that it is kept up to date in.
+    pub deliveries: Vec<Delivery>,
     /// Key and, once active, token.
     pub current: G,
 }
@@ -208,6 +211,7 @@ impl<G> Credential<G> {
             rotated_at,
             generation,
             earlier_keys,
+            deliveries,
             current,
         } = self;
         Credential {
@@ -218,6 +222,7 @@ impl<G> Credential<G> {
             rotated_at,
             generation,
             earlier_keys,
+            deliveries,
             current: convert(current),
         }
     }
@@ -247,6 +252,17 @@ pub enum Unusable {
 }
 
 impl AnyCredential {
+    /// The places that it is kept up to date in.
+    #[must_use]
+    pub fn deliveries(&self) -> &[Delivery] {
+        match self {
+            Self::Pending(credential) => &credential.deliveries,
+            Self::Active(credential) => &credential.deliveries,
+            Self::Rotating(credential) => &credential.deliveries,
+            Self::User(credential) => &credential.deliveries,
+        }
+    }
+
     /// Gives it another local name.
     pub fn rename(&mut self, name: CredentialName) {
         match self {

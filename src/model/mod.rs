@@ -2,6 +2,7 @@
 //! Nothing here touches a disk, a network or a terminal.
 
 pub mod credential;
+pub mod delivery;
 pub mod duration;
 pub mod effect;
 pub mod ids;
@@ -10,6 +11,7 @@ pub mod quoted;
 pub mod record;
 pub mod rotation;
 pub mod secret;
+pub mod target;
 pub mod token;
 pub mod url;
 pub mod user_action;

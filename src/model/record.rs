@@ -11,6 +11,7 @@ use super::credential::{
     ActiveGeneration, AnyCredential, Credential, Environment, Kind, PendingGeneration, PublicKeyText, Stage, State,
     UserGeneration,
 };
+use super::delivery::PublicDelivery;
 use super::ids::{
     ApplicationId, CredentialId, CredentialName, IdentityId, OrganisationId, TokenId, Username, where_known,
 };
@@ -65,6 +66,9 @@ pub struct PublicRecord {
     /// What tells the token from others without being one. Files of before lack it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token_fingerprint: Option<String>,
+    /// The places that it is kept up to date in.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub deliveries: Vec<PublicDelivery>,
 }
 
 /// The field of a record that holds what is none of its kind, and in which way: an earlier version took any text for an id.
@@ -209,6 +213,7 @@ impl PublicRecord {
             rotated_at,
             generation,
             earlier_keys,
+            deliveries,
             current: _,
         } = credential;
         Self {
@@ -231,6 +236,11 @@ impl PublicRecord {
             generation: *generation,
             earlier_fingerprints: earlier_keys.clone(),
             token_fingerprint: None,
+            deliveries: deliveries
+                .iter()
+                .filter(|delivery| !delivery.forgotten)
+                .map(|delivery| PublicDelivery::of(delivery, &public_key.fingerprint))
+                .collect(),
         }
     }
 }

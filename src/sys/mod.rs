@@ -1,5 +1,6 @@
 //! The operating system: the one door to the disk, and the clock; and what a library does when it gives up.
 
+pub mod child;
 pub mod clock;
 pub mod descriptors;
 pub mod files;

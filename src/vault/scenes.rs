@@ -167,6 +167,7 @@ fn credential(name_text: &str, key: &str) -> Credential<PendingGeneration> {
         rotated_at: None,
         generation: 1,
         earlier_keys: Vec::new(),
+        deliveries: Vec::new(),
         current: PendingGeneration {
             private_key: PrivateKeyPem::new(Zeroizing::new(key.to_owned())),
             public_key: PublicKeyText {

@@ -210,6 +210,7 @@ async fn fresh(mut edit: Edit<'_>, environment: Environment) -> Result<Enrolment
         rotated_at: None,
         generation: 1,
         earlier_keys: Vec::new(),
+        deliveries: Vec::new(),
         current: PendingGeneration {
             private_key: pair.to_sealable(),
             public_key: pair.public_key().to_text(),
@@ -259,6 +260,7 @@ fn as_user(credential: &Credential<PendingGeneration>, enrolling: Enrolling) -> 
         rotated_at: credential.rotated_at,
         generation: credential.generation,
         earlier_keys: credential.earlier_keys.clone(),
+        deliveries: Vec::new(),
         current: UserGeneration {
             private_key: credential.current.private_key.clone(),
             public_key: credential.current.public_key.clone(),

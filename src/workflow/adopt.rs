@@ -14,6 +14,9 @@ pub enum AdoptError {
     /// It has a rotation under way, which only a member begins.
     #[error("{0} has a rotation under way, which no writer that only seals could have begun")]
     Rotating(CredentialName),
+    /// It has places to deliver to, which only a member gives it.
+    #[error("{0} has places to deliver to, which no writer that only seals could have given it")]
+    Delivered(CredentialName),
     /// Its sealed key is unusable.
     #[error("the sealed key of {name} {error}")]
     Key {
@@ -57,6 +60,9 @@ fn fingerprint_of(credential: &AnyCredential) -> Result<String, AdoptError> {
         AnyCredential::User(credential) => (&credential.name, &credential.current.private_key),
         AnyCredential::Rotating(credential) => return Err(AdoptError::Rotating(credential.name.clone())),
     };
+    if !credential.deliveries().is_empty() {
+        return Err(AdoptError::Delivered(name.clone()));
+    }
     let key = pem::unseal(private_key).map_err(|error| AdoptError::Key {
         name: name.clone(),
         error,

@@ -285,6 +285,7 @@ fn pending(
         rotated_at: None,
         generation: 1,
         earlier_keys: Vec::new(),
+        deliveries: Vec::new(),
         current: PendingGeneration {
             private_key: key.to_sealable(),
             public_key: key.public_key(),

@@ -2,6 +2,7 @@
 
 pub mod administrator;
 pub mod adopt;
+pub mod deliver;
 mod identity;
 pub mod import;
 pub mod onboard;

@@ -144,6 +144,7 @@ fn begin(
         rotated_at: None,
         generation: 1,
         earlier_keys: Vec::new(),
+        deliveries: Vec::new(),
         current: PendingGeneration {
             private_key: pair.to_sealable(),
             public_key: pair.public_key().to_text(),

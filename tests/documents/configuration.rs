@@ -139,6 +139,10 @@ fn containers(scene: &Scene, containers: &Value, place: &str) {
 fn each_block_of_json_has_the_fields_that_the_program_prints() {
     for recipe in blocks("json") {
         let document: Value = serde_json::from_str(&recipe.text).unwrap();
+        if recipe.document == "docs/plugins.md" {
+            request(&document);
+            continue;
+        }
         assert_eq!(
             recipe.document,
             "docs/exit-codes.md",
@@ -149,6 +153,30 @@ fn each_block_of_json_has_the_fields_that_the_program_prints() {
         let keys = |value: &Value| value.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
         assert_eq!(keys(&document), keys(&printed));
         assert_eq!(keys(&document["error"]), keys(&printed["error"]));
+    }
+}
+
+/// What a plug-in for places is asked.
+fn request(document: &Value) {
+    if !peers() {
+        return;
+    }
+    let scene = Scene::new(Start::Active);
+    let plugin = "#!/bin/sh\ncat >request.$$\ntest -s asked || cp request.$$ asked\n\
+                  grep -q '\"put\"' request.$$ && cp request.$$ asked\n\
+                  echo '{\"version\":1,\"ok\":true,\"read_back\":false}'\n";
+    let path = scene.env.write("dfns-keys-target-folder", plugin);
+    crate::support::set_mode(&path, 0o755);
+    let target = document["target"]["text"].as_str().unwrap();
+    let line = format!("PATH=\"$PWD:$PATH\" dfns-keys deliver payments-api --to '{target}'");
+    let run = scene.shell(&line);
+    assert_eq!(run.code, 0, "{run:?}");
+    let asked: Value = serde_json::from_slice(&std::fs::read(scene.env.path("asked")).unwrap()).unwrap();
+    for field in ["version", "verb", "target"] {
+        assert_eq!(document[field], asked[field]);
+    }
+    for variable in document["credential"].as_object().unwrap().keys() {
+        assert!(asked["credential"][variable].is_string(), "{variable}");
     }
 }
 

@@ -8,6 +8,8 @@
 
 #[cfg(unix)]
 pub mod children;
+#[cfg(unix)]
+pub mod places;
 pub mod proxy;
 pub mod server;
 #[cfg(unix)]
@@ -95,12 +97,19 @@ impl TestEnv {
         command
             .env_clear()
             .env("HOME", self.home.path())
-            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+            .env("PATH", self.search_path())
             .env("COLUMNS", "80")
             .env("USER", "tester")
             .current_dir(self.home.path())
             .stdin(Stdio::null());
         command
+    }
+
+    /// The PATH, with the home's own `bin` before it where there is one.
+    fn search_path(&self) -> std::ffi::OsString {
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        let own = Some(self.path("bin")).filter(|own| own.exists());
+        std::env::join_paths(own.into_iter().chain(std::env::split_paths(&path))).unwrap()
     }
 
     pub fn run(&self, arguments: &[&str]) -> Run {

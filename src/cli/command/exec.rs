@@ -12,18 +12,11 @@ use crate::cli::error::{Exit, Failure};
 use crate::export::{Exportable, KEY_ENCODING};
 use crate::model::ids::CredentialName;
 use crate::model::quoted;
+use crate::sys::child::OURS;
 #[cfg(unix)]
 use crate::sys::files;
 #[cfg(unix)]
 use crate::sys::memory;
-
-/// What of ours a child must not see: how to open the vault.
-const OURS: [&str; 4] = [
-    "DFNS_KEYS_PASSPHRASE",
-    "DFNS_KEYS_PASSPHRASE_FILE",
-    "DFNS_KEYS_IDENTITY",
-    "DFNS_KEYS_TEST_STOP_AT",
-];
 
 /// Run a program with a credential
 ///

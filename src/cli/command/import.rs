@@ -344,6 +344,7 @@ impl ImportArgs {
             rotated_at: None,
             generation: 1,
             earlier_keys: Vec::new(),
+            deliveries: Vec::new(),
             current: UserGeneration {
                 private_key: key.to_sealable(),
                 public_key: key.public_key(),

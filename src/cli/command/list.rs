@@ -104,6 +104,7 @@ pub(super) fn row(record: &PublicRecord) -> Value {
         "rotated_at": record.rotated_at,
         "token_expires_at": record.token_expires_at,
         "generation": record.generation,
+        "deliveries": record.deliveries,
     })
 }
 

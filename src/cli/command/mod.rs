@@ -3,6 +3,7 @@
 mod account;
 mod call;
 mod completions;
+mod deliver;
 #[cfg(feature = "sandbox")]
 mod demo;
 mod enroll;
@@ -47,6 +48,7 @@ pub(super) enum Command {
     Init(init::InitArgs),
     Onboard(onboard::OnboardArgs),
     Rotate(rotate::RotateArgs),
+    Deliver(deliver::DeliverArgs),
     Export(export::ExportArgs),
     Exec(exec::ExecArgs),
     Call(call::CallArgs),
@@ -104,6 +106,7 @@ impl Command {
             Self::Init(args) => args.run(context).await,
             Self::Onboard(args) => args.run(context).await,
             Self::Rotate(args) => args.run(context).await,
+            Self::Deliver(args) => args.run(context).await,
             Self::Export(args) => args.run(context).await,
             Self::Exec(args) => args.run(context).await,
             Self::Call(args) => args.run(context).await,

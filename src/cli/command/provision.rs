@@ -212,14 +212,15 @@ fn report(context: &Context, client: &Client, outcomes: Vec<Outcome>) -> Result<
 pub(super) fn gravity(exit: Exit) -> u8 {
     match exit {
         Exit::Done => 0,
-        Exit::Waiting => 1,
-        Exit::Unreachable => 2,
-        Exit::State => 3,
-        Exit::Usage => 4,
-        Exit::Refused => 5,
-        Exit::Other | Exit::NotExecutable | Exit::NoProgram => 6,
-        Exit::Vault => 7,
-        Exit::Interrupted => 8,
-        Exit::Bug => 9,
+        Exit::Found => 1,
+        Exit::Waiting => 2,
+        Exit::Unreachable => 3,
+        Exit::State => 4,
+        Exit::Usage => 5,
+        Exit::Refused => 6,
+        Exit::Other | Exit::NotExecutable | Exit::NoProgram => 7,
+        Exit::Vault => 8,
+        Exit::Interrupted => 9,
+        Exit::Bug => 10,
     }
 }

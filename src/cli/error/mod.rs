@@ -2,6 +2,7 @@
 //! added what to do next.
 
 mod calls;
+mod delivery;
 mod jobs;
 mod local;
 mod vault;
@@ -24,6 +25,7 @@ pub(super) enum Exit {
     Refused,
     Unreachable,
     Waiting,
+    Found,
     Bug,
     /// `exec` found the program, and the system does not run it.
     NotExecutable,
@@ -34,7 +36,7 @@ pub(super) enum Exit {
 
 impl Exit {
     /// All of them, by their numbers.
-    pub(super) const ALL: [Self; 12] = [
+    pub(super) const ALL: [Self; 13] = [
         Self::Done,
         Self::Other,
         Self::Usage,
@@ -43,6 +45,7 @@ impl Exit {
         Self::Refused,
         Self::Unreachable,
         Self::Waiting,
+        Self::Found,
         Self::Bug,
         Self::NotExecutable,
         Self::NoProgram,
@@ -62,8 +65,9 @@ impl Exit {
             Self::Refused => "Dfns refuses the credential (token, key, permission), or a check of verify failed.",
             Self::Unreachable => "Dfns cannot be reached, is failing or limits the rate: try again.",
             Self::Waiting => {
-                "Waiting for a person: a token to paste, a policy approval, an old account to deactivate by hand."
+                "Waiting for a person (a token to paste, a policy approval, an old account to deactivate by hand), or for a place that could not be delivered to."
             }
+            Self::Found => "A check found something: deliver --check.",
             Self::Bug => "A bug in dfns-keys.",
             Self::NotExecutable => "exec: the program is there and cannot be run.",
             Self::NoProgram => "exec: there is no such program. Once it runs, its exit code is passed on.",
@@ -81,6 +85,7 @@ impl Exit {
             Self::Refused => 5,
             Self::Unreachable => 6,
             Self::Waiting => 7,
+            Self::Found => 8,
             Self::Bug => 70,
             Self::NotExecutable => 126,
             Self::NoProgram => 127,

@@ -118,7 +118,7 @@ impl From<AdoptError> for Failure {
     fn from(error: AdoptError) -> Self {
         let message = error.to_string();
         match error {
-            AdoptError::Rotating(_) => Self::new(Exit::Vault, "tampered", message)
+            AdoptError::Rotating(_) | AdoptError::Delivered(_) => Self::new(Exit::Vault, "tampered", message)
                 .hint("find out who can write to the vault; nothing was changed"),
             AdoptError::Key { .. } => Self::new(Exit::Vault, "unusable_key", message),
             AdoptError::Vault(error) => error.into(),

@@ -73,6 +73,50 @@ pub enum Readable {
     ByOwner,
     /// Everybody, within the umask's usual 0644.
     ByAll,
+    /// As these bits say, and as this user's and group's where they are given.
+    Exactly {
+        /// The permission bits.
+        mode: u32,
+        /// The user's and the group's number.
+        owner: Option<(u32, u32)>,
+    },
+}
+
+/// The numbers of a user and of its own group, by the user's name or number; `None` where there is no such user.
+#[must_use]
+pub fn owner(name: &str) -> Option<(u32, u32)> {
+    #[cfg(unix)]
+    {
+        use nix::unistd::{Uid, User};
+        let user = match name.parse() {
+            Ok(number) => User::from_uid(Uid::from_raw(number)),
+            Err(_) => User::from_name(name),
+        };
+        user.ok().flatten().map(|user| (user.uid.as_raw(), user.gid.as_raw()))
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = name;
+        None
+    }
+}
+
+/// The number of the user whose a file is, where files have such.
+///
+/// # Errors
+/// When the file cannot be looked at.
+pub fn owner_of(path: &Path) -> Result<Option<u32>, FileError> {
+    let metadata = std::fs::metadata(path).map_err(|source| FileError::new("look at", path, source))?;
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt;
+        Ok(Some(metadata.uid()))
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = metadata;
+        Ok(None)
+    }
 }
 
 /// Reads a whole file into memory that is wiped afterwards.

@@ -54,10 +54,20 @@ pub fn prepare(path: &Path, bytes: &[u8], if_exists: IfExists, readable: Readabl
     let file = contents.file();
     file.write_all(bytes).map_err(fail)?;
     #[cfg(unix)]
-    if readable == Readable::ByAll {
-        use std::os::unix::fs::PermissionsExt;
-        file.set_permissions(std::fs::Permissions::from_mode(0o644))
-            .map_err(fail)?;
+    {
+        use std::os::unix::fs::{PermissionsExt, fchown};
+        let (mode, owner) = match readable {
+            Readable::ByOwner => (None, None),
+            Readable::ByAll => (Some(0o644), None),
+            Readable::Exactly { mode, owner } => (Some(mode), owner),
+        };
+        if let Some((user, group)) = owner {
+            fchown(&*file, Some(user), Some(group)).map_err(fail)?;
+        }
+        if let Some(mode) = mode {
+            file.set_permissions(std::fs::Permissions::from_mode(mode))
+                .map_err(fail)?;
+        }
     }
     #[cfg(not(unix))]
     let _ = readable;

@@ -31,6 +31,7 @@ pub(super) fn assemble(
         user,
         pending,
         rotation,
+        deliveries,
     } = form;
     let PublicRecord {
         name: sealed_name,
@@ -52,6 +53,7 @@ pub(super) fn assemble(
         generation,
         earlier_fingerprints,
         token_fingerprint: _,
+        deliveries: _,
     } = record;
     let shell = Credential {
         name: sealed_name,
@@ -66,6 +68,7 @@ pub(super) fn assemble(
         rotated_at,
         generation,
         earlier_keys: earlier_fingerprints,
+        deliveries,
         current: (),
     };
     let public_key = PublicKeyText {

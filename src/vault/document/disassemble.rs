@@ -8,6 +8,7 @@ use super::forms::{
 use crate::model::credential::{
     ActiveGeneration, AnyCredential, Created, Credential, PendingGeneration, Stage, UserGeneration,
 };
+use crate::model::delivery::Delivery;
 use crate::model::ids::CredentialName;
 use crate::model::record::PublicRecord;
 use crate::model::rotation::{Rotating, RotationStage};
@@ -70,6 +71,15 @@ impl Contents<'_> {
         }
     }
 
+    pub(super) fn deliveries(&self) -> &[Delivery] {
+        match self {
+            Self::Pending(credential) => &credential.deliveries,
+            Self::Active(credential) => &credential.deliveries,
+            Self::Rotating(credential) => &credential.deliveries,
+            Self::User(credential) => &credential.deliveries,
+        }
+    }
+
     pub(in crate::vault) fn record(&self) -> PublicRecord {
         match *self {
             Self::Pending(credential) => credential.into(),
@@ -91,6 +101,7 @@ impl Contents<'_> {
             user: None,
             pending: None,
             rotation: None,
+            deliveries: self.deliveries().to_vec(),
         };
         match *self {
             Self::Pending(credential) => SealedForm {

@@ -9,6 +9,7 @@ use serde_json::Value;
 use zeroize::Zeroizing;
 
 use crate::model::credential::{ActiveGeneration, Enrolling, PublicKeyText, Registering};
+use crate::model::delivery::Delivery;
 use crate::model::ids::{
     CredentialId, CredentialName, CredentialUuid, IdentityId, PermissionId, TokenId, Username, where_known,
 };
@@ -184,6 +185,9 @@ pub(super) struct SealedForm {
     pub(super) user: Option<UserForm>,
     pub(super) pending: Option<PendingForm>,
     pub(super) rotation: Option<RotationForm>,
+    /// From version 2 on.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) deliveries: Vec<Delivery>,
 }
 
 pub(super) fn text(secret: &str) -> SealedText {

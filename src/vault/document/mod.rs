@@ -229,6 +229,10 @@ fn plaintext_of(form: &SealedForm) -> Zeroizing<Vec<u8>> {
 
 /// A document of version 1, as dfns-keys 0.1 wrote it.
 pub(super) fn seal_version_1(contents: &Contents<'_>, recipients: &[RecipientText]) -> Result<Vec<u8>, VaultError> {
+    // Whoever can write to such a vault could send a secret elsewhere.
+    if !contents.deliveries().is_empty() {
+        return Err(VaultError::VersionOne);
+    }
     let public = contents.record();
     let form = contents
         .form(&public)
@@ -475,7 +479,15 @@ pub(super) fn open_version_1(
             "it is of version 2, and the list of recipients is of version 1",
         ));
     }
-    open_sealed(name, file, identities, false)
+    let document = open_sealed(name, file, identities, false)?;
+    if document
+        .credential
+        .as_ref()
+        .is_some_and(|credential| !credential.deliveries().is_empty())
+    {
+        return Err(tampered(name, "a file of version 1 has no places to deliver to"));
+    }
+    Ok(document)
 }
 
 /// Opens a document with the vault's secrets: its code, then its sealed part.

@@ -1,0 +1,62 @@
+//! What goes wrong with the places that a credential is delivered to.
+
+use super::{Exit, Failure};
+use crate::deliver::PlaceError;
+use crate::model::ids::CredentialName;
+use crate::sys::child::ChildError;
+use crate::workflow::deliver::{DeliverError, Reason};
+
+impl From<DeliverError> for Failure {
+    fn from(error: DeliverError) -> Self {
+        let message = error.to_string();
+        match error {
+            DeliverError::Target { .. } => Self::usage(message),
+            DeliverError::CredentialId(error) => error.into(),
+            DeliverError::Vault(error) => error.into(),
+        }
+    }
+}
+
+impl Failure {
+    /// Why one place does not have what it should have.
+    pub(in crate::cli) fn undelivered(name: &CredentialName, reason: &Reason) -> Self {
+        let again = format!("`dfns-keys deliver {name}` tries again");
+        let (code, hint) = match reason {
+            Reason::Elsewhere { host } => ("elsewhere", format!("run `dfns-keys deliver {name}` on {host}")),
+            Reason::AnotherPlace { .. } => (
+                "another_place",
+                "nothing was put; go back to the settings that it was sealed with, or --forget it and name it anew"
+                    .to_owned(),
+            ),
+            Reason::Place(error) | Reason::Then(error) => place(error, again),
+            Reason::NotSeen => ("not_seen", format!("does something else write there? {again}")),
+            Reason::Lacks => ("behind", format!("`dfns-keys deliver {name}` puts it there")),
+            Reason::Settling { .. } => ("settling", "run the same command again after that time".to_owned()),
+            Reason::Forgotten => (
+                "forgotten",
+                format!("put the new one there, and then `dfns-keys rotate {name} --finish --undelivered`"),
+            ),
+        };
+        Self::new(Exit::Waiting, code, reason.to_string()).hint(hint)
+    }
+}
+
+fn place(error: &PlaceError, again: String) -> (&'static str, String) {
+    match error {
+        PlaceError::Program { error, .. } => match error {
+            ChildError::Missing => ("no_such_tool", format!("install it, or mend the PATH; {again}")),
+            ChildError::NotStarted(_) => ("tool_not_started", again),
+            ChildError::Endless(_) => (
+                "tool_endless",
+                format!("it was stopped; --timeout gives it longer, and {again}"),
+            ),
+            ChildError::Lost(_) | ChildError::Flood => ("tool_lost", again),
+        },
+        PlaceError::Refused { .. } => ("tool_refuses", format!("is it signed in, and may it do that? {again}")),
+        PlaceError::Rubbish { .. } => (
+            "tool_rubbish",
+            format!("is it the right program, in the right version? {again}"),
+        ),
+        PlaceError::File { .. } | PlaceError::NoFile { .. } | PlaceError::NoSuchUser(_) => ("file", again),
+    }
+}

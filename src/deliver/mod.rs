@@ -1,0 +1,200 @@
+//! The places that a credential is kept up to date in: how something is put there, and seen to be there.
+//!
+//! A secret goes to a program by its stdin alone. What a program says is cut, escaped and cleared before it is repeated.
+
+mod file;
+mod plugin;
+mod said;
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use thiserror::Error;
+use zeroize::Zeroizing;
+
+use crate::model::effect::Effect;
+use crate::model::target::{Target, TargetKind};
+use crate::sys::child::{ChildError, Ended};
+use crate::sys::files::FileError;
+
+/// Something could not be put, or seen.
+#[derive(Debug, Error)]
+pub enum PlaceError {
+    /// The program that does it is not there, or did not come to an end.
+    #[error("{program}: {error}")]
+    Program {
+        /// Its name.
+        program: String,
+        /// In which way.
+        error: ChildError,
+    },
+    /// The program ended, and says no.
+    #[error("{program} refuses ({how}){}", said(.words.as_ref()))]
+    Refused {
+        /// Its name.
+        program: String,
+        /// How it ended.
+        how: String,
+        /// What it said, as it may be repeated.
+        words: Option<String>,
+    },
+    /// The program ended well, and what it printed is not what it prints.
+    #[error("{program} answers with {what}")]
+    Rubbish {
+        /// Its name.
+        program: String,
+        /// In which way.
+        what: &'static str,
+    },
+    /// A file; whether it was replaced is not known.
+    #[error("{error}: {}", .error.source)]
+    File {
+        /// In which way.
+        error: FileError,
+    },
+    /// A file that could not be begun with.
+    #[error("{error}: {}", .error.source)]
+    NoFile {
+        /// In which way.
+        error: FileError,
+    },
+    /// A user that a file is to belong to is not on this machine.
+    #[error("there is no user {0} on this machine")]
+    NoSuchUser(String),
+}
+
+impl PlaceError {
+    /// What the attempt has done, where it was one to put something.
+    #[must_use]
+    pub fn effect(&self) -> Effect {
+        match self {
+            Self::Program { error, .. } if error.never_ran() => Effect::None,
+            Self::NoSuchUser(_) | Self::NoFile { .. } => Effect::None,
+            Self::Program { .. } | Self::Refused { .. } | Self::Rubbish { .. } | Self::File { .. } => Effect::Unknown,
+        }
+    }
+
+    /// Whether what was begun may still go on.
+    #[must_use]
+    pub fn goes_on(&self) -> bool {
+        matches!(self, Self::Program { error, .. } if !error.never_ran())
+    }
+}
+
+fn said(words: Option<&String>) -> String {
+    words.map(|words| format!(": it says: \"{words}\"")).unwrap_or_default()
+}
+
+/// Sees that a program that ended has done its work.
+///
+/// # Errors
+/// When it says that it has not.
+pub fn succeeded(program: &str, ended: &Ended) -> Result<(), PlaceError> {
+    if ended.status.success() {
+        return Ok(());
+    }
+    let nothing = Contents {
+        variables: Vec::new(),
+        text: None,
+    };
+    Err(said::refused(program, ended, &nothing))
+}
+
+/// What is put somewhere.
+pub struct Contents {
+    /// The variables that programs read.
+    pub variables: Vec<(&'static str, Zeroizing<String>)>,
+    /// The same in the form that the target names, where it names one.
+    pub text: Option<Zeroizing<String>>,
+}
+
+/// What a place has, beside what it should have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Holds {
+    /// Just that.
+    These,
+    /// Something else.
+    Others,
+    /// Nothing.
+    Nothing,
+}
+
+/// A place, as it can be worked on from here.
+#[async_trait]
+pub trait Place: Send + Sync {
+    /// Where the target leads from here; `None` where it says all of it itself.
+    ///
+    /// # Errors
+    /// When that cannot be found out.
+    async fn resolve(&self) -> Result<Option<String>, PlaceError>;
+
+    /// Puts it there, in place of what was there of ours.
+    ///
+    /// # Errors
+    /// When it was refused, or whether it was put is not known.
+    async fn put(&self, contents: &Contents) -> Result<(), PlaceError>;
+
+    /// Whether it is there; `None` where the place cannot be read.
+    ///
+    /// # Errors
+    /// When the place could be read, and was not.
+    async fn holds(&self, contents: &Contents) -> Result<Option<Holds>, PlaceError>;
+}
+
+/// What a place is worked on with.
+pub struct Means {
+    /// This machine's name.
+    pub host: String,
+    /// How long a program may take.
+    pub limit: Duration,
+}
+
+impl Means {
+    /// A target's place.
+    #[must_use]
+    pub fn open<'t>(&self, target: &'t Target) -> Box<dyn Place + 't> {
+        match target.kind() {
+            TargetKind::File => Box::new(file::File::new(target)),
+            TargetKind::Plugin => Box::new(plugin::Plugin::new(target, self.limit)),
+        }
+    }
+
+    /// The machine that a target is on, where that is another one.
+    #[must_use]
+    pub fn elsewhere<'t>(&self, target: &'t Target) -> Option<&'t str> {
+        target.host().filter(|host| *host != self.host)
+    }
+}
+
+/// The forms that a target can name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// A `.env` file.
+    Dotenv,
+    /// A file for docker's `--env-file`.
+    DockerEnv,
+    /// One JSON object.
+    Json,
+    /// The private key alone.
+    PemPrivate,
+}
+
+/// The form that is put to a target; `None` where its place has fields of its own.
+///
+/// # Errors
+/// The sentence to tell where the target asks for what is not there.
+pub fn form(target: &Target) -> Result<Option<Form>, String> {
+    match target.kind() {
+        TargetKind::Plugin => Ok(None),
+        TargetKind::File => {
+            file::check(target)?;
+            Ok(Some(match target.parameter("format").unwrap_or("dotenv") {
+                "dotenv" => Form::Dotenv,
+                "docker-env" => Form::DockerEnv,
+                "json" => Form::Json,
+                "pem-private" => Form::PemPrivate,
+                _ => return Err("its format is to be dotenv, docker-env, json or pem-private".to_owned()),
+            }))
+        }
+    }
+}

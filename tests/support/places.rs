@@ -1,0 +1,66 @@
+//! A plug-in of the tests' own: it keeps what it is given, writes down all that it sees, and has moods.
+
+use std::path::PathBuf;
+
+use serde_json::Value;
+
+use super::TestEnv;
+
+/// What stands in `$HOME/mood-NAME` says what goes wrong. Its place is `$HOME/place-NAME`.
+const SCRIPT: &str = r#"#!/bin/sh
+name=${0##*-}
+request=$(cat)
+printf '%s\n' "$@" >>"$HOME/seen/arguments"
+env >>"$HOME/seen/environment"
+verb=$(printf '%s' "$request" | sed 's/.*"verb":"\([a-z]*\)".*/\1/')
+echo "$name $verb" >>"$HOME/seen/verbs"
+mood=$(cat "$HOME/mood-$name" 2>/dev/null)
+keep() { printf '%s' "$request" | sed 's/.*"credential":/{"version":1,"ok":true,"credential":/' >"$HOME/place-$name"; }
+case $verb-$mood in
+*-rubbish) echo "<html>"; exit ;;
+*-flood) yes; exit ;;
+*-hang) sleep 600; exit ;;
+*-signedout) echo "error: please sign in again" >&2; exit 4 ;;
+put-refuse) echo '{"version":1,"error":"no room left"}'; exit 1 ;;
+put-echo) printf '%s' "$request" >&2; exit 1 ;;
+put-lose) keep; exit 1 ;;
+put-hanglater) keep; sleep 600; exit ;;
+put-takesother) echo '{"version":1,"ok":true}'; exit ;;
+describe-*) echo "{\"version\":1,\"ok\":true,\"place\":\"$(cat "$HOME/where-$name" 2>/dev/null)\"}"; exit ;;
+put-*) keep; echo '{"version":1,"ok":true}'; exit ;;
+get-blind) echo '{"version":1,"ok":true,"read_back":false}'; exit ;;
+get-*) cat "$HOME/place-$name" 2>/dev/null || echo '{"version":1,"ok":true}'; exit ;;
+esac
+"#;
+
+/// Programs of these names, in a folder of their own on the PATH.
+pub fn plugins(env: &TestEnv, names: &[&str]) {
+    for folder in ["bin", "seen"] {
+        std::fs::create_dir_all(env.path(folder)).unwrap();
+    }
+    for name in names {
+        program(env, &format!("dfns-keys-target-{name}"), SCRIPT);
+        env.write(&format!("where-{name}"), format!("the place of {name}"));
+    }
+}
+
+/// A program on the PATH.
+pub fn program(env: &TestEnv, name: &str, script: &str) -> PathBuf {
+    std::fs::create_dir_all(env.path("bin")).unwrap();
+    let path = env.write(&format!("bin/{name}"), script);
+    super::set_mode(&path, 0o755);
+    path
+}
+
+/// The key that a plug-in's place has.
+pub fn key_at(env: &TestEnv, name: &str) -> Option<String> {
+    let text = std::fs::read_to_string(env.path(&format!("place-{name}"))).ok()?;
+    let kept: Value = serde_json::from_str(&text).unwrap();
+    Some(kept["credential"]["DFNS_PRIVATE_KEY"].as_str().unwrap().to_owned())
+}
+
+/// How often a plug-in was asked for something.
+pub fn asked(env: &TestEnv, what: &str) -> usize {
+    let verbs = std::fs::read_to_string(env.path("seen/verbs")).unwrap_or_default();
+    verbs.lines().filter(|line| *line == what).count()
+}
