@@ -77,6 +77,49 @@ fn paths_are_shown_by_the_one_that_knows_what_a_secret_looks_like() {
     }
 }
 
+/// Each row of the threat model names the tests that show what it says, and they are there.
+#[test]
+fn the_threat_model_names_tests_that_exist() {
+    let project = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut tests = Vec::new();
+    for path in [sources(&root()), sources(&project.join("tests"))].concat() {
+        let text = std::fs::read_to_string(&path).unwrap();
+        let mut is_test = false;
+        for line in text.lines().map(str::trim) {
+            if line == "#[test]" || line == "#[tokio::test]" {
+                is_test = true;
+            } else if let Some((_, rest)) = line.split_once("fn ").filter(|_| is_test) {
+                tests.push(rest.split('(').next().unwrap().to_owned());
+                is_test = false;
+            }
+        }
+    }
+    let text = std::fs::read_to_string(project.join("docs/threat-model.md")).unwrap();
+    let rows = text
+        .lines()
+        .filter(|line| line.starts_with('|') && !line.starts_with("| ---"));
+    let mut shown = 0;
+    for row in rows {
+        let cells: Vec<&str> = row.trim_matches('|').split(" | ").map(str::trim).collect();
+        let [_, _, by] = cells[..] else {
+            panic!("three cells: {row}")
+        };
+        if by == "shown by" {
+            continue;
+        }
+        let names: Vec<&str> = by.split('`').skip(1).step_by(2).collect();
+        assert!(!names.is_empty(), "nothing shows: {row}");
+        for name in names {
+            assert!(
+                tests.iter().any(|test| test == name),
+                "there is no test `{name}`: {row}"
+            );
+        }
+        shown += 1;
+    }
+    assert!(shown > 40, "{shown}");
+}
+
 #[test]
 fn modules_name_only_what_lies_below_them() {
     let mut named = 0;

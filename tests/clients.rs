@@ -581,6 +581,36 @@ fn what_a_running_proxy_holds_is_not_swapped_out() {
     assert_eq!(proxy.call("GET", "/wallets", "").status, 200);
 }
 
+/// A program under `exec` gets the limit back that its user has.
+#[test]
+#[cfg(target_os = "linux")]
+fn a_running_proxy_leaves_no_core_dump() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let maximum = getrlimit(Resource::Core).maximum;
+    if maximum == Some(0) {
+        return support::skipped("no process here may leave a core dump");
+    }
+    let all = Rlimit {
+        current: maximum,
+        maximum,
+    };
+    setrlimit(Resource::Core, all).unwrap();
+    let env = TestEnv::with_vault();
+    let sandbox = Sandbox::start();
+    env.onboard(&sandbox, "a");
+    let core = |limits: &str| {
+        let line = limits.lines().find(|line| line.starts_with("Max core file size"));
+        let words: Vec<String> = line.unwrap().split_whitespace().map(str::to_owned).collect();
+        words[4].clone()
+    };
+    let proxy = Proxy::start(&env, &[]);
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", proxy.child.id())).unwrap();
+    assert_eq!(core(&limits), "0");
+    let ours = std::fs::read_to_string("/proc/self/limits").unwrap();
+    let given_back = env.ok(&["exec", "a", "--", "cat", "/proc/self/limits"]);
+    assert_eq!(core(&given_back), core(&ours));
+}
+
 /// A sandbox that may have few descriptors.
 struct Narrow {
     child: Child,

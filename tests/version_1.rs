@@ -79,6 +79,8 @@ fn all_open(env: &TestEnv, by: &[&str]) {
 fn it_is_used_as_before_and_stays_of_version_1_until_a_member_moves_it() {
     let env = scene();
     all_open(&env, &[]);
+    env.run(&["list"])
+        .fails(0, &["This vault is of version 1", "dfns-keys recipients sync"]);
     let names: Vec<String> = fingerprints(&env).into_iter().map(|(name, ..)| name).collect();
     assert_eq!(names, NAMES);
     env.ok(&["onboard", "another", "--prepare"]);
@@ -148,6 +150,26 @@ fn the_owner_moves_it_by_the_passphrase() {
         Some(2),
         "{moved:?}"
     );
+}
+
+/// A kill between the list and the identity leaves one that does not say which vault it opens.
+#[test]
+fn a_move_cut_short_before_the_identity_knew_its_vault_is_finished_by_the_next_sync() {
+    let env = scene();
+    std::fs::remove_file(env.path("identity.txt")).unwrap();
+    let by = ["--passphrase-file", "passphrase"];
+    let sync = ["recipients", "sync", "--yes", by[0], by[1]];
+    let identity = env.vault().join("identity.age");
+    let before = std::fs::read(&identity).unwrap();
+    env.ok(&sync);
+    std::fs::write(&identity, before).unwrap();
+    let elsewhere = |number: u32| {
+        let mut command = env.command(&["export", "active", "--format", "pem-private", by[0], by[1]]);
+        Run::of(command.env("XDG_STATE_HOME", env.path(&format!("elsewhere-{number}"))))
+    };
+    elsewhere(1).fails(4, &["nobody vouches for the vault"]);
+    env.ok(&sync);
+    elsewhere(2).fails(0, &[]);
 }
 
 /// Whoever could write to the folder could add a line before the vault was moved. The member who moves it sees the line, and

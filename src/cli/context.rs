@@ -184,7 +184,7 @@ impl Context {
                 (Ok(id), None) => Ok((id, None)),
                 (Ok(id), Some(Some(epoch))) => Ok((id, Some(epoch))),
                 _ => Err(Failure::usage("DFNS_KEYS_VAULT_ID is not ID or ID:EPOCH")
-                    .hint("`dfns-keys recipients list --json` has both, on a machine that knows the vault")),
+                    .hint("`dfns-keys recipients list --digest --json` has both, on a machine that knows the vault")),
             }
         });
         Ok(Machine {

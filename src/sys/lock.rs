@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use thiserror::Error;
 
+use super::files;
 use crate::model::quoted;
 
 /// A lock could not be had.
@@ -51,12 +52,7 @@ pub fn acquire(path: &Path, purpose: &str, wait: Duration) -> Result<Lock, LockE
     };
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(true).truncate(false);
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::OpenOptionsExt;
-        options.mode(0o600);
-    }
-    let mut file = options.open(path).map_err(fail)?;
+    let mut file = files::open_to_write(&mut options, path).map_err(fail)?;
     let deadline = Instant::now() + wait;
     loop {
         match file.try_lock() {
@@ -70,12 +66,27 @@ pub fn acquire(path: &Path, purpose: &str, wait: Duration) -> Result<Lock, LockE
             Err(TryLockError::Error(source)) => return Err(fail(source)),
         }
     }
+    if has_other_names(&file) {
+        // Under another name it may be somebody's own file: the lock is as good without the note.
+        return Ok(Lock { _file: file });
+    }
     let note = format!("pid {}, {purpose}\n", std::process::id());
     file.set_len(0)
         .and_then(|()| file.rewind())
         .and_then(|()| file.write_all(note.as_bytes()))
         .map_err(fail)?;
     Ok(Lock { _file: file })
+}
+
+#[cfg(unix)]
+fn has_other_names(file: &File) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    file.metadata().is_ok_and(|metadata| metadata.nlink() > 1)
+}
+
+#[cfg(not(unix))]
+fn has_other_names(_: &File) -> bool {
+    false
 }
 
 fn holder(file: &mut File) -> String {

@@ -142,7 +142,12 @@ impl Unlocked<'_> {
         self.seal_all(watch).await
     }
 
-    async fn put_identity(&self, own: &Own, passphrase: &Passphrase, expected: &Expected) -> Result<(), VaultError> {
+    pub(super) async fn put_identity(
+        &self,
+        own: &Own,
+        passphrase: &Passphrase,
+        expected: &Expected,
+    ) -> Result<(), VaultError> {
         let sealed = own.seal(passphrase)?;
         super::store::put_for_certain(
             &*self.vault.store,

@@ -85,7 +85,11 @@ impl Unlocked<'_> {
             edit
         };
         edit.settle_move().await?;
-        Ok(edit)
+        match edit.settle_arrival(Duration::ZERO).await {
+            // Whoever has the other name may be about to do it.
+            Ok(()) | Err(VaultError::Locked { .. }) => Ok(edit),
+            Err(error) => Err(error),
+        }
     }
 
     /// An edit that replaces what is expected, as the turn after this one.
@@ -109,7 +113,7 @@ impl Unlocked<'_> {
             .find(&name)
             .await?
             .ok_or_else(|| VaultError::NoSuchCredential(name.clone()))?;
-        let mut turn = found.document.turn();
+        let mut turn = found.document.trusted_turn().unwrap_or_else(|| Turn::of(None));
         if let Some(mark) = self.memory().mark(&name)
             && mark.revision > turn.revision
         {
@@ -132,10 +136,11 @@ impl Unlocked<'_> {
             .get(&document::document_name(&name))
             .await
             .map_err(|error| VaultError::of_credential(error, &name))?;
-        let turn = match self.find(&name).await {
-            Ok(Some(found)) => found.document.turn(),
-            _ => Turn::of(self.memory().mark(&name).cloned()),
+        let known = match self.find(&name).await {
+            Ok(Some(found)) => found.document.trusted_turn(),
+            _ => None,
         };
+        let turn = known.unwrap_or_else(|| Turn::of(self.memory().mark(&name).cloned()));
         self.over(lease, Expected::Version(version), turn).bury(None).await
     }
 
@@ -156,6 +161,10 @@ impl Unlocked<'_> {
         let Some(mut credential) = old.take() else {
             return Err(VaultError::NoSuchCredential(old_name));
         };
+        // One that came from the name it goes to has been settled there.
+        if !matches!(&old.moves, Some(Moves::From { name, .. }) if *name == new_name) {
+            old.settle_arrival(self.vault.wait).await?;
+        }
         let id = Turn::after(0, &[])?.writes.remove(0);
         old.moves = Some(Moves::To {
             name: new_name.clone(),
@@ -266,6 +275,7 @@ impl<'u> Edit<'u> {
         if !self.is_there {
             return Err(VaultError::NoSuchCredential(self.lease.name().clone()));
         }
+        self.settle_arrival(self.vault().wait).await?;
         self.bury(None).await
     }
 
@@ -306,9 +316,28 @@ impl<'u> Edit<'u> {
             return Ok(());
         };
         self.moves = None;
-        if self.vault().has_arrived(&to, &id).await {
+        if self.unlocked.has_arrived(&to, &id).await {
             self.bury(Some(to)).await?;
         }
+        Ok(())
+    }
+
+    /// Takes away the old name of what came from it, where a move was cut short before that: once this one is gone, or moved on,
+    /// nothing else would say that the old one counts no more.
+    async fn settle_arrival(&mut self, wait: Duration) -> Result<(), VaultError> {
+        let Some(Moves::From { name: from, id: ours }) = self.moves.clone() else {
+            return Ok(());
+        };
+        let lease = NameLease::take(self.vault(), &from, "finishing a rename", wait).await?;
+        // What cannot be read there is nothing that could count.
+        if let Ok(Some(Found { document, version })) = self.unlocked.find(&from).await
+            && document.authenticated
+            && matches!(&document.moves, Some(Moves::To { id, .. }) if *id == ours)
+        {
+            let mut old = self.unlocked.over(lease, Expected::Version(version), document.turn());
+            old.bury(Some(self.lease.name().clone())).await?;
+        }
+        self.moves = None;
         Ok(())
     }
 }

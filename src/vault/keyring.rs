@@ -47,9 +47,15 @@ pub(super) struct Keyring {
 }
 
 impl Keyring {
-    /// A ring for the list after `self`'s, with one more secret.
+    /// A ring for the list after `self`'s, with one more secret. `complete` is what its maker knows beyond what `self` says.
     pub(super) fn next(&self, members: Vec<Member>, complete: u64) -> Result<NewKeyring, VaultError> {
+        let complete = complete.max(self.complete);
         NewKeyring::make(self.secrets.clone(), members, complete, self.version_1.clone())
+    }
+
+    /// The epoch for which everything was sealed when the list was made, as far as its maker knew; 0 for none.
+    pub(super) fn complete(&self) -> u64 {
+        self.complete
     }
 
     /// The secret of an epoch; none for one that is not covered.
@@ -330,7 +336,8 @@ pub(super) fn open_object(name: &str, bytes: &[u8], identities: &[AgeIdentity]) 
         what: name.to_owned(),
         reason: reason.to_owned(),
     };
-    if !name.ends_with(&format!("-{}.age", digest(bytes))) {
+    let promised = format!("-{}.age", digest(bytes));
+    if !name.ends_with(&promised) {
         return Err(damaged("its contents are not those that its name promises"));
     }
     let plaintext = sealed::open(bytes, identities).map_err(|error| match error {
@@ -348,7 +355,9 @@ pub(super) fn open_object(name: &str, bytes: &[u8], identities: &[AgeIdentity]) 
         complete,
         version_1,
     } = form;
-    if format != FORMAT || version != VERSION || epoch == 0 || secrets.len() as u64 != epoch {
+    // The hash says nothing of the number before it.
+    let is_named = name == format!("{KEYS}/{epoch}{promised}");
+    if format != FORMAT || version != VERSION || epoch == 0 || secrets.len() as u64 != epoch || !is_named {
         return Err(damaged("it opens, but does not hold what it should"));
     }
     let secrets = secrets

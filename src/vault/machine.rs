@@ -269,7 +269,11 @@ impl Memory {
         if self.pin.as_ref() == Some(&pin) {
             return false;
         }
-        let Some(folder) = &self.folder else { return false };
+        let Some(folder) = &self.folder else {
+            // What was seen in this run counts in this run.
+            self.pin = Some(pin);
+            return false;
+        };
         // Another process may have seen a newer list since.
         if !self.accept_rollback
             && let Ok(bytes) = files::read(&folder.join(PIN), PIN_LIMIT)

@@ -73,12 +73,7 @@ impl Unlocked<'_> {
             let (mut own, version) = identity::read_own(store, keyholder).await?;
             own.id = Some(id);
             let passphrase = keyholder.passphrase(&PassphrasePurpose::Vault)?;
-            store
-                .put(
-                    identity::FILE,
-                    own.seal(&passphrase)?.as_bytes(),
-                    &Expected::Version(version),
-                )
+            self.put_identity(&own, &passphrase, &Expected::Version(version))
                 .await?;
         }
         drop(lease);

@@ -255,7 +255,7 @@ impl Vault {
             .map_err(|error| VaultError::of_credential(error, name))?;
         let glimpse = document::glimpse(name, &bytes)?;
         if let Some(document::Moves::To { name: to, id }) = &glimpse.moves
-            && self.has_arrived(to, id).await
+            && self.seems_to_have_arrived(to, id).await
         {
             return Err(VaultError::Renamed {
                 from: name.clone(),
@@ -265,8 +265,8 @@ impl Vault {
         glimpse.record.ok_or_else(|| VaultError::NoSuchCredential(name.clone()))
     }
 
-    /// Whether the second half of a move is there.
-    async fn has_arrived(&self, name: &CredentialName, move_id: &str) -> bool {
+    /// Whether a file says that it is the second half of a move. Nobody vouches for it.
+    async fn seems_to_have_arrived(&self, name: &CredentialName, move_id: &str) -> bool {
         let Ok((bytes, _)) = self.store.get(&document::document_name(name)).await else {
             return false;
         };

@@ -6,7 +6,7 @@ use super::edit::{Edit, NameLease, put_document};
 use super::list::{self, Member, Written};
 use super::machine;
 use super::store::{Expected, StoreError};
-use super::{Vault, VaultError, keyring};
+use super::{ListChange, Vault, VaultError, keyring};
 use crate::model::credential::AnyCredential;
 use crate::model::ids::CredentialName;
 use crate::model::record::PublicRecord;
@@ -29,9 +29,13 @@ impl Vault {
         let (written, bytes, _) = keyring::read_list(&*self.store).await?;
         let found = list::list_digest(&bytes);
         let place = self.store.place();
-        let pinned = machine::pin(&self.machine, &place)?.and_then(|pin| pin.recipients_digest);
+        let pin = machine::pin(&self.machine, &place)?;
+        let is_known = pin.is_some() || self.machine.expected.is_some();
+        let pinned = pin.and_then(|pin| pin.recipients_digest);
         let expected = self.machine.recipients_digest.clone().or(pinned);
         let (members, epoch) = match written {
+            // Where anything says which vault it is, it was moved, and a list of version 1 is none of its.
+            Written::One(_) if is_known => return Err(VaultError::ListChanged(ListChange::Downgraded)),
             // Nobody ever vouched for a list of version 1; a digest is compared where there is one.
             Written::One(members) => (members, 0),
             Written::Two(_) if expected.is_none() => return Err(VaultError::ListNotPinned { place, found }),

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use super::change::{Resealed, Watch};
 use super::codes::{Secret, VaultId};
-use super::identity::{self, Keyholder};
+use super::identity::{self, Keyholder, PassphrasePurpose};
 use super::keyring::{self, Keyring, Voucher};
 use super::list::{self, Member};
 use super::machine::{self, Memory};
@@ -105,7 +105,9 @@ impl Vault {
         let mut memory = Memory::load(&self.machine, &place, id)?;
         let mut rings = Vec::new();
         let mut objects = self.store.list(keyring::KEYS).await?;
-        objects.sort_by_key(|(name, _)| std::cmp::Reverse(epoch_of(name)));
+        // The one that this machine knows first: anybody could add others.
+        let is_known = |name: &str| pin.as_ref().is_some_and(|pin| pin.keys == name);
+        objects.sort_by_key(|(name, _)| std::cmp::Reverse((is_known(name), epoch_of(name))));
         for (name, _) in objects.into_iter().take(MOST_OBJECTS) {
             let (bytes, _) = self.store.get(&name).await?;
             if let Ok(ring) = keyring::open_object(&name, &bytes, identities)
@@ -117,7 +119,8 @@ impl Vault {
                 rings.push(ring);
             }
         }
-        let is_pinned = |ring: &Keyring| pin.as_ref().is_some_and(|pin| pin.keys == ring.list.keys);
+        rings.sort_by_key(|ring| std::cmp::Reverse(ring.epoch()));
+        let is_pinned = |ring: &Keyring| is_known(&ring.list.keys);
         let mut used = None;
         for ring in &rings {
             if self.verifies_a_document(ring, identities).await? {
@@ -183,6 +186,27 @@ fn epoch_of(name: &str) -> u64 {
 }
 
 impl Unlocked<'_> {
+    /// Writes the vault's id into `identity.age`, where a move from version 1 was cut short before that. Without it the passphrase
+    /// opens the vault on no machine but those that have seen it.
+    ///
+    /// # Errors
+    /// When the passphrase is not to be had, somebody else changed the identity in the meantime, or the store refuses.
+    pub async fn finish_identity(&self, keyholder: &dyn Keyholder) -> Result<(), VaultError> {
+        let Some(id) = self.id() else { return Ok(()) };
+        if !self.by_own_identity || self.vouched_by_identity() {
+            return Ok(());
+        }
+        let _lease = self.lease_list("recipients sync", self.vault.wait).await?;
+        let (mut own, version) = identity::read_own(&*self.vault.store, keyholder).await?;
+        if own.id.is_none() {
+            own.id = Some(id);
+            let passphrase = keyholder.passphrase(&PassphrasePurpose::Vault)?;
+            self.put_identity(&own, &passphrase, &Expected::Version(version))
+                .await?;
+        }
+        Ok(())
+    }
+
     /// Finishes what a change of recipients left undone.
     ///
     /// # Errors

@@ -195,6 +195,11 @@ impl<'v> Unlocked<'v> {
         }
     }
 
+    /// Whether `identity.age` said which vault it is.
+    pub(super) fn vouched_by_identity(&self) -> bool {
+        matches!(self.voucher, Voucher::Identity(_))
+    }
+
     pub(super) fn ring(&self) -> Arc<Ring> {
         Arc::clone(&self.ring.lock().unwrap_or_else(PoisonError::into_inner))
     }
@@ -227,6 +232,9 @@ impl<'v> Unlocked<'v> {
                 };
                 let ring = keyring::load(&*self.vault.store, signed, version, &self.identities, &voucher).await?;
                 let place = self.vault.store.place();
+                if voucher == Voucher::None && self.by_own_identity {
+                    return Err(VaultError::Unknown { place, id: ring.id });
+                }
                 if matches!(*held, Ring::One(_)) {
                     *self.memory() = Memory::load(&self.vault.machine, &place, &ring.id)?;
                 }
@@ -253,7 +261,7 @@ impl<'v> Unlocked<'v> {
             .await?
             .ok_or_else(|| VaultError::NoSuchCredential(name.clone()))?;
         if let Some(Moves::To { name: to, id }) = &document.moves
-            && self.vault.has_arrived(to, id).await
+            && self.has_arrived(to, id).await
         {
             return Err(VaultError::Renamed {
                 from: name.clone(),
@@ -269,6 +277,14 @@ impl<'v> Unlocked<'v> {
         }
     }
 
+    /// Whether the second half of a move is there, by a member's hand: its id stands in the first half for everybody to read.
+    pub(super) async fn has_arrived(&self, name: &CredentialName, move_id: &str) -> bool {
+        let Ok(Some(Found { document, .. })) = self.find(name).await else {
+            return false;
+        };
+        document.authenticated && matches!(document.moves, Some(Moves::From { id, .. }) if id == move_id)
+    }
+
     /// Reads a document and checks it, authenticated or not.
     pub(super) async fn find(&self, name: &CredentialName) -> Result<Option<Found>, VaultError> {
         let (bytes, version) = match self.vault.store.get(&document::document_name(name)).await {
@@ -277,11 +293,14 @@ impl<'v> Unlocked<'v> {
             Err(error) => return Err(VaultError::of_credential(error, name)),
         };
         let mut ring = self.ring();
-        let complete = self.memory().complete();
+        let remembered = self.memory().complete();
         loop {
             let opened = match &*ring {
                 Ring::One(members) => self.open_version_1(name, &bytes, members),
-                Ring::Two(keyring) => document::open(name, &bytes, &self.identities, keyring, complete),
+                Ring::Two(keyring) => {
+                    let complete = keyring.complete().max(remembered);
+                    document::open(name, &bytes, &self.identities, keyring, complete)
+                }
             };
             match opened {
                 Ok(document) => {

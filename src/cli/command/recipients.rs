@@ -20,7 +20,8 @@ pub(in crate::cli) struct RecipientsArgs {
 enum Action {
     /// List those who may open the vault, as recipients.txt has them
     List {
-        /// Check the list, and print its digest, for a machine that only seals (DFNS_KEYS_RECIPIENTS)
+        /// Check the list, and print its digest, for a machine that only seals (DFNS_KEYS_RECIPIENTS); with --json the vault's id
+        /// and epoch, too (DFNS_KEYS_VAULT_ID)
         #[arg(long)]
         digest: bool,
     },
@@ -50,9 +51,12 @@ impl RecipientsArgs {
         match &self.action {
             Action::List { digest: false } => list(context, &vault).await,
             Action::List { digest: true } => {
-                let digest = context.unlock(&vault).await?.list_digest().await?;
+                let unlocked = context.unlock(&vault).await?;
+                let digest = unlocked.list_digest().await?;
                 if context.ui.json() {
-                    context.ui.document(&json!({ "digest": digest }))?;
+                    let mut document = outcome(&unlocked).await?;
+                    document["digest"] = json!(digest);
+                    context.ui.document(&document)?;
                 } else {
                     context.ui.answer(&digest)?;
                 }
@@ -140,7 +144,10 @@ async fn sync(context: &Context, vault: &Vault) -> Result<Exit, Failure> {
     let moved = move_to_version_2(context, &unlocked).await?;
     let resealed = match moved {
         Some(resealed) => resealed,
-        None => with_progress(context, async |watch| unlocked.sync(watch).await).await?,
+        None => {
+            unlocked.finish_identity(&context.asker()).await?;
+            with_progress(context, async |watch| unlocked.sync(watch).await).await?
+        }
     };
     conclude(context, &unlocked, resealed).await
 }

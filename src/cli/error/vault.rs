@@ -39,7 +39,7 @@ impl From<VaultError> for Failure {
                 Self::new(Exit::Vault, "other_vault", message).hint(hint)
             }
             VaultError::Unknown { id, .. } => Self::new(Exit::Vault, "unknown_vault", message).hint(format!(
-                "compare it with what a member sees (`recipients list --digest --json`), and name it: DFNS_KEYS_VAULT_ID={id}"
+                "compare it with what a member sees (`dfns-keys recipients list --digest --json`), and name it: DFNS_KEYS_VAULT_ID={id}"
             )),
             VaultError::RolledBack(_) => Self::new(Exit::Vault, "rolled_back", message).hint(
                 "somebody put an old copy back: find out who, or, if it was you, say so with --accept-rollback",

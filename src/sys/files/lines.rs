@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use super::{FileError, directory_of, sync_directory};
+use super::{FileError, directory_of, open_to_read, open_to_write, sync_directory};
 
 /// A line that is longer was not written by us. It is passed over without being held.
 const LONGEST: u64 = 1024 * 1024;
@@ -23,12 +23,7 @@ pub fn append(path: &Path, lines: &[u8]) -> Result<(), FileError> {
     let fail = |source| FileError::new("append to", path, source);
     let mut options = OpenOptions::new();
     options.read(true).append(true).create(true);
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::OpenOptionsExt;
-        options.mode(0o600);
-    }
-    let mut file = options.open(path).map_err(fail)?;
+    let mut file = open_to_write(&mut options, path).map_err(fail)?;
     let locked = lock(&file, File::try_lock);
     let before = file.metadata().map_err(fail)?.len();
     let text = if ends_within_a_line(&mut file, before).map_err(fail)? {
@@ -98,7 +93,7 @@ impl Lines {
     /// # Errors
     /// When it cannot be opened.
     pub fn open(path: &Path) -> Result<Self, FileError> {
-        let file = File::open(path).map_err(|source| FileError::new("read", path, source))?;
+        let file = open_to_read(path).map_err(|source| FileError::new("read", path, source))?;
         Ok(Self {
             path: path.to_owned(),
             reader: BufReader::with_capacity(128 * 1024, file),

@@ -17,9 +17,12 @@ use crate::model::quoted;
 
 mod leftovers;
 mod lines;
+mod plain;
 mod prepared;
 
 pub use lines::{Line, Lines, append};
+pub use plain::read_plain;
+pub(in crate::sys) use plain::{open_to_read, open_to_write};
 pub use prepared::{Prepared, prepare};
 
 /// A file operation failed.

@@ -77,7 +77,7 @@ impl Store for LocalDirectory {
         // Looked at before and after: a file that is replaced in between is read again.
         loop {
             let before = self.version(name)?;
-            let bytes = files::read(&self.path(name), FILE_LIMIT).map_err(missing_or)?;
+            let bytes = files::read_plain(&self.path(name), FILE_LIMIT).map_err(missing_or)?;
             if self.version(name)? == before {
                 return Ok((bytes, before));
             }
@@ -101,7 +101,7 @@ impl Store for LocalDirectory {
             Ok(()) => self.version(name),
             Err(error) if error.is_already_exists() => Err(StoreError::AlreadyExists),
             // It may have failed after the rename, in syncing the directory.
-            Err(error) => match files::read(&path, FILE_LIMIT) {
+            Err(error) => match files::read_plain(&path, FILE_LIMIT) {
                 Ok(found) if *found == bytes => Err(StoreError::Unclear(error)),
                 Ok(_) | Err(_) => Err(StoreError::File(error)),
             },

@@ -1,6 +1,8 @@
 //! What somebody who can write to the vault tries, what a kill leaves, and what random interleavings of members do, on a store in
 //! memory.
 
+mod strangers;
+
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::path::PathBuf;

@@ -1,0 +1,262 @@
+//! Further attempts: by somebody who can write to the vault, by a former member, and on machines that remember nothing.
+
+use super::document::{self, Turn};
+use super::unlocked::Ring;
+use super::*;
+
+fn doctored(bytes: &[u8], change: impl FnOnce(&mut serde_json::Value)) -> Vec<u8> {
+    let mut value = serde_json::from_slice(bytes).unwrap();
+    change(&mut value);
+    serde_json::to_vec(&value).unwrap()
+}
+
+/// A document as anybody can make one who knows the recipients.
+fn planted(scene: &Scene, name_text: &str, revision: u64) -> Vec<u8> {
+    let recipients = [scene.alice.member().recipient, scene.bob.member().recipient];
+    let turn = Turn {
+        revision,
+        writes: vec!["0".repeat(32)],
+    };
+    document::seal_unauthenticated(&(&credential(name_text, "theirs")).into(), &turn, 1, &recipients).unwrap()
+}
+
+/// Renames `old` to `new` up to the moment at which `reached` holds.
+async fn rename_until(scene: &Scene, alice: &Unlocked<'_>, reached: impl Fn(&Scene) -> bool) {
+    let from = alice.vault().lease(&name("old"), "renaming").await.unwrap();
+    let to = alice.vault().lease(&name("new"), "renaming").await.unwrap();
+    let mut renaming = Box::pin(alice.rename(from, to));
+    while !reached(scene) {
+        assert!(poll(renaming.as_mut()).is_pending(), "it went by");
+    }
+}
+
+fn says_moves(scene: &Scene, name_text: &str) -> bool {
+    let document = format!("credentials/{name_text}.json");
+    let world = scene.store.world();
+    world
+        .bytes(&document)
+        .is_some_and(|bytes| String::from_utf8_lossy(bytes).contains("\"moves\""))
+}
+
+#[tokio::test]
+async fn half_a_move_that_a_stranger_completes_loses_nothing() {
+    let scene = Scene::new().await;
+    let vault = scene.vault(scene.machine("m"));
+    let alice = unlock(&vault, &scene.alice).await.unwrap();
+    put(&alice, "old", "1").await.unwrap();
+    rename_until(&scene, &alice, |scene| says_moves(scene, "old")).await;
+    // What the second half must say is there to be read.
+    let old: serde_json::Value = serde_json::from_slice(&scene.document("old")).unwrap();
+    let theirs = doctored(&planted(&scene, "new", 1), |value| {
+        value["moves"] = serde_json::json!({"from": {"name": "old", "id": old["moves"]["to"]["id"]}});
+    });
+    scene.store.world().overwrite("credentials/new.json", &theirs);
+
+    assert_eq!(get(&alice, "old").await.unwrap(), "1");
+    let lease = vault.lease(&name("old"), "looking").await.unwrap();
+    assert!(alice.edit(lease).await.unwrap().is_there());
+    put(&alice, "old", "2").await.unwrap();
+    assert_eq!(get(&alice, "old").await.unwrap(), "2");
+    assert!(get(&alice, "new").await.is_err());
+}
+
+/// What was renamed is gone under its old name, whatever becomes of the new one.
+#[tokio::test]
+async fn a_move_cut_short_brings_nothing_back_when_the_new_name_goes() {
+    for removes in [true, false] {
+        let scene = Scene::new().await;
+        let vault = scene.vault(scene.machine("m"));
+        let alice = unlock(&vault, &scene.alice).await.unwrap();
+        put(&alice, "old", "1").await.unwrap();
+        rename_until(&scene, &alice, |scene| says_moves(scene, "new")).await;
+        assert_eq!(get(&alice, "new").await.unwrap(), "1");
+
+        let lease = vault.lease(&name("new"), "going on").await.unwrap();
+        if removes {
+            alice.edit(lease).await.unwrap().remove().await.unwrap();
+        } else {
+            let to = vault.lease(&name("newer"), "going on").await.unwrap();
+            alice.rename(lease, to).await.unwrap();
+            assert_eq!(get(&alice, "newer").await.unwrap(), "1");
+        }
+        let gone = get(&alice, "old").await;
+        assert!(
+            matches!(gone, Err(VaultError::Renamed { .. } | VaultError::NoSuchCredential(_))),
+            "removed: {removes}: {gone:?}"
+        );
+        assert_eq!(vault.list().await.unwrap().len(), usize::from(!removes));
+        put(&alice, "old", "3").await.unwrap();
+        assert_eq!(get(&alice, "old").await.unwrap(), "3");
+    }
+}
+
+#[tokio::test]
+async fn a_writer_that_only_seals_takes_no_list_of_version_1_where_the_vault_is_known() {
+    let scene = Scene::new().await;
+    let vault = scene.vault(scene.machine("m"));
+    let id = unlock(&vault, &scene.alice).await.unwrap().id().unwrap();
+    let mallory = Person::new(&scene.folder, "mallory");
+    let text = list::render_version_1(&[scene.alice.member(), mallory.member()]);
+    scene.store.world().overwrite(list::FILE, text.as_bytes());
+    let told = Machine {
+        expected: Some((id, None)),
+        ..Machine::default()
+    };
+    for machine in [scene.machine("m"), told] {
+        let vault = scene.vault(machine);
+        assert!(matches!(
+            vault.seal_only().await,
+            Err(VaultError::ListChanged(ListChange::Downgraded))
+        ));
+    }
+}
+
+/// The own identity of a vault of version 1 does not say which vault it is for, and whoever is at work cannot be asked.
+#[tokio::test]
+async fn a_list_that_appears_while_a_vault_of_version_1_is_open_is_not_remembered_for_its_own_identity() {
+    let (scene, strangers) = (Scene::new().await, Scene::new().await);
+    let theirs = strangers.vault(Machine::default());
+    let stranger = unlock(&theirs, &strangers.alice).await.unwrap();
+    stranger
+        .add_recipient(scene.alice.member(), &unwatched())
+        .await
+        .unwrap();
+    let genuine = list::render_version_1(&[scene.alice.member()]);
+    scene.store.world().overwrite(list::FILE, genuine.as_bytes());
+    let vault = scene.vault(scene.machine("m"));
+    let own: Vec<AgeIdentity> = vec![Box::new(scene.alice.identity.clone())];
+    let owner = vault.unlock_with(own, None, true).await.unwrap();
+    let names = strangers.store.world().names();
+    for name in names {
+        let bytes = strangers.store.world().bytes(&name).unwrap().to_vec();
+        scene.store.world().overwrite(&name, &bytes);
+    }
+    assert!(matches!(put(&owner, "a", "1").await, Err(VaultError::Unknown { .. })));
+    assert!(scene.store.world().bytes("credentials/a.json").is_none());
+    let again: Vec<AgeIdentity> = vec![Box::new(scene.alice.identity.clone())];
+    assert!(matches!(
+        vault.unlock_with(again, None, true).await,
+        Err(VaultError::Unknown { .. })
+    ));
+}
+
+#[tokio::test]
+async fn a_strangers_revision_counts_for_nothing() {
+    let scene = Scene::new().await;
+    let vault = scene.vault(scene.machine("m"));
+    let alice = unlock(&vault, &scene.alice).await.unwrap();
+    let theirs = planted(&scene, "a", u64::MAX - 1);
+    scene.store.world().overwrite("credentials/a.json", &theirs);
+    let lease = vault.lease(&name("a"), "discarding").await.unwrap();
+    alice.discard(lease).await.unwrap();
+    for value in ["1", "2"] {
+        put(&alice, "a", value).await.unwrap();
+        assert_eq!(get(&alice, "a").await.unwrap(), value);
+    }
+    let theirs = planted(&scene, "b", u64::MAX - 1);
+    scene.store.world().overwrite("credentials/b.json", &theirs);
+    let lease = vault.lease(&name("b"), "adopting").await.unwrap();
+    alice.adopt(lease, |_| true).await.unwrap();
+    for value in ["1", "2"] {
+        put(&alice, "b", value).await.unwrap();
+        assert_eq!(get(&alice, "b").await.unwrap(), value);
+    }
+}
+
+/// Bob was removed long ago. Whoever made a list since remembers that everything was sealed again, or not; the list says it.
+#[tokio::test]
+async fn what_a_former_member_seals_is_nobodys_on_a_machine_without_memory_too() {
+    for last_change_remembers in [true, false] {
+        let scene = Scene::new().await;
+        let vault = scene.vault(scene.machine("m"));
+        let alice = unlock(&vault, &scene.alice).await.unwrap();
+        let bobs = scene.vault(scene.machine("m2"));
+        let bob = unlock(&bobs, &scene.bob).await.unwrap();
+        let Ring::Two(former) = &*bob.ring() else {
+            panic!("of version 2")
+        };
+        alice
+            .remove_recipient(&scene.bob.member().recipient, &unwatched())
+            .await
+            .unwrap();
+        for name in ["carol", "dave"] {
+            let member = Person::new(&scene.folder, name).member();
+            alice.add_recipient(member, &unwatched()).await.unwrap();
+        }
+        if !last_change_remembers {
+            let stateless = scene.vault(Machine::default());
+            let member = Person::new(&scene.folder, "erin").member();
+            let alice = unlock(&stateless, &scene.alice).await.unwrap();
+            alice.add_recipient(member, &unwatched()).await.unwrap();
+        }
+        let turn = Turn::after(0, &[]).unwrap();
+        let (bytes, _) = document::seal(&(&credential("b", "bobs")).into(), None, &turn, former).unwrap();
+        scene.store.world().overwrite("credentials/b.json", &bytes);
+        for machine in [Machine::default(), scene.machine("new")] {
+            let vault = scene.vault(machine);
+            let alice = unlock(&vault, &scene.alice).await.unwrap();
+            let found = get(&alice, "b").await;
+            assert!(matches!(found, Err(VaultError::Unauthenticated(_))), "{found:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_run_that_remembers_nothing_for_the_next_does_not_go_back_itself() {
+    let scene = Scene::new().await;
+    let vault = scene.vault(Machine::default());
+    let alice = unlock(&vault, &scene.alice).await.unwrap();
+    let before = scene.list();
+    alice
+        .remove_recipient(&scene.bob.member().recipient, &unwatched())
+        .await
+        .unwrap();
+    scene.store.world().overwrite(list::FILE, before.as_bytes());
+    assert!(matches!(put(&alice, "a", "1").await, Err(VaultError::RolledBack(_))));
+}
+
+#[tokio::test]
+async fn key_objects_that_a_stranger_adds_or_renames_do_not_keep_the_list_from_being_put_back() {
+    for is_remembered in [true, false] {
+        let scene = Scene::new().await;
+        let vault = scene.vault(scene.machine("m"));
+        let alice = unlock(&vault, &scene.alice).await.unwrap();
+        put(&alice, "a", "1").await.unwrap();
+        let genuine = scene.list();
+        let names = scene.store.world().names();
+        let object = names.iter().find(|name| name.starts_with(keyring::KEYS)).unwrap();
+        let bytes = scene.store.world().bytes(object).unwrap().to_vec();
+        let renamed = object.replacen("/1-", "/99-", 1);
+        scene.store.world().overwrite(&renamed, &bytes);
+        if is_remembered {
+            for number in 100..140 {
+                let theirs = keyring::NewKeyring::first(vec![scene.alice.member()], BTreeMap::new()).unwrap();
+                theirs.put_object(&scene.store).await.unwrap();
+                let name = theirs.list.keys.clone();
+                let bytes = scene.store.world().bytes(&name).unwrap().to_vec();
+                let renamed = name.replacen("/1-", &format!("/{number}-"), 1);
+                scene.store.world().overwrite(&renamed, &bytes);
+            }
+        }
+        scene.store.world().overwrite(list::FILE, b"# nothing\n");
+        let machine = if is_remembered {
+            scene.machine("m")
+        } else {
+            Machine {
+                expected: Some((alice.id().unwrap(), None)),
+                ..Machine::default()
+            }
+        };
+        let vault = scene.vault(machine);
+        let Synced::Broken(repair) = vault
+            .examine(std::slice::from_ref(&scene.alice.file), &Nobody)
+            .await
+            .unwrap()
+        else {
+            panic!("the list is broken");
+        };
+        let alice = vault.repair(*repair).await.unwrap();
+        assert_eq!(scene.list(), genuine);
+        assert_eq!(get(&alice, "a").await.unwrap(), "1");
+    }
+}
