@@ -767,6 +767,39 @@ fn removal_asks_refuses_and_is_told_in_the_log() {
     assert_eq!(log["events"][0]["actor"], "tester");
 }
 
+fn actions(env: &TestEnv, name: &str) -> Vec<String> {
+    let log: Value = serde_json::from_str(&env.ok(&["log", name, "--json"])).unwrap();
+    let events = log["events"].as_array().unwrap().iter();
+    events
+        .map(|event| {
+            let text = |field: &str| event[field].as_str().unwrap().to_owned();
+            format!("{} {}", text("action"), text("name"))
+        })
+        .collect()
+}
+
+#[test]
+fn what_happened_under_the_names_before_comes_along_in_the_log() {
+    let env = TestEnv::with_vault();
+    let prepare = |name: &str| drop(env.ok(&["onboard", name, "--prepare"]));
+    prepare("first");
+    env.ok(&["rename", "first", "second"]);
+    // Another credential under the old name has a history of its own.
+    prepare("first");
+    env.ok(&["rename", "second", "third"]);
+    prepare("second");
+    prepare("fourth");
+    let history = ["prepared first", "renamed second", "renamed third"];
+    assert_eq!(actions(&env, "third"), history);
+    assert_eq!(actions(&env, "fourth"), ["prepared fourth"]);
+    assert!(env.ok(&["log", "third"]).contains("from second"));
+    // The old name says where it went.
+    let all = ["prepared first", "renamed second", "prepared first"];
+    assert_eq!(actions(&env, "first"), all);
+    let last = env.run(&["log", "third", "-n", "1", "--json"]).json();
+    assert_eq!(last["events"][0]["detail"], "from second");
+}
+
 #[test]
 fn listing_needs_no_unlocking_and_keeps_its_fields() {
     let env = TestEnv::with_vault();

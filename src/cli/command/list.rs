@@ -8,7 +8,11 @@ use crate::cli::table::{Column, Table};
 use crate::cli::ui::{Tone, fields};
 use crate::model::credential::State;
 use crate::model::duration::Span;
+use crate::model::ids::CredentialName;
 use crate::model::record::PublicRecord;
+
+/// So many names stand in a sentence.
+const NAMED: usize = 5;
 
 /// List the credentials
 ///
@@ -28,7 +32,9 @@ impl ListArgs {
         let mut records = Vec::new();
         let mut damaged = Vec::new();
         let mut unauthenticated = Vec::new();
+        let mut outdated = 0;
         for listed in vault.list().await? {
+            outdated += usize::from(listed.outdated);
             if listed.unauthenticated {
                 unauthenticated.push(listed.name.clone());
             }
@@ -68,6 +74,7 @@ impl ListArgs {
             } else {
                 table(context, &records, now)?;
             }
+            tell(context, vault.is_version_1().await?, &unauthenticated, outdated);
             return Err(failure);
         }
         if context.ui.json() {
@@ -80,13 +87,32 @@ impl ListArgs {
             });
         } else {
             table(context, &records, now)?;
-            for name in unauthenticated {
-                context.ui.say(&format!(
-                    "  {name}: nobody vouches for it until a member adopts it (`dfns-keys vault adopt {name}`)"
-                ));
-            }
         }
+        tell(context, vault.is_version_1().await?, &unauthenticated, outdated);
         Ok(Exit::Done)
+    }
+}
+
+/// Says what of a listing is in doubt, a line each.
+fn tell(context: &Context, is_version_1: bool, unauthenticated: &[CredentialName], outdated: usize) {
+    let ui = &context.ui;
+    if is_version_1 {
+        ui.say("This vault is of version 1, whose files nobody vouches for: `dfns-keys recipients sync` moves it to version 2.");
+    }
+    if !unauthenticated.is_empty() {
+        let names = unauthenticated.iter().take(NAMED).map(ToString::to_string);
+        let mut names = names.collect::<Vec<_>>().join(", ");
+        if unauthenticated.len() > NAMED {
+            names.push_str(", …");
+        }
+        ui.say(&format!(
+            "Nobody vouches for {names} until a member adopts it: `dfns-keys vault adopt NAME --fingerprint F`."
+        ));
+    }
+    if outdated > 0 {
+        ui.say(&format!(
+            "{outdated} of the files are sealed to an older list of recipients: `dfns-keys recipients sync` seals them again."
+        ));
     }
 }
 

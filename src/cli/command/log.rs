@@ -15,12 +15,19 @@ use crate::vault::log::{Entries, Entry, Record};
 
 /// So many damaged lines are named one by one.
 const NAMED: usize = 10;
+/// So many renames, the last ones, are followed.
+const MOST_RENAMES: usize = 10_000;
+/// What `rename` writes, with the old name behind it.
+pub(super) const RENAMED: &str = "renamed";
+pub(super) const FROM: &str = "from ";
 /// What a fingerprint is shortened to.
 const SHORT: usize = 18;
 /// In front of what has no room beside the rest.
 const BELOW: &str = "\n    ";
 
 /// Show the local audit log: who did what when
+///
+/// What happened to a credential under the names that it had before comes along.
 #[derive(Args)]
 #[command(after_help = "Example:\n  dfns-keys log payments-api -n 20")]
 pub(in crate::cli) struct LogArgs {
@@ -41,17 +48,22 @@ struct Damaged {
 impl LogArgs {
     pub(super) async fn run(&self, context: &Context) -> Result<Exit, Failure> {
         let ui = &context.ui;
-        let entries = context.vault().await?.events()?;
+        let vault = context.vault().await?;
+        let history = match &self.name {
+            Some(name) => Some(History::of(name, vault.events()?)?),
+            None => None,
+        };
+        let entries = vault.events()?;
         let mut damaged = Damaged::default();
         if ui.json() {
             let mut listing = Listing::begin(ui, "events");
-            match self.each(entries, &mut damaged, |record| listing.push(record)) {
+            match self.each(history.as_ref(), entries, &mut damaged, |record| listing.push(record)) {
                 Err(failure) if failure.is_broken_pipe() => return Err(failure),
                 Err(failure) => return listing.fail(&failure),
                 Ok(()) => listing.finish(&json!({"skipped": damaged.count, "skipped_lines": damaged.first}))?,
             }
         } else {
-            self.each(entries, &mut damaged, |record| show(ui, record))?;
+            self.each(history.as_ref(), entries, &mut damaged, |record| show(ui, record))?;
         }
         damaged.tell(ui);
         Ok(Exit::Done)
@@ -60,12 +72,13 @@ impl LogArgs {
     /// Hands on the records that were asked for, one after the other.
     fn each(
         &self,
+        history: Option<&History>,
         entries: Entries,
         damaged: &mut Damaged,
         mut use_it: impl FnMut(&Record) -> Result<(), Failure>,
     ) -> Result<(), Failure> {
         let mut last = VecDeque::new();
-        for entry in entries {
+        for (number, entry) in entries.enumerate() {
             let record = match entry? {
                 Entry::Record(record) => record,
                 Entry::Damaged { line } => {
@@ -73,7 +86,7 @@ impl LogArgs {
                     continue;
                 }
             };
-            if self.name.is_some() && record.name != self.name {
+            if history.is_some_and(|history| !history.has(number, &record)) {
                 continue;
             }
             let Some(most) = self.last else {
@@ -87,6 +100,59 @@ impl LogArgs {
         }
         last.iter().try_for_each(|record| use_it(record))
     }
+}
+
+/// Under which names a credential is found in which part of the log.
+struct History {
+    /// A name, and the entries from which and up to which it was this credential's; first the one that was asked for.
+    names: Vec<(CredentialName, usize, usize)>,
+}
+
+impl History {
+    /// Follows the renames of a log backwards.
+    fn of(name: &CredentialName, entries: Entries) -> Result<Self, Failure> {
+        let mut renames = VecDeque::new();
+        for (number, entry) in entries.enumerate() {
+            if let Entry::Record(record) = entry?
+                && let Some(from) = renamed_from(&record)
+                && let Some(to) = record.name
+            {
+                if renames.len() == MOST_RENAMES {
+                    renames.pop_front();
+                }
+                renames.push_back((number, from, to));
+            }
+        }
+        let mut names = vec![(name.clone(), 0, usize::MAX)];
+        for (number, from, to) in renames.into_iter().rev() {
+            let found = names
+                .iter()
+                .position(|(name, since, until)| *name == to && (*since..*until).contains(&number));
+            let Some(index) = found else { continue };
+            if index > 0 {
+                // Before that it was another credential's.
+                names[index].1 = number;
+            }
+            names.push((from, 0, number));
+        }
+        Ok(Self { names })
+    }
+
+    fn has(&self, number: usize, record: &Record) -> bool {
+        let is_its = |name: &CredentialName| {
+            self.names
+                .iter()
+                .any(|(known, since, until)| known == name && (*since..*until).contains(&number))
+        };
+        // Where it went to is told under the old name, too.
+        record.name.as_ref().is_some_and(is_its) || renamed_from(record).is_some_and(|from| from == self.names[0].0)
+    }
+}
+
+/// The name that a credential had, where it got another one.
+fn renamed_from(record: &Record) -> Option<CredentialName> {
+    (record.action == RENAMED).then_some(())?;
+    record.detail.as_deref()?.strip_prefix(FROM)?.parse().ok()
 }
 
 impl Damaged {

@@ -1,6 +1,7 @@
 use clap::Args;
 use serde_json::json;
 
+use super::log::{FROM, RENAMED};
 use crate::cli::context::Context;
 use crate::cli::error::{Exit, Failure};
 use crate::model::ids::CredentialName;
@@ -39,8 +40,8 @@ impl RenameArgs {
         }
         let unlocked = context.unlock(&vault).await?;
         unlocked.rename(from, to).await?;
-        let detail = Some(format!("from {old}"));
-        context.log(&vault, "renamed", Some(new), None, detail);
+        let detail = Some(format!("{FROM}{old}"));
+        context.log(&vault, RENAMED, Some(new), None, detail);
         if context.ui.json() {
             context.ui.document(&json!({ "name": new, "renamed_from": old }))?;
         } else {
