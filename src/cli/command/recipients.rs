@@ -142,12 +142,11 @@ async fn sync(context: &Context, vault: &Vault) -> Result<Exit, Failure> {
         Synced::Broken(repair) => put_back(context, vault, *repair).await?,
     };
     let moved = move_to_version_2(context, &unlocked).await?;
-    let resealed = match moved {
-        Some(resealed) => resealed,
-        None => {
-            unlocked.finish_identity(&context.asker()).await?;
-            with_progress(context, async |watch| unlocked.sync(watch).await).await?
-        }
+    let resealed = if let Some(resealed) = moved {
+        resealed
+    } else {
+        unlocked.finish_identity(&context.asker()).await?;
+        with_progress(context, async |watch| unlocked.sync(watch).await).await?
     };
     conclude(context, &unlocked, resealed).await
 }

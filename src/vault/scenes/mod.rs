@@ -228,6 +228,14 @@ async fn a_recipient_added_to_the_list_by_hand_stops_everything_and_is_put_right
     );
     assert!(scene.store.world().bytes("credentials/b.json").is_none());
 
+    // Whatever stands around the lines.
+    let reworded = genuine.replacen("# Who can open", "# Who may open", 1);
+    scene.store.world().overwrite(list::FILE, reworded.as_bytes());
+    assert!(matches!(
+        unlock(&vault, &scene.alice).await,
+        Err(VaultError::ListChanged(ListChange::Code))
+    ));
+
     // In the middle, under a code that was genuine for the lines before.
     let line = format!("{}\n# code: ", mallory.member().recipient);
     scene
