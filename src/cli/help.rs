@@ -62,7 +62,7 @@ fn short(command: &Command) -> String {
     }
     let last = format!(
         "Also: {OTHERS}. `dfns-keys help COMMAND` tells more of each, `dfns-keys --help` what all of them take. Start with \
-         `dfns-keys demo`, which shows the whole in a sandbox, or with `dfns-keys init`."
+         `dfns-keys demo`, or with `dfns-keys init`."
     );
     text.push('\n');
     text.push_str(&wrapped(&last, "", width));

@@ -19,7 +19,7 @@ use crate::workflow::deliver::{self as job, Courier, Outcome};
 /// How many credentials are worked on at once.
 const AT_ONCE: usize = 8;
 
-/// Keep the places up to date in which a credential is used
+/// Bring a credential to the places that use it
 ///
 /// Puts the key and token that are active wherever the credential's places are behind, reads them back where that can be done, and
 /// leaves a receipt; nothing is promoted or retired. A place is named once with --to and sealed with the credential; `rotate` delivers to
