@@ -47,15 +47,9 @@ pub(super) struct Keyring {
 }
 
 impl Keyring {
-    /// A ring for the list after `self`'s, with one more secret. `complete` is what its maker knows beyond what `self` says.
+    /// A ring for the list after `self`'s, with one more secret.
     pub(super) fn next(&self, members: Vec<Member>, complete: u64) -> Result<NewKeyring, VaultError> {
-        let complete = complete.max(self.complete);
         NewKeyring::make(self.secrets.clone(), members, complete, self.version_1.clone())
-    }
-
-    /// The epoch for which everything was sealed when the list was made, as far as its maker knew; 0 for none.
-    pub(super) fn complete(&self) -> u64 {
-        self.complete
     }
 
     /// The secret of an epoch; none for one that is not covered.

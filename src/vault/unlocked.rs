@@ -293,14 +293,11 @@ impl<'v> Unlocked<'v> {
             Err(error) => return Err(VaultError::of_credential(error, name)),
         };
         let mut ring = self.ring();
-        let remembered = self.memory().complete();
+        let complete = self.memory().complete();
         loop {
             let opened = match &*ring {
                 Ring::One(members) => self.open_version_1(name, &bytes, members),
-                Ring::Two(keyring) => {
-                    let complete = keyring.complete().max(remembered);
-                    document::open(name, &bytes, &self.identities, keyring, complete)
-                }
+                Ring::Two(keyring) => document::open(name, &bytes, &self.identities, keyring, complete),
             };
             match opened {
                 Ok(document) => {

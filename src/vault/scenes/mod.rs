@@ -312,6 +312,9 @@ async fn a_removed_member_cannot_go_back_or_make_the_next_list() {
     let accomplice = Person::new(&scene.folder, "accomplice");
     bob.add_recipient(accomplice.member(), &unwatched()).await.unwrap();
     let forked = scene.list();
+    let another = Person::new(&scene.folder, "another accomplice");
+    bob.add_recipient(another.member(), &unwatched()).await.unwrap();
+    let higher = scene.list();
     scene.store.world().overwrite(list::FILE, before.0.as_bytes());
     scene.store.world().overwrite("credentials/a.json", &before.1);
 
@@ -323,7 +326,7 @@ async fn a_removed_member_cannot_go_back_or_make_the_next_list() {
         .unwrap();
     assert_eq!(get(&alice, "a").await.unwrap(), "1");
     let after = scene.list();
-    for old in [&before.0, &forked] {
+    for old in [&before.0, &forked, &higher] {
         scene.store.world().overwrite(list::FILE, old.as_bytes());
         let refused = unlock(&vault, &scene.alice).await.err().unwrap();
         assert!(matches!(refused, VaultError::RolledBack(_)), "{refused}");
@@ -523,6 +526,32 @@ async fn a_writer_that_only_seals_makes_what_a_member_adopts() {
     adopt("1").await.unwrap();
     assert_eq!(get(&alice, "a").await.unwrap(), "1");
     assert!(matches!(adopt("1").await, Err(VaultError::Authenticated(_))));
+}
+
+/// A put that began under one list and ends under the next does not leave its credential sealed to the first.
+#[tokio::test]
+async fn who_puts_while_the_list_is_replaced_seals_to_the_new_one() {
+    for steps in 0.. {
+        let scene = Scene::new().await;
+        let vaults = [scene.vault(scene.machine("m1")), scene.vault(scene.machine("m2"))];
+        let alice = unlock(&vaults[0], &scene.alice).await.unwrap();
+        let bob = unlock(&vaults[1], &scene.bob).await.unwrap();
+        let (before, watch) = (scene.list(), unwatched());
+        let mut putting = Box::pin(put(&alice, "a", "1"));
+        if (0..steps).any(|_| poll(putting.as_mut()).is_ready()) {
+            break;
+        }
+        let carol = Person::new(&scene.folder, "carol").member();
+        let mut changing = Box::pin(bob.add_recipient(carol, &watch));
+        // To where the list is there, and everything was looked at that is to be sealed again.
+        let mut after = 0;
+        while after < 30 && poll(changing.as_mut()).is_pending() {
+            after += usize::from(scene.list() != before);
+        }
+        putting.await.unwrap();
+        let document: serde_json::Value = serde_json::from_slice(&scene.document("a")).unwrap();
+        assert_eq!(document["epoch"], 2, "after {steps} steps");
+    }
 }
 
 fn poll<F: Future + ?Sized>(future: Pin<&mut F>) -> Poll<F::Output> {

@@ -45,11 +45,25 @@ async fn half_a_move_that_a_stranger_completes_loses_nothing() {
     let alice = unlock(&vault, &scene.alice).await.unwrap();
     put(&alice, "old", "1").await.unwrap();
     rename_until(&scene, &alice, |scene| says_moves(scene, "old")).await;
-    // What the second half must say is there to be read.
+    // What the second half must say is there to be read; a vault of the stranger's own, which alice can open, seals it.
     let old: serde_json::Value = serde_json::from_slice(&scene.document("old")).unwrap();
-    let theirs = doctored(&planted(&scene, "new", 1), |value| {
-        value["moves"] = serde_json::json!({"from": {"name": "old", "id": old["moves"]["to"]["id"]}});
-    });
+    let strangers = Scene::new().await;
+    let theirs = strangers.vault(Machine::default());
+    let stranger = unlock(&theirs, &strangers.alice).await.unwrap();
+    stranger
+        .add_recipient(scene.alice.member(), &unwatched())
+        .await
+        .unwrap();
+    let Ring::Two(ring) = &*stranger.ring() else {
+        panic!("of version 2")
+    };
+    let half = document::Moves::From {
+        name: name("old"),
+        id: old["moves"]["to"]["id"].as_str().unwrap().to_owned(),
+    };
+    let turn = Turn::after(0, &[]).unwrap();
+    let (sealed, _) = document::seal(&(&credential("new", "theirs")).into(), Some(&half), &turn, ring).unwrap();
+    let theirs = doctored(&sealed, |value| value["code"] = serde_json::Value::Null);
     scene.store.world().overwrite("credentials/new.json", &theirs);
 
     assert_eq!(get(&alice, "old").await.unwrap(), "1");
