@@ -28,7 +28,7 @@ use support::{Run, TestEnv, peer, skipped};
 use ways::{Answer, EXCEPTIONS, Way, exception_for};
 
 /// The programs that the recipes need beside ours.
-const PEERS: &[&str] = &["bash", "curl", "jq", "node", "npm", "openssl", "python3"];
+const PEERS: &[&str] = &["age", "bash", "curl", "jq", "node", "npm", "openssl", "python3"];
 
 fn peers() -> bool {
     // All are named before the first is missed.
@@ -301,6 +301,39 @@ fn secrets_are_applied_on_the_servers_side_everywhere() {
         }
     }
     assert!(applied >= 4, "{applied}");
+}
+
+/// Every variable of ours that the program reads is in the guide's table and in the manual.
+#[test]
+fn no_variable_of_ours_is_left_out() {
+    fn below(directory: &std::path::Path, found: &mut BTreeSet<String>) {
+        for entry in std::fs::read_dir(directory).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                below(&path, found);
+                continue;
+            }
+            let text = std::fs::read_to_string(&path).unwrap();
+            for rest in text.split("\"DFNS_KEYS_").skip(1) {
+                let name = rest.split('"').next().unwrap();
+                let is_name = name.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'_');
+                if is_name && !name.starts_with("TEST_") {
+                    found.insert(format!("DFNS_KEYS_{name}"));
+                }
+            }
+        }
+    }
+    let project = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut found = BTreeSet::new();
+    below(&project.join("src/cli"), &mut found);
+    assert!(found.len() >= 6, "{found:?}");
+    let guide = std::fs::read_to_string(project.join("docs/guide.md")).unwrap();
+    let table = guide.split("## The environment").nth(1).unwrap();
+    let manual = TestEnv::new().ok(&["man"]);
+    for name in found {
+        assert!(table.contains(&format!("`{name}`")), "the guide's table lacks {name}");
+        assert!(manual.contains(&name), "the manual lacks {name}");
+    }
 }
 
 #[test]

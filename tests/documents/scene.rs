@@ -15,6 +15,8 @@ use crate::support::{PROGRAM, Run, Sandbox, TestEnv, peer_ok};
 pub(crate) enum Start {
     /// No vault.
     Fresh,
+    /// An empty vault.
+    Empty,
     /// An empty vault, and the files that `import` reads.
     Importing,
     /// `payments-api` is active, `ops-admin` enrolled, and every file that the recipes name is there.
@@ -75,11 +77,11 @@ impl Scene {
             variables: Vec::new(),
         };
         scene.stand_ins();
-        if start != Start::Fresh {
+        if !matches!(start, Start::Fresh | Start::Empty) {
             scene.furnish();
         }
         match start {
-            Start::Fresh | Start::Active => {}
+            Start::Fresh | Start::Empty | Start::Active => {}
             Start::Importing => {
                 for name in [PAYMENTS, ADMIN] {
                     scene.env.ok(&["remove", name, "--force", "--yes"]);
@@ -198,6 +200,12 @@ impl Scene {
         let mut text = text
             .replace("age1…", &self.recipient)
             .replace("or-…", organisation)
+            // A machine that has no identity, and was told by one that has.
+            .replace(
+                "RECIPIENTS=DIGEST",
+                "RECIPIENTS=$(dfns-keys recipients list --digest) DFNS_KEYS_IDENTITY=",
+            )
+            .replace("SHA256:…", "$(dfns-keys show payments-api --fingerprint)")
             .replace("chmod 600 FILE", "chmod 600 token.txt")
             .replace("127.0.0.1:8080", &format!("127.0.0.1:{}", self.port))
             .replace("/etc/dfns-keys/", &format!("{}/", self.env.home.path().display()));

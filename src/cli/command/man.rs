@@ -112,7 +112,7 @@ fn terms<'t>(page: &mut Roff, title: &str, terms: impl IntoIterator<Item = (&'t 
 }
 
 /// Whatever of the environment is looked at.
-const ENVIRONMENT: [(&str, &str); 11] = [
+const ENVIRONMENT: [(&str, &str); 14] = [
     (
         "DFNS_KEYS_VAULT",
         "The vault's directory, where --vault does not name it.",
@@ -130,12 +130,24 @@ const ENVIRONMENT: [(&str, &str); 11] = [
         "The passphrase itself, where no file is named. No child gets to see it.",
     ),
     (
+        "DFNS_KEYS_VAULT_ID",
+        "ID or ID:EPOCH: the vault that it must be, and the oldest list of recipients that is taken.",
+    ),
+    (
+        "DFNS_KEYS_RECIPIENTS",
+        "The digest of the list of recipients, for a machine that only seals.",
+    ),
+    (
         "DFNS_API_URL, DFNS_AUTH_TOKEN, DFNS_CRED_ID, DFNS_PRIVATE_KEY, DFNS_ORIGIN, DFNS_APP_ID, DFNS_ORG_ID",
         "What exec sets for its program, and verify --process-env looks at.",
     ),
     (
         "XDG_DATA_HOME",
         "Where the vault is, if nothing else says so; ~/.local/share if unset.",
+    ),
+    (
+        "XDG_STATE_HOME",
+        "Where this machine remembers what it has seen of vaults; ~/.local/state if unset.",
     ),
     (
         "HTTPS_PROXY, NO_PROXY",
@@ -147,17 +159,28 @@ const ENVIRONMENT: [(&str, &str); 11] = [
     ("TMPDIR", "Where demo keeps its vault."),
 ];
 
-const FILES: [(&str, &str); 6] = [
+const FILES: [(&str, &str); 8] = [
     (
         "$XDG_DATA_HOME/dfns-keys",
         "The vault, readable by its owner alone. age -d and jq open everything in it.",
     ),
     ("vault.json", "Its format, and when it was made."),
     ("identity.age", "Its own age identity, sealed under the passphrase."),
-    ("recipients.txt", "Who can open it: one age recipient a line."),
+    (
+        "recipients.txt",
+        "Who can open it: one age recipient a line, and a code that only they can make.",
+    ),
+    (
+        "keys/N-HASH.age",
+        "The vault's secrets, sealed to those who can open it.",
+    ),
     (
         "credentials/NAME.json",
         "A credential: a part that is public, and one that is sealed.",
     ),
     ("log.jsonl", "The audit log: who did what when."),
+    (
+        "$XDG_STATE_HOME/dfns-keys",
+        "What this machine remembers of vaults, so that it notices another one or an old copy. No secrets.",
+    ),
 ];
