@@ -13,7 +13,7 @@ use std::path::Path;
 use std::process::Command;
 
 use serde_json::Value;
-use support::{Run, TestEnv};
+use support::{Run, Sandbox, TestEnv};
 
 const BY: [&str; 2] = ["--passphrase-file", "passphrase"];
 
@@ -237,4 +237,19 @@ fn a_listing_says_in_a_line_what_of_it_is_in_doubt() {
     );
     run.fails(0, &["Nobody vouches for b until a member adopts it"]);
     assert_eq!(env.run(&["list", "-q"]).stderr, "");
+}
+
+/// Places stand in the public part, too, for those who only look.
+#[test]
+fn a_place_written_into_the_public_part_gets_nothing() {
+    let env = TestEnv::with_vault();
+    env.onboard(&Sandbox::start(), "a");
+    let ours = format!("file:{}", env.path("ours.env").display());
+    env.ok(&["deliver", "a", "--to", &ours]);
+    std::fs::remove_file(env.path("ours.env")).unwrap();
+    let file = std::fs::read_to_string(env.credential_file("a")).unwrap();
+    std::fs::write(env.credential_file("a"), file.replace("ours.env", "theirs.env")).unwrap();
+    env.run(&["deliver", "a"])
+        .fails(4, &["tampered", "another `deliveries`"]);
+    assert!(!env.path("theirs.env").exists() && !env.path("ours.env").exists());
 }
