@@ -328,6 +328,7 @@ fn a_torn_line_of_the_log_is_named_and_hides_no_other() {
     assert_eq!(details, ["two", "three"]);
     let none = env.run(&["log", "nobody", "--json"]).json();
     assert_eq!(none["events"], serde_json::json!([]));
+    assert_eq!(none["skipped"], 2, "a line that is no record may have been of nobody's");
 }
 
 /// A day of a busy proxy: larger than what could be held, read all the same.

@@ -24,7 +24,7 @@ use std::process::Command;
 use markdown::{Kind, Recipe, looks_like_a_command, recipes};
 use scene::{PASSPHRASE, Scene, Start, USERNAME};
 use support::terminal::{ends, on_terminal};
-use support::{Run, TestEnv, peer, skipped};
+use support::{Run, Sandbox, TestEnv, peer, skipped};
 use ways::{Answer, EXCEPTIONS, Way, exception_for};
 
 /// The programs that the recipes need beside ours.
@@ -89,7 +89,9 @@ fn run(recipe: &Recipe, lines: &[String]) {
 }
 
 fn on_a_terminal(scene: &Scene, line: &str, answers: &[Answer]) {
-    let mut session = on_terminal(&scene.asking(&scene.as_written(line)));
+    let line = scene.as_written(line);
+    let named = line.split_whitespace().skip_while(|word| *word != "--api-url").nth(1);
+    let mut session = on_terminal(&scene.asking(&line));
     for answer in answers {
         let (question, typed) = match answer {
             Answer::Passphrase(question) => (*question, PASSPHRASE.to_owned()),
@@ -98,7 +100,11 @@ fn on_a_terminal(scene: &Scene, line: &str, answers: &[Answer]) {
             Answer::Token(name) => {
                 session.exp_string("Token (hidden").unwrap();
                 let public = scene.env.ok(&["show", name, "--public-key"]);
-                session.send_line(&scene.sandbox.create(name, &public)).unwrap();
+                let token = match named {
+                    Some(url) => Sandbox::create_at(url.trim_start_matches("http://"), name, &public),
+                    None => scene.sandbox.create(name, &public),
+                };
+                session.send_line(&token).unwrap();
                 continue;
             }
         };

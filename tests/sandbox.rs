@@ -7,7 +7,8 @@
 
 mod support;
 
-use std::process::Command;
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
 
 use base64ct::{Base64UrlUnpadded, Encoding};
 use serde_json::{Value, json};
@@ -234,6 +235,51 @@ fn the_page_gives_a_token_once_and_runs_no_script() {
     assert_eq!(foreign.status, 403);
     let rebound = support::http(sandbox.address(), "GET", "/", &[("host", "evil.example.com")], b"");
     assert_eq!(rebound.status, 421);
+}
+
+/// Whoever has brought the wrong key compares what the page shows with what the terminal says.
+#[test]
+fn the_page_shows_keys_by_the_fingerprint_that_the_program_prints() {
+    let env = TestEnv::with_vault();
+    let sandbox = Sandbox::start();
+    let public = env.ok(&["onboard", "a", "--prepare", "--api-url", &sandbox.url]);
+    let fingerprint = env.ok(&["show", "a", "--fingerprint"]);
+    let fingerprint = fingerprint.trim();
+    let form = format!("name=a&public_key={}", public.replace('+', "%2B").replace('\n', "%0A"));
+    let headers = [
+        ("content-type", "application/x-www-form-urlencoded"),
+        ("accept", "text/html"),
+    ];
+    let page = sandbox
+        .http("POST", "/dashboard/create", &headers, form.as_bytes())
+        .body;
+    let (once, rest) = page.split_once("id=\"identities\"").unwrap();
+    assert!(once.contains(fingerprint), "beside the token: {page}");
+    assert!(rest.contains(fingerprint), "and for good: {page}");
+}
+
+#[cfg(unix)]
+#[test]
+fn the_sandbox_says_how_it_gets_the_same_address_again() {
+    let env = TestEnv::new();
+    let said = |arguments: &[&str]| {
+        let mut child = env.asking(&[&["sandbox"], arguments].concat());
+        let mut child = child.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let mut said: Vec<String> = lines.by_ref().take(2).map(Result::unwrap).collect();
+        support::signal(&child, rustix::process::Signal::TERM);
+        said.extend(lines.map_while(Result::ok));
+        child.wait().unwrap();
+        said.join("\n")
+    };
+    let text = said(&[]);
+    let (_, address) = text.split_once("dfns-keys sandbox --listen ").unwrap();
+    let same = said(&["--listen", address.trim()]);
+    assert!(
+        same.contains(&format!("onboard trial --api-url http://{}", address.trim())),
+        "{same}"
+    );
+    assert!(!same.contains("next time"), "{same}");
 }
 
 #[test]

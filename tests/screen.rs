@@ -177,6 +177,48 @@ fn every_table_fits_sixty_eighty_and_a_hundred_and_twenty_columns() {
     assert!(verified.lines().count() < usual.lines().count(), "{verified}\n{usual}");
 }
 
+/// What a person is told, too: a terminal breaks lines anywhere, and a command that it breaks can still be copied.
+#[test]
+fn no_sentence_is_broken_by_the_terminal() {
+    let env = TestEnv::with_vault();
+    let sandbox = Sandbox::start();
+    env.onboard(&sandbox, "payments-api");
+    env.write("token", "e30.e30.AAAA");
+    for columns in [60, 80, 120] {
+        for arguments in [
+            &["show", "paymets-api"][..],
+            &["onboard", "payment-apis", "--token-file", "token"],
+            &["rotate", "payments-api", "--finish"],
+            &["remove", "payments-api", "--yes"],
+            &["verify", "--postman", "nofile.json"],
+            &["init"],
+            &["exec", "payments-api", "--", "no-such-program"],
+        ] {
+            let lines = screen(&env, columns, arguments, &[]);
+            assert!(!lines.is_empty(), "{arguments:?}");
+        }
+    }
+    let lines = screen(&env, 60, &["show", "paymets-api"], &[]);
+    assert!(
+        lines.concat().contains("`dfns-keys list`"),
+        "a command is not taken apart: {lines:#?}"
+    );
+}
+
+#[test]
+fn the_list_of_recipients_says_who_they_are_and_what_they_may() {
+    let env = TestEnv::with_vault();
+    let other = age::x25519::Identity::generate().to_public().to_string();
+    env.ok(&["recipients", "add", &other, "--label", "alice, laptop"]);
+    let run = env.run(&["recipients", "list"]);
+    assert!(run.stderr.contains("can open the vault"), "{run:?}");
+    let lines: Vec<(&str, &str)> = run.stdout.lines().map(|line| line.split_once("  ").unwrap()).collect();
+    assert_eq!(lines.len(), 2, "{run:?}");
+    assert!(lines.contains(&(&*other, "alice, laptop")), "{run:?}");
+    assert!(lines.iter().any(|(_, who)| *who == "(no label)"), "{run:?}");
+    assert_eq!(env.run(&["recipients", "list", "-q"]).stderr, "");
+}
+
 #[test]
 fn nothing_is_left_of_a_bar_when_something_else_is_said() {
     let env = TestEnv::with_vault();

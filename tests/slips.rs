@@ -87,3 +87,74 @@ fn a_file_in_the_place_of_a_name_is_told_with_its_flag() {
     env.run(&["verify", "staging.env"])
         .fails(3, &["`dfns-keys verify --dotenv staging.env`"]);
 }
+
+#[test]
+fn a_log_of_a_name_that_nobody_knows_is_a_slip() {
+    let env = scene();
+    env.ok(&["remove", "reports", "--yes", "--force"]);
+    let run = env.run(&["log", "paymets-api"]);
+    run.fails(
+        3,
+        &[
+            "there is no credential named paymets-api",
+            "did you mean payments-api? if not: `dfns-keys log`",
+        ],
+    );
+    assert_eq!(run.stdout, "");
+    // What was removed is in the log alone.
+    assert!(env.ok(&["log", "reports"]).contains("removed"));
+    env.run(&["log", "report"])
+        .fails(3, &["did you mean reports? It is in the log"]);
+    let document = env.run(&["log", "paymets-api", "--json"]).json();
+    assert_eq!(document["error"]["code"], "no_such_credential", "{document}");
+    assert_eq!(document["events"], serde_json::json!([]), "{document}");
+    let run = env.run(&["log", "something-else"]);
+    run.fails(3, &["hint: `dfns-keys log` shows everything"]);
+    // A name that the vault has is none, whatever the log has lost.
+    std::fs::write(env.vault().join("log.jsonl"), "").unwrap();
+    env.run(&["log", "payments-api"])
+        .fails(0, &["The log says nothing of payments-api."]);
+}
+
+#[test]
+fn a_second_credential_of_nearly_the_same_name_is_made_with_a_warning() {
+    let env = scene();
+    let at = ["--api-url", "http://127.0.0.1:9"];
+    let warning = "warning: payments-api is in the vault already; payment_api is another credential beside it";
+    env.run(&[&["onboard", "payment_api", "--prepare"], &at[..]].concat())
+        .fails(0, &[warning]);
+    // Going on with it, it is meant.
+    let again = env.run(&["onboard", "payment_api", "--prepare"]);
+    assert!(again.code == 0 && !again.stderr.contains("warning"), "{again:?}");
+    env.run(&["onboard", "pay.ments-api", "--as", "ops-admin"]).fails(
+        6,
+        &["warning: payments-api is in the vault already; pay.ments-api is another"],
+    );
+    env.ok(&["generate", "--plaintext", "--private-key", "key.pem"]);
+    env.run(&["import", "paymentsapi", "--private-key", "key.pem"])
+        .fails(0, &["is another credential beside it"]);
+    // What was removed is no twin.
+    env.ok(&["remove", "reports", "--yes", "--force"]);
+    let run = env.run(&[&["onboard", "report", "--prepare"], &at[..]].concat());
+    assert!(run.code == 0 && !run.stderr.contains("warning"), "{run:?}");
+    // A series is meant, and so is a name that is another word, or hardly one.
+    for name in ["payments-api-2", "settlements-api", "payments-api-eu", "pa"] {
+        let run = env.run(&[&["onboard", name, "--prepare"], &at[..]].concat());
+        assert!(run.code == 0 && !run.stderr.contains("warning"), "{run:?}");
+    }
+}
+
+#[test]
+fn hints_are_punctuated_as_people_write() {
+    let env = scene();
+    env.write("token", "e30.e30.AAAA");
+    for arguments in [
+        &["show", "paymets-api"][..],
+        &["onboard", "report", "--token-file", "token"],
+        &["onboard", "x", "--as", "op-admin"],
+        &["log", "paymets-api"],
+    ] {
+        let run = env.run(arguments);
+        assert!(!run.stderr.contains("?;") && run.stderr.contains("? if not"), "{run:?}");
+    }
+}

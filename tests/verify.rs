@@ -932,3 +932,67 @@ fn the_page_of_checks_is_the_codes() {
         "UPDATE_DOCS=1 writes it anew"
     );
 }
+
+/// From the vault's public part: whoever verifies a file is asked for no passphrase.
+#[test]
+fn a_file_with_a_key_that_the_vault_here_has_replaced_is_warned_of() {
+    let env = TestEnv::with_vault();
+    let sandbox = Sandbox::start();
+    env.onboard(&sandbox, "payments-api");
+    let export = ["export", "payments-api", "--format"];
+    env.ok(&[&export[..], &["dotenv", "--output", "old.env"]].concat());
+    env.ok(&[&export[..], &["postman-environment", "--output", "old.json"]].concat());
+    let verify = |arguments: &[&str]| {
+        let mut command = env.command(&[&["verify"], arguments].concat());
+        Run::of(command.env_remove("DFNS_KEYS_IDENTITY"))
+    };
+    let all_is_well = verify(&["--dotenv", "old.env", "--strict"]);
+    assert_eq!(all_is_well.code, 0, "{all_is_well:?}");
+
+    env.ok(&["rotate", "payments-api"]);
+    env.ok(&[&export[..], &["dotenv", "--output", "new.env"]].concat());
+    for arguments in [
+        &["--dotenv", "old.env"][..],
+        &["--postman", "old.json"],
+        &["--dotenv", "old.env", "--offline"],
+    ] {
+        let run = verify(arguments);
+        assert_eq!(run.code, 0, "it works: {run:?}");
+        let words = run.stdout.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(
+            words.contains("warn key.matches_public a rotation of payments-api is under way: this is its old key"),
+            "{run:?}"
+        );
+        assert!(words.contains("`dfns-keys export payments-api`"), "{run:?}");
+    }
+    assert_eq!(verify(&["--dotenv", "old.env", "--strict"]).code, 5);
+    assert_eq!(verify(&["--dotenv", "new.env", "--strict"]).code, 0);
+
+    env.ok(&["rotate", "payments-api", "--finish"]);
+    let run = verify(&["--dotenv", "old.env"]);
+    assert_eq!(run.code, 5, "{run:?}");
+    assert!(
+        run.stdout.contains("the vault has another key for payments-api by now"),
+        "{run:?}"
+    );
+    assert_eq!(verify(&["--dotenv", "new.env", "--strict"]).code, 0);
+    // Where there is no vault, or none that can be read, files are verified all the same.
+    std::fs::write(env.credential_file("payments-api"), "nonsense").unwrap();
+    assert_eq!(verify(&["--dotenv", "new.env", "--strict"]).code, 0);
+    std::fs::remove_dir_all(env.vault()).unwrap();
+    assert_eq!(verify(&["--dotenv", "new.env", "--strict"]).code, 0);
+}
+
+#[test]
+fn of_a_source_that_cannot_be_read_people_are_told_in_one_line() {
+    let env = TestEnv::new();
+    let run = env.run(&["verify", "--postman", "nofile.json"]);
+    assert_eq!(run.code, 5, "{run:?}");
+    assert!(run.stdout.contains("FAIL source.readable"), "{run:?}");
+    assert!(run.stdout.contains("the rest was not looked at"), "{run:?}");
+    assert!(!run.stdout.contains("skip"), "{run:?}");
+    let document = env.run(&["verify", "--postman", "nofile.json", "--json"]).json();
+    let checks = document["subjects"][0]["checks"].as_array().unwrap();
+    assert_eq!(checks.len(), 17, "{document}");
+    assert!(checks[1..].iter().all(|check| check["status"] == "skip"), "{document}");
+}

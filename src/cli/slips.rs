@@ -15,6 +15,39 @@ use crate::vault::Vault;
 
 /// From here on two names are alike, between 0 and 1.
 const ALIKE: f64 = 0.85;
+/// Short names differ by a letter on purpose.
+const SHORTEST_TWIN: usize = 5;
+
+/// How much a name is like the wanted one, where it may be meant.
+pub(super) fn likeness(name: &CredentialName, wanted: &CredentialName) -> Option<f64> {
+    let likeness = strsim::jaro_winkler(name.as_str(), wanted.as_str());
+    (likeness >= ALIKE).then_some(likeness)
+}
+
+/// Warns of a name that is about to be made beside one that is nearly the same. Names that differ in their numbers are a
+/// series, and meant.
+pub(super) async fn warn_of_twin(context: &Context, vault: &Vault, new: &CredentialName) {
+    let letters = |name: &CredentialName| name.as_str().replace(['.', '_', '-'], "");
+    let without_digits = |text: &str| text.replace(|c: char| c.is_ascii_digit(), "");
+    let ours = letters(new);
+    let slips = |name: &CredentialName| {
+        let theirs = letters(name);
+        let series = ours != theirs && without_digits(&ours) == without_digits(&theirs);
+        let slips = strsim::osa_distance(&ours, &theirs);
+        (ours.len() >= SHORTEST_TWIN && !series && slips <= 1).then_some(slips)
+    };
+    // What cannot be listed is told of by whoever needs it.
+    let names = vault.names().await.unwrap_or_default();
+    if names.contains(new) {
+        return;
+    }
+    let twins = names.iter().filter_map(|name| Some((slips(name)?, name)));
+    if let Some((_, other)) = twins.min() {
+        context.ui.warn(&format!(
+            "{other} is in the vault already; {new} is another credential beside it"
+        ));
+    }
+}
 
 /// The name that is most like the wanted one, among those whose records fit.
 pub(super) async fn nearest(
@@ -27,8 +60,7 @@ pub(super) async fn nearest(
         .await
         .ok()?
         .into_iter()
-        .map(|name| (strsim::jaro_winkler(name.as_str(), wanted.as_str()), name))
-        .filter(|(likeness, _)| *likeness >= ALIKE)
+        .filter_map(|name| Some((likeness(&name, wanted)?, name)))
         .collect();
     alike.sort_by(|(one, _), (other, _)| other.total_cmp(one));
     for (_, name) in alike {
@@ -45,7 +77,7 @@ pub(super) async fn forgiven(context: &Context, mut failure: Failure) -> Failure
         return failure;
     };
     if let Some(meant) = nearest(&vault, wanted, |_| true).await {
-        let rest = failure.hint.map(|hint| format!("; {hint}")).unwrap_or_default();
+        let rest = failure.hint.map(|hint| format!(" if not: {hint}")).unwrap_or_default();
         failure.hint = Some(format!("did you mean {meant}?{rest}"));
     }
     failure

@@ -16,6 +16,38 @@ pub(super) fn window() -> Option<usize> {
     })
 }
 
+/// The same of the window in which stderr is read.
+pub(super) fn window_of_stderr() -> Option<usize> {
+    let terminal = terminal_size::terminal_size_of(std::io::stderr());
+    let stated = std::env::var("COLUMNS").ok().and_then(|text| text.parse().ok());
+    let (width, _) = terminal?;
+    Some(stated.filter(|columns| *columns > 0).unwrap_or(usize::from(width.0)))
+}
+
+/// Lines that are broken between words rather than by the terminal within one. What is to be copied stays whole: a command
+/// in backquotes, or a line that has one without.
+pub(super) fn broken(text: &str, width: usize) -> String {
+    let lines = text.split('\n').map(|line| {
+        let prose: String = line.split('`').step_by(2).collect();
+        if columns(line) <= width || prose.contains("dfns-keys ") {
+            return line.to_owned();
+        }
+        let indent: String = line.chars().take_while(|c| *c == ' ').collect();
+        in_lines(pieces(line), &indent, width)
+    });
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+/// Words, with what stands in backquotes as one.
+fn pieces(line: &str) -> impl Iterator<Item = &str> {
+    let mut quoted = false;
+    line.split(move |c: char| {
+        quoted ^= c == '`';
+        c == ' ' && !quoted
+    })
+    .filter(|piece| !piece.is_empty())
+}
+
 /// How many columns a text takes.
 pub(super) fn columns(text: &str) -> usize {
     UnicodeWidthStr::width(text)
@@ -23,9 +55,13 @@ pub(super) fn columns(text: &str) -> usize {
 
 /// Words in lines of at most so many columns, each behind an indent. A word that is longer stays whole.
 pub(super) fn wrapped(text: &str, indent: &str, width: usize) -> String {
+    in_lines(text.split_whitespace(), indent, width)
+}
+
+fn in_lines<'w>(words: impl Iterator<Item = &'w str>, indent: &str, width: usize) -> String {
     let mut lines: Vec<String> = Vec::new();
     let mut line = String::from(indent);
-    for word in text.split_whitespace() {
+    for word in words {
         if line.len() > indent.len() && columns(&line) + 1 + columns(word) > width {
             lines.push(std::mem::replace(&mut line, String::from(indent)));
         }
@@ -72,6 +108,14 @@ fn taken(characters: impl Iterator<Item = char>, width: usize) -> impl Iterator<
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn lines_break_between_words_and_never_within_a_command() {
+        assert_eq!(broken("  one two three\nfour", 10), "  one two\n  three\nfour");
+        assert_eq!(broken("run `dfns-keys list` now", 12), "run\n`dfns-keys list`\nnow");
+        let command = "  then:  dfns-keys rotate payments-api --finish";
+        assert_eq!(broken(command, 20), command);
+    }
 
     #[test]
     fn a_shortened_id_keeps_both_ends_and_its_width() {

@@ -189,17 +189,19 @@ impl Ui {
     /// Tells a person something, unless they want quiet.
     pub(super) fn say(&self, text: &str) {
         if !self.quiet {
-            self.stderr(text);
+            self.stderr(&for_the_window(text));
         }
+    }
+
+    fn labelled(&self, tone: Tone, label: &str, text: &str) {
+        let text = for_the_window(&format!("{label} {}", without_secrets(text)));
+        let text = text.strip_prefix(label).unwrap_or(&text);
+        self.stderr(&format!("{}{text}", tone.paint(label)));
     }
 
     /// Tells a person what they must know even when they want quiet.
     pub(super) fn warn(&self, text: &str) {
-        self.stderr(&format!(
-            "{} {}",
-            Tone::Doubtful.paint("warning:"),
-            without_secrets(text)
-        ));
+        self.labelled(Tone::Doubtful, "warning:", text);
     }
 
     /// Writes to stderr; where that is closed, there is nobody to tell.
@@ -228,16 +230,12 @@ impl Ui {
             let _ = self.raw_document(&document);
             return;
         }
-        self.stderr(&format!(
-            "{} {}",
-            Tone::Bad.paint("error:"),
-            without_secrets(&failure.message)
-        ));
+        self.labelled(Tone::Bad, "error:", &failure.message);
         for detail in &failure.details {
             self.stderr(&self.wrapped(&without_secrets(detail), "  "));
         }
         if let Some(hint) = &failure.hint {
-            self.stderr(&format!("{} {}", Tone::Strong.paint("hint:"), without_secrets(hint)));
+            self.labelled(Tone::Strong, "hint:", hint);
         }
     }
 
@@ -265,6 +263,11 @@ impl Ui {
         tick(&bar);
         bar
     }
+}
+
+/// A text for people, in lines that their window has room for.
+fn for_the_window(text: &str) -> String {
+    text::window_of_stderr().map_or_else(|| text.to_owned(), |width| text::broken(text, width))
 }
 
 /// Keeps a bar moving. It takes a thread, which a bar that nobody sees can do without.

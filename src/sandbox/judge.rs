@@ -5,11 +5,12 @@ use aws_lc_rs::error::Unspecified;
 use aws_lc_rs::hmac;
 use aws_lc_rs::rand::{SecureRandom, SystemRandom};
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1, ED25519, ParsedPublicKey, RSA_PKCS1_2048_8192_SHA256};
-use base64ct::{Base64, Base64UrlUnpadded, Encoding};
+use base64ct::{Base64, Base64Unpadded, Base64UrlUnpadded, Encoding};
 
 /// A registered public key.
 pub(super) struct JudgedKey {
     key: ParsedPublicKey,
+    fingerprint: String,
 }
 
 impl JudgedKey {
@@ -30,7 +31,16 @@ impl JudgedKey {
             .or_else(|_| ParsedPublicKey::new(&ED25519, &der))
             .or_else(|_| ParsedPublicKey::new(&RSA_PKCS1_2048_8192_SHA256, &der))
             .map_err(|_| "publicKey is no key on the curve prime256v1, nor Ed25519 or RSA")?;
-        Ok(Self { key })
+        let fingerprint = format!(
+            "SHA256:{}",
+            Base64Unpadded::encode_string(digest(&SHA256, &der).as_ref())
+        );
+        Ok(Self { key, fingerprint })
+    }
+
+    /// What people compare keys by: `SHA256:` and the unpadded base64 of the hash of what the PEM file holds.
+    pub(super) fn fingerprint(&self) -> &str {
+        &self.fingerprint
     }
 
     /// Whether this signature is by this key: ASN.1 DER for P-256, raw for Ed25519, PKCS#1 v1.5 for RSA.

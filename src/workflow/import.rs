@@ -216,6 +216,7 @@ impl Found {
         let mut credential = pending(&free, kind, self.environment, &self.key);
         check_claims(&claims, &credential.environment, free.vault().clock().now()).map_err(|refusal| {
             OnboardError::Refused {
+                name: credential.name.clone(),
                 refusal,
                 fingerprint: credential.current.public_key.fingerprint.clone(),
                 organisation_id: claims.organisation_id.clone(),

@@ -55,6 +55,8 @@ pub enum OnboardError {
     /// Token and key do not go together, or could not be tried. Nothing was changed.
     #[error("{}", .refusal)]
     Refused {
+        /// The credential.
+        name: CredentialName,
         /// The diagnosis.
         refusal: Refusal,
         /// The fingerprint of the key that was tried.
@@ -221,6 +223,7 @@ async fn prove(
 ) -> Result<(Credential<ActiveGeneration>, Onboarded), OnboardError> {
     let claims = token.claims().clone();
     let refused = |refusal| OnboardError::Refused {
+        name: credential.name.clone(),
         refusal,
         fingerprint: credential.current.public_key.fingerprint.clone(),
         organisation_id: claims.organisation_id.clone(),

@@ -6,7 +6,8 @@ use crate::scene::Start;
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Answer {
     Passphrase(&'static str),
-    /// The token of the account that the sandbox's page makes with the public key of this name.
+    /// The token of the account that the sandbox's page makes with the public key of this name: the page of the sandbox
+    /// that the line names, where it names one.
     Token(&'static str),
     /// A one-time code of the sandbox's page.
     Code,
@@ -55,12 +56,18 @@ const CREATION: &[Answer] = &[
     Answer::Passphrase("Passphrase for the new vault"),
     Answer::Passphrase("The same again"),
 ];
+const UNLOCKING: Answer = Answer::Passphrase("Vault passphrase");
 
 #[rustfmt::skip]
 pub(crate) static EXCEPTIONS: &[Exception] = &[
     exception("README.md", "make ", Way::MakeTarget),
     exception("README.md", "dfns-keys init", Way::Terminal(Some(Start::Fresh), CREATION)),
-    exception("README.md", "dfns-keys unlock", Way::Terminal(None, &[Answer::Passphrase("Vault passphrase")])),
+    exception("README.md", "dfns-keys unlock", Way::Terminal(None, &[UNLOCKING])),
+    exception("README.md", "dfns-keys sandbox --listen", Way::Server),
+    exception("README.md", "dfns-keys onboard trial --api-url", Way::Terminal(None, &[Answer::Token("trial")])),
+    exception("README.md", "dfns-keys remove trial --force", Way::Terminal(None, &[Answer::Typed("Type the name", "trial")])),
+    exception("README.md", "dfns-keys account deactivate payments-api", Way::Terminal(Some(Start::Active), &[Answer::Typed("Type the name", "payments-api")])),
+    exception("README.md", "dfns-keys remove payments-api", Way::Terminal(None, &[Answer::Typed("Type the name", "payments-api")])),
     exception("README.md", "dfns-keys onboard payments-api ", Way::Terminal(None, &[Answer::Token("payments-api")])),
     exception("README.md", "dfns-keys onboard payments-api --prepare", IMPORTING),
     exception("README.md", "dfns-keys onboard payments-api --token-file", Way::Brought),

@@ -347,14 +347,19 @@ impl Sandbox {
 
     /// Sends one of the dashboard's forms and reads its answer as JSON.
     pub fn form(&self, path: &str, fields: &[(&str, &str)]) -> Value {
+        Self::form_at(self.address(), path, fields)
+    }
+
+    fn form_at(address: &str, path: &str, fields: &[(&str, &str)]) -> Value {
         let body = url::form_urlencoded::Serializer::new(String::new())
             .extend_pairs(fields)
             .finish();
         let headers = [
+            ("host", address),
             ("content-type", "application/x-www-form-urlencoded"),
             ("accept", "application/json"),
         ];
-        let answer = self.http("POST", path, &headers, body.as_bytes());
+        let answer = http(address, "POST", path, &headers, body.as_bytes());
         assert_eq!(answer.status, 200, "{answer:?}");
         answer.json()
     }
@@ -378,6 +383,13 @@ impl Sandbox {
             .as_str()
             .unwrap()
             .to_owned()
+    }
+
+    /// The same at another sandbox.
+    pub fn create_at(address: &str, name: &str, public_key: &str) -> String {
+        let fields = [("name", name), ("public_key", public_key)];
+        let answer = Self::form_at(address, "/dashboard/create", &fields);
+        answer["token"].as_str().unwrap().to_owned()
     }
 
     pub fn create_with(&self, fields: &[(&str, &str)]) -> Value {

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use super::onboard::document;
 use crate::cli::context::Context;
 use crate::cli::error::{Exit, Failure};
+use crate::cli::slips;
 use crate::keys::pem::{is_encrypted, read_any_private_key};
 use crate::keys::{Algorithm, PrivateKey};
 use crate::model::credential::{Credential, Kind, State, UserGeneration};
@@ -107,6 +108,7 @@ impl ImportArgs {
         if vault.names().await?.contains(&self.name) {
             return Err(VaultError::CredentialExists(self.name.clone()).into());
         }
+        slips::warn_of_twin(context, &vault, &self.name).await;
         let source = self.source()?;
         self.may_delete(source.as_ref())?;
         let taken = match (&source, &self.username) {

@@ -7,10 +7,12 @@ use serde_json::json;
 use crate::cli::context::Context;
 use crate::cli::error::{Exit, Failure};
 use crate::cli::listing::Listing;
+use crate::cli::slips;
 use crate::cli::text::{columns, shortened};
-use crate::cli::ui::Ui;
+use crate::cli::ui::{Ui, fields};
 use crate::model::ids::CredentialName;
 use crate::model::quoted::{self, shown};
+use crate::vault::Vault;
 use crate::vault::log::{Entries, Entry, Record};
 
 /// So many damaged lines are named one by one.
@@ -54,19 +56,61 @@ impl LogArgs {
             None => None,
         };
         let entries = vault.events()?;
-        let mut damaged = Damaged::default();
+        let mut read = Read::default();
         if ui.json() {
             let mut listing = Listing::begin(ui, "events");
-            match self.each(history.as_ref(), entries, &mut damaged, |record| listing.push(record)) {
+            match self.each(history.as_ref(), entries, &mut read, |record| listing.push(record)) {
                 Err(failure) if failure.is_broken_pipe() => return Err(failure),
                 Err(failure) => return listing.fail(&failure),
-                Ok(()) => listing.finish(&json!({"skipped": damaged.count, "skipped_lines": damaged.first}))?,
+                // Nothing is written yet where there was nothing to write.
+                Ok(()) => {
+                    self.check_known(&vault, &read).await?;
+                    listing.finish(&json!({"skipped": read.damaged.count, "skipped_lines": read.damaged.first}))?;
+                }
             }
         } else {
-            self.each(history.as_ref(), entries, &mut damaged, |record| show(ui, record))?;
+            self.each(history.as_ref(), entries, &mut read, |record| show(ui, record))?;
+            let known = self.check_known(&vault, &read).await;
+            read.damaged.tell(ui);
+            known?;
+            if let (Some(name), 0) = (&self.name, read.found) {
+                ui.say(&format!("The log says nothing of {name}."));
+            }
+            return Ok(Exit::Done);
         }
-        damaged.tell(ui);
+        read.damaged.tell(ui);
         Ok(Exit::Done)
+    }
+
+    /// A name of which neither the vault nor the log knows is a slip.
+    async fn check_known(&self, vault: &Vault, read: &Read) -> Result<(), Failure> {
+        let Some(name) = self.name.as_ref().filter(|_| read.found == 0) else {
+            return Ok(());
+        };
+        if vault.names().await?.contains(name) {
+            return Ok(());
+        }
+        let mut failure = Failure::new(
+            Exit::State,
+            "no_such_credential",
+            format!("there is no credential named {name}, and the log says nothing of one"),
+        )
+        .hint("`dfns-keys log` shows everything");
+        failure.extra = fields(json!({
+            "events": [],
+            "skipped": read.damaged.count,
+            "skipped_lines": read.damaged.first,
+        }));
+        // What was removed is in the log alone.
+        match &read.alike {
+            Some((_, alike)) if !vault.names().await?.contains(alike) => {
+                Err(failure.hint(format!("did you mean {alike}? It is in the log")))
+            }
+            _ => Err(Failure {
+                missing: Some(name.clone()),
+                ..failure
+            }),
+        }
     }
 
     /// Hands on the records that were asked for, one after the other.
@@ -74,7 +118,7 @@ impl LogArgs {
         &self,
         history: Option<&History>,
         entries: Entries,
-        damaged: &mut Damaged,
+        read: &mut Read,
         mut use_it: impl FnMut(&Record) -> Result<(), Failure>,
     ) -> Result<(), Failure> {
         let mut last = VecDeque::new();
@@ -82,13 +126,15 @@ impl LogArgs {
             let record = match entry? {
                 Entry::Record(record) => record,
                 Entry::Damaged { line } => {
-                    damaged.note(line);
+                    read.damaged.note(line);
                     continue;
                 }
             };
             if history.is_some_and(|history| !history.has(number, &record)) {
+                read.look_at(record.name.as_ref(), self.name.as_ref());
                 continue;
             }
+            read.found += 1;
             let Some(most) = self.last else {
                 use_it(&record)?;
                 continue;
@@ -99,6 +145,30 @@ impl LogArgs {
             last.push_back(record);
         }
         last.iter().try_for_each(|record| use_it(record))
+    }
+}
+
+/// What was found on the way through the log.
+#[derive(Default)]
+struct Read {
+    /// How many records were asked for.
+    found: u64,
+    damaged: Damaged,
+    /// The name most like the one that was asked for, and how much.
+    alike: Option<(f64, CredentialName)>,
+}
+
+impl Read {
+    fn look_at(&mut self, name: Option<&CredentialName>, wanted: Option<&CredentialName>) {
+        let (Some(name), Some(wanted), 0) = (name, wanted, self.found) else {
+            return;
+        };
+        let best = self.alike.as_ref().map(|(likeness, _)| *likeness);
+        if let Some(likeness) =
+            slips::likeness(name, wanted).filter(|likeness| best.is_none_or(|best| *likeness > best))
+        {
+            self.alike = Some((likeness, name.clone()));
+        }
     }
 }
 

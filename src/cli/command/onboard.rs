@@ -8,6 +8,7 @@ use super::manifest::{self, Entry};
 use super::provision;
 use crate::cli::context::Context;
 use crate::cli::error::{Exit, Failure};
+use crate::cli::slips;
 use crate::cli::terminal;
 use crate::model::credential::{Kind, State};
 use crate::model::ids::{ApplicationId, CredentialName, ExternalId, OrganisationId};
@@ -110,6 +111,7 @@ impl OnboardArgs {
         let job = DashboardJob { args: self, name };
         let vault = context.vault().await?;
         let lease = vault.lease(name, &format!("onboard {name}")).await?;
+        slips::warn_of_twin(context, &vault, name).await;
         if context.seals_only(&vault).await? {
             return job.seal_only(context, &vault, &lease).await;
         }

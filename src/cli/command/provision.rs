@@ -11,6 +11,7 @@ use super::onboard::document;
 use crate::api::{Client, UserSession};
 use crate::cli::context::Context;
 use crate::cli::error::{Exit, Failure};
+use crate::cli::slips;
 use crate::cli::ui::{Tone, fields};
 use crate::model::credential::{Environment, Kind};
 use crate::model::ids::CredentialName;
@@ -27,6 +28,9 @@ type Outcome = (CredentialName, Result<Provisioned, Failure>);
 pub(super) async fn run(context: &Context, admin: &CredentialName, entries: Vec<Entry>) -> Result<Exit, Failure> {
     let vault = context.vault().await?;
     super::check_administrator(&vault, admin).await?;
+    for entry in &entries {
+        slips::warn_of_twin(context, &vault, &entry.name).await;
+    }
     let unlocked = context.unlock(&vault).await?;
     let administrator = Administrator::open(&unlocked, admin).await?;
     let client = context.client();

@@ -91,6 +91,9 @@ async fn list(context: &Context, vault: &Vault) -> Result<Exit, Failure> {
             "authenticated": "unchecked",
         }))?;
     } else {
+        context.ui.say(
+            "Whoever has the key to one of these can open the vault. So says recipients.txt; `--digest` checks it.",
+        );
         for member in members {
             context.ui.answer(&line(&member))?;
         }
@@ -102,7 +105,7 @@ fn line(member: &Member) -> String {
     match (&member.label, member.own) {
         (Some(label), _) => format!("{}  {label}", member.recipient),
         (None, true) => format!("{}  the vault's own, opened by its passphrase", member.recipient),
-        (None, false) => member.recipient.to_string(),
+        (None, false) => format!("{}  (no label)", member.recipient),
     }
 }
 

@@ -12,10 +12,12 @@ use crate::sandbox::{Doctrine, Sandbox, SandboxConfig, SandboxError};
 
 /// Play the vendor's auth API on loopback
 ///
-/// In memory. Prints one JSON line with its address when it is ready, and answers until SIGINT or SIGTERM. The page at that address
+/// In memory: what was made in it is gone when it ends. Prints one JSON line with its address when it is ready, and answers until SIGINT or SIGTERM. The page at that address
 /// plays the dashboard's part.
 #[derive(Args)]
-#[command(after_help = "Example:\n  dfns-keys sandbox")]
+#[command(
+    after_help = "Examples:\n  dfns-keys sandbox\n  dfns-keys sandbox --listen 127.0.0.1:8080   (the same address at each start)"
+)]
 pub(in crate::cli) struct SandboxArgs {
     /// Where to listen; loopback only, port 0 for any free one
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:0")]
@@ -58,6 +60,16 @@ impl SandboxArgs {
                 "The sandbox is at {} until you press Ctrl-C. Opened in a browser, it is the dashboard.",
                 sandbox.url()
             ));
+            context.ui.say(&format!(
+                "  try it from another terminal:  dfns-keys onboard trial --api-url {}",
+                sandbox.url()
+            ));
+            if self.listen.port() == 0 {
+                context.ui.say(&format!(
+                    "  for the same address next time:  dfns-keys sandbox --listen {}",
+                    sandbox.url().trim_start_matches("http://")
+                ));
+            }
             sandbox.serve(signals.received()).await;
             Ok(Exit::Done)
         }

@@ -12,13 +12,14 @@ use crate::cli::slips;
 use crate::cli::ui::{Tone, Ui};
 use crate::model::credential::AnyCredential;
 use crate::model::ids::{CredentialName, OrganisationId};
+use crate::model::record::PublicRecord;
 use crate::model::url::ApiUrl;
 use crate::sys::clock::{Clock, SystemClock};
 use crate::sys::files::{self, IfExists, Readable};
 use crate::vault::VaultError;
 use crate::workflow::sources::{self, Subject, Unreadable};
 use crate::workflow::verify::report::Verdict;
-use crate::workflow::verify::{Check, Expectations, Report, Status, verify_all};
+use crate::workflow::verify::{Check, CheckId, Expectations, Report, Status, verify_all};
 
 /// Verify an environment before use
 ///
@@ -80,6 +81,7 @@ impl VerifyArgs {
             organisation_id: self.org_id.clone(),
             min_days: self.min_days,
             permissions: self.expect_permission.clone(),
+            known: self.known(context).await,
         };
         let client = (!self.offline).then(|| context.client());
         let progress = context.ui.progress(subjects.len(), "asking Dfns");
@@ -133,6 +135,18 @@ impl VerifyArgs {
             })));
         }
         Ok((subjects, damage))
+    }
+
+    /// What the vault here tells of its keys without being unlocked, where files are verified. There may be none.
+    async fn known(&self, context: &Context) -> Vec<PublicRecord> {
+        if self.postman.is_empty() && self.dotenv.is_empty() && !self.process_env {
+            return Vec::new();
+        }
+        let Ok(vault) = context.vault().await else {
+            return Vec::new();
+        };
+        let listed = vault.list().await.unwrap_or_default();
+        listed.into_iter().filter_map(|listed| listed.record.ok()).collect()
     }
 
     /// Of one name alone, whatever is wrong with it is the answer; among several it is that of its own subject.
@@ -237,11 +251,19 @@ impl VerifyArgs {
             context
                 .ui
                 .answer(&format!("{}{verdict}", Tone::Strong.paint(&subject.subject)))?;
+            let unread = subject
+                .checks
+                .iter()
+                .any(|check| check.id == CheckId::SourceReadable && check.status == Status::Fail);
+            let all_checks = all_checks && !unread;
             for check in subject.checks.iter().filter(|check| all_checks || worth_a_line(check)) {
                 context.ui.answer(&line(&context.ui, check))?;
                 if let Some(hint) = &check.hint {
                     context.ui.answer(&context.ui.wrapped(hint, HINT_INDENT))?;
                 }
+            }
+            if unread && !quiet {
+                context.ui.answer(" – the rest was not looked at")?;
             }
         }
         if quiet && report.verdict() == Verdict::Safe {

@@ -186,8 +186,14 @@ impl Failure {
         failure.with_effect(effect)
     }
 
-    /// The diagnosis of a refusal. `unchanged` says that nothing was changed before it, here or at Dfns.
-    pub(super) fn refused(refusal: Refusal, fingerprint: &str, organisation: Option<&str>, unchanged: bool) -> Self {
+    /// The diagnosis of a refusal. `compare` says what to do where another key is registered, `unchanged` that nothing was changed before it, here or at Dfns.
+    pub(super) fn refused(
+        refusal: Refusal,
+        fingerprint: &str,
+        organisation: Option<&str>,
+        compare: &str,
+        unchanged: bool,
+    ) -> Self {
         let of = organisation
             .map(|id| format!(" and belongs to {id}"))
             .unwrap_or_default();
@@ -222,7 +228,7 @@ impl Failure {
                         .to_owned(),
                 ])
                 .details(said(&message))
-                .hint("compare with `dfns-keys show NAME --public-key`"),
+                .hint(compare),
             Refusal::KeyGone { .. } => refused("key_gone").hint("it was deleted or deactivated at Dfns: onboard again"),
             Refusal::OriginRefused { message, .. } => refused("origin_refused")
                 .details(said(&Some(message)))

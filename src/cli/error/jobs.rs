@@ -3,6 +3,7 @@
 use super::{Exit, Failure};
 use crate::export::CredentialIdUnknown;
 use crate::model::effect::Effect;
+use crate::model::ids::OrganisationId;
 use crate::workflow::administrator::AdministratorError;
 use crate::workflow::import::ImportError;
 use crate::workflow::onboard::OnboardError;
@@ -10,6 +11,9 @@ use crate::workflow::provision::{ProvisionError, ResolveError};
 use crate::workflow::remove::RemoveError;
 use crate::workflow::rotate::RotateError;
 use crate::workflow::settings::OtherSettings;
+
+/// Where an account that we made may have changed.
+const LOOK_AT_DFNS: &str = "`dfns-keys account list --as ADMIN` shows what is there";
 
 impl From<OnboardError> for Failure {
     fn from(error: OnboardError) -> Self {
@@ -34,13 +38,15 @@ impl From<OnboardError> for Failure {
             OnboardError::Url(_) => Self::usage(message),
             OnboardError::Vault(error) => error.into(),
             OnboardError::Refused {
+                name,
                 refusal,
                 fingerprint,
                 organisation_id,
             } => Self::refused(
                 refusal,
                 &fingerprint,
-                organisation_id.as_ref().map(crate::model::ids::OrganisationId::as_str),
+                organisation_id.as_ref().map(OrganisationId::as_str),
+                &format!("compare with `dfns-keys show {name} --public-key`"),
                 true,
             ),
         }
@@ -86,6 +92,19 @@ impl From<ImportError> for Failure {
             }
             ImportError::KnownAlready(_) => Self::new(Exit::State, "known_already", message).hint(
                 "use it under that name; --force takes it in once more, and what is retired under one name stops under both",
+            ),
+            // Nothing of it is in the vault that could be shown.
+            ImportError::Onboard(OnboardError::Refused {
+                name: _,
+                refusal,
+                fingerprint,
+                organisation_id,
+            }) => Self::refused(
+                refusal,
+                &fingerprint,
+                organisation_id.as_ref().map(OrganisationId::as_str),
+                "bring the token and the key of one account",
+                true,
             ),
             ImportError::Onboard(error) => error.into(),
         }
@@ -179,7 +198,7 @@ impl From<ProvisionError> for Failure {
             ProvisionError::TooManyOrphans(_) => Self::new(Exit::Unreachable, "answers_lost", message)
                 .with_effect(Effect::Done)
                 .hint("each of them was deactivated; look at the connection, and run the same command again"),
-            ProvisionError::Refused(refusal) => Self::refused(refusal, "its own", None, false).with_message(message),
+            ProvisionError::Refused(refusal) => Self::refused(refusal, "its own", None, LOOK_AT_DFNS, false).with_message(message),
             ProvisionError::Key { .. } => Self::new(Exit::Vault, "damaged", message),
             ProvisionError::Randomness(error) => error.into(),
             ProvisionError::Vault(error) => error.into(),
@@ -214,7 +233,7 @@ impl From<RotateError> for Failure {
                 Self::call(error, "run the same command again: it finds out, and goes on from there").with_message(message)
             }
             RotateError::Refused { refusal, .. } => {
-                Self::refused(refusal, "the next one", None, false).with_message(message)
+                Self::refused(refusal, "the next one", None, "run the same command again: it shows the key that the account must have", false).with_message(message)
             }
             RotateError::NoWayBack { name, .. } => Self::new(Exit::State, "no_way_back", message)
                 .hint(format!("go on with `dfns-keys rotate {name}`")),

@@ -70,16 +70,23 @@ fn create(world: &mut World, request: &Request) -> Outcome {
         "token": token,
         "token_id": made.map(|identity| &identity.token_id),
         "user_id": made.map(|identity| &identity.user_id),
+        "fingerprint": made.and_then(|identity| identity.keys.first()).map(|key| key.key.fingerprint()),
         "credential_id": made.and_then(|identity| identity.keys.first()).map(|key| &key.id),
         "org_id": world.organisation_id,
     });
+    let fingerprint = made.and_then(|identity| identity.keys.first());
+    let fingerprint = fingerprint.map_or_else(String::new, |key| key.key.fingerprint().to_owned());
     let token_id = made.map(|identity| identity.token_id.clone());
     if let Some(token_id) = token_id.filter(|_| !operations.is_empty()) {
         world.grant(&token_id, operations)?;
     }
     Ok(Done {
         document,
-        shown: Shown::Once(Notice::Token { name, token }),
+        shown: Shown::Once(Notice::Token {
+            name,
+            token,
+            fingerprint,
+        }),
     })
 }
 

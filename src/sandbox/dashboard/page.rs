@@ -15,6 +15,8 @@ pub(super) enum Notice {
     Token {
         name: String,
         token: String,
+        /// Of the key that it goes with.
+        fingerprint: String,
     },
     /// A code that registers a user's key.
     Code {
@@ -81,12 +83,17 @@ fn shown(notice: &Notice, url: &str) -> String {
             "<section class=\"refused\" role=\"alert\"><h2>Nothing was done</h2><p>{}.</p></section>",
             escape(reason)
         ),
-        Notice::Token { name, token } => {
+        Notice::Token {
+            name,
+            token,
+            fingerprint,
+        } => {
             let (name, in_vault) = (escape(name), escape(in_vault(name)));
             format!(
                 "<section class=\"once\" role=\"status\"><h2>The token of {name}</h2>\
                  <p>This is the only time that anybody sees it. One click selects all of it; copy it now.</p>\
                  <pre id=\"token\">{token}</pre>\
+                 <p>It goes with the key <code>{fingerprint}</code>. The terminal names its key in the same way: the two must be alike.</p>\
                  <h3>What next</h3><ol>\
                  <li>Go back to the terminal, which asks for the token, and paste it there. You will not see it while you paste; press Enter.</li>\
                  <li>Does no terminal ask? Save the token to a file that only you can read, and run \
@@ -95,6 +102,7 @@ fn shown(notice: &Notice, url: &str) -> String {
                  <p class=\"hint\">If the token is lost, deactivate {name} below and create an account under another name: a token is never shown again, \
                  neither here nor at Dfns.</p></section>",
                 token = escape(token),
+                fingerprint = escape(fingerprint),
             )
         }
         Notice::Code { username, code } => format!(
@@ -134,7 +142,8 @@ fn identity_row(world: &World, identity: &Identity) -> String {
     let keys: Vec<String> = keys
         .map(|key| {
             format!(
-                "<code title=\"{0}\">{1}…</code>",
+                "<code>{0}</code><br><small>credential id <code title=\"{1}\">{2}…</code></small>",
+                escape(key.key.fingerprint()),
                 escape(&key.id),
                 escape(key.id.get(..8).unwrap_or(&key.id))
             )

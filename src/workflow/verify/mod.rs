@@ -12,6 +12,7 @@ use jiff::Timestamp;
 
 use crate::api::Client;
 use crate::model::ids::OrganisationId;
+use crate::model::record::PublicRecord;
 use crate::model::url::ApiUrl;
 use crate::workflow::sources::{Subject, Unreadable};
 
@@ -31,6 +32,9 @@ pub struct Expectations {
     pub min_days: u32,
     /// Operations that its permissions must grant.
     pub permissions: Vec<String>,
+    /// Public records of the vault at hand, which may know that a key was replaced. They are for display, so that they warn
+    /// and do no more.
+    pub known: Vec<PublicRecord>,
 }
 
 /// Runs the checks on all subjects, several at once: those without the network, and with a client all the others.

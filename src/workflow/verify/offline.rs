@@ -11,6 +11,7 @@ use crate::keys::pem::public_fingerprint;
 use crate::keys::{Algorithm, KeyError, PrivateKey};
 use crate::model::ids::{ApplicationId, CredentialId, IdError, OrganisationId, Username};
 use crate::model::quoted::Quoted;
+use crate::model::record::PublicRecord;
 use crate::model::token::{AuthToken, TokenShapeError};
 use crate::model::url::{ApiUrl, Origin, UrlError};
 use crate::workflow::sources::{Source, Subject, Variable};
@@ -45,7 +46,7 @@ pub(super) fn check(
 ) -> Ground {
     report.push(readable(subject));
     report.push(complete(subject));
-    let key = key(subject, report);
+    let key = key(subject, expectations, report);
     let token = token(subject, expectations, now, report);
     let origin = origin(subject, report);
     let api_url = api_url(subject, report);
@@ -132,7 +133,7 @@ fn no_id(subject: &Subject) -> Option<String> {
         .or_else(|| wrong::<OrganisationId>(&subject.organisation_id))
 }
 
-fn key(subject: &Subject, report: &mut SubjectReport) -> Option<UsableKey> {
+fn key(subject: &Subject, expectations: &Expectations, report: &mut SubjectReport) -> Option<UsableKey> {
     let Some(text) = subject.private_key.value() else {
         for id in [CheckId::KeyParses, CheckId::KeyCurve, CheckId::KeyMatchesPublic] {
             report.push(Check::skip(id, "there is no private key"));
@@ -173,7 +174,7 @@ fn key(subject: &Subject, report: &mut SubjectReport) -> Option<UsableKey> {
         }
     };
     report.push(curve(subject, key.algorithm()));
-    report.push(matches_public(subject, &key));
+    report.push(matches_public(subject, &key, &expectations.known));
     Some(UsableKey { key, mended })
 }
 
@@ -234,16 +235,34 @@ fn unusable_key(name: &str, error: &KeyError, report: &mut SubjectReport) {
     report.push(Check::skip(CheckId::KeyMatchesPublic, "there is no usable private key"));
 }
 
-fn matches_public(subject: &Subject, key: &PrivateKey) -> Check {
+fn matches_public(subject: &Subject, key: &PrivateKey, known: &[PublicRecord]) -> Check {
     let id = CheckId::KeyMatchesPublic;
     let Some(text) = subject.public_key.value() else {
-        return Check::skip(id, "the source keeps no public key");
+        return replaced(&key.public_key().fingerprint, known)
+            .unwrap_or_else(|| Check::skip(id, "the source keeps no public key"));
     };
     match public_fingerprint(text.as_bytes()) {
         Ok(public) if public == key.public_key().fingerprint => Check::pass(id, "the public key is this private key's"),
         Ok(public) => Check::fail(id, format!("the public key ({public}) is another key's")),
         Err(error) => Check::fail(id, format!("the public key {error}")),
     }
+}
+
+/// What the vault at hand has another key for by now.
+fn replaced(fingerprint: &str, known: &[PublicRecord]) -> Option<Check> {
+    if known.iter().any(|record| record.fingerprint == fingerprint) {
+        return None;
+    }
+    let earlier = |record: &&PublicRecord| record.earlier_fingerprints.iter().any(|one| one == fingerprint);
+    let PublicRecord { name, .. } = known.iter().find(earlier)?;
+    let record = known.iter().find(|record| record.has_key(fingerprint));
+    let message = match record {
+        Some(_) => format!("a rotation of {name} is under way: this is its old key, which works until it is retired"),
+        None => format!("the vault has another key for {name} by now"),
+    };
+    Some(Check::warn(CheckId::KeyMatchesPublic, message).hint(format!(
+        "hand the new one over: `dfns-keys export {name}`, in the form and to the place of this one"
+    )))
 }
 
 fn token(

@@ -130,8 +130,8 @@ impl CheckId {
             ),
             Self::KeyMatchesPublic => (
                 "Does it belong to the public key kept beside it?",
-                "Two halves of different pairs.",
-                "Find the private key with the fingerprint shown.",
+                "Two halves of different pairs. Warns of a file or an environment with a key that the vault on this machine has replaced, or is about to: the old key of a rotation that is under way works, and soon will not.",
+                "Find the private key with the fingerprint shown; export the new one.",
             ),
             Self::TokenShape => (
                 "Does the token look like one?",

@@ -36,7 +36,8 @@ const AT_ONCE: usize = 16;
 ///
 /// The new key is proven before it becomes active; the old one works on until it is retired. Cut short at any instant, the
 /// same command goes on. First choice is a second key for the same account; where Dfns does not offer that, a new account
-/// with the same permissions (--as ADMIN), or one that a person makes in the dashboard.
+/// with the same permissions (--as ADMIN), or one that a person makes in the dashboard. --status and --dry-run change nothing and call nobody, and need the
+/// passphrase all the same: how far a rotation is, is sealed.
 #[derive(Args)]
 #[command(
     after_help = "Examples:\n  dfns-keys rotate payments-api\n  dfns-keys rotate payments-api --finish\n  \
