@@ -801,6 +801,27 @@ fn what_happened_under_the_names_before_comes_along_in_the_log() {
 }
 
 #[test]
+fn removal_says_which_exports_still_have_the_key() {
+    let env = TestEnv::with_vault();
+    let sandbox = Sandbox::start();
+    for (name, file) in [("a", "a.env"), ("b", "b.env")] {
+        env.onboard(&sandbox, name);
+        env.ok(&["export", name, "--format", "dotenv", "--output", file]);
+    }
+    env.ok(&["export", "a", "--format", "dotenv", "--output", "gone.env"]);
+    std::fs::remove_file(env.path("gone.env")).unwrap();
+    let run = env.run(&["remove", "a", "--yes", "--force"]);
+    run.fails(0, &["still has the key:  a.env (exported at "]);
+    assert!(
+        !run.stderr.contains("b.env") && !run.stderr.contains("gone.env"),
+        "{run:?}"
+    );
+    let document = env.run(&["remove", "b", "--yes", "--force", "--json"]).json();
+    let place = document["exports"][0]["place"].as_str().unwrap();
+    assert!(place.ends_with("b.env"), "{document}");
+}
+
+#[test]
 fn listing_needs_no_unlocking_and_keeps_its_fields() {
     let env = TestEnv::with_vault();
     let sandbox = Sandbox::start();

@@ -963,7 +963,7 @@ fn a_file_with_a_key_that_the_vault_here_has_replaced_is_warned_of() {
             words.contains("warn key.matches_public a rotation of payments-api is under way: this is its old key"),
             "{run:?}"
         );
-        assert!(words.contains("`dfns-keys export payments-api`"), "{run:?}");
+        assert!(words.contains("`dfns-keys export payments-api --format "), "{run:?}");
     }
     assert_eq!(verify(&["--dotenv", "old.env", "--strict"]).code, 5);
     assert_eq!(verify(&["--dotenv", "new.env", "--strict"]).code, 0);

@@ -76,7 +76,15 @@ impl InitArgs {
                 .ui
                 .say("It seals and never opens: whoever has the recipients' identities opens it elsewhere.");
         }
+        if passphrase.is_some() {
+            context
+                .ui
+                .say("  Keep the passphrase: without it, or another recipient's identity, nobody opens the vault.");
+        }
         context.ui.say("  next:  dfns-keys onboard NAME");
+        if cfg!(feature = "sandbox") {
+            context.ui.say("  or, to try it without an account:  dfns-keys sandbox");
+        }
         Ok(Exit::Done)
     }
 }

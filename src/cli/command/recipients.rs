@@ -92,7 +92,7 @@ async fn list(context: &Context, vault: &Vault) -> Result<Exit, Failure> {
         }))?;
     } else {
         context.ui.say(
-            "Whoever has the key to one of these can open the vault. So says recipients.txt; `--digest` checks it.",
+            "Whoever has the key to one of these can open the vault; the passphrase opens the vault's own. So says recipients.txt; `--digest` checks it.",
         );
         for member in members {
             context.ui.answer(&line(&member))?;
@@ -104,7 +104,7 @@ async fn list(context: &Context, vault: &Vault) -> Result<Exit, Failure> {
 fn line(member: &Member) -> String {
     match (&member.label, member.own) {
         (Some(label), _) => format!("{}  {label}", member.recipient),
-        (None, true) => format!("{}  the vault's own, opened by its passphrase", member.recipient),
+        (None, true) => format!("{}  the vault's own", member.recipient),
         (None, false) => format!("{}  (no label)", member.recipient),
     }
 }

@@ -1,6 +1,7 @@
 use clap::Args;
 use serde_json::json;
 
+use super::rotate::holders::Exports;
 use crate::cli::context::Context;
 use crate::cli::error::{Exit, Failure};
 use crate::model::ids::CredentialName;
@@ -23,7 +24,7 @@ impl RemoveArgs {
     pub(super) async fn run(&self, context: &Context) -> Result<Exit, Failure> {
         let vault = context.vault().await?;
         let lease = vault.lease(&self.name, &format!("remove {}", self.name)).await?;
-        vault.record(&self.name).await?;
+        let record = vault.record(&self.name).await?;
         if !self.force {
             context.check_confirmable()?;
         }
@@ -39,10 +40,17 @@ impl RemoveArgs {
             unlocked.edit(lease).await?.remove().await?;
         }
         context.log(&vault, "removed", Some(&self.name), None, None);
+        let exports = Exports::default();
         if context.ui.json() {
-            context.ui.document(&json!({ "name": self.name, "removed": true }))?;
+            let left = exports.document(&vault, &context.ui, &record.fingerprint);
+            context
+                .ui
+                .document(&json!({ "name": self.name, "removed": true, "exports": left["exports"] }))?;
         } else {
             context.ui.say(&format!("{} is removed from the vault.", self.name));
+            for holder in exports.of(&vault, &context.ui, &record.fingerprint) {
+                context.ui.say(&format!("  still has the key:  {holder}"));
+            }
             if let Some(elsewhere) = elsewhere {
                 context.ui.say(&format!(
                     "  {} has the same key and token, and goes on as before: nothing was lost, and nothing changed at Dfns",

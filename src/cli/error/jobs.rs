@@ -46,7 +46,9 @@ impl From<OnboardError> for Failure {
                 refusal,
                 &fingerprint,
                 organisation_id.as_ref().map(OrganisationId::as_str),
-                &format!("compare with `dfns-keys show {name} --public-key`"),
+                &format!(
+                    "bring the token of the account that has the key of `dfns-keys show {name} --public-key` with the same command"
+                ),
                 true,
             ),
         }

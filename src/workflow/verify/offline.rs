@@ -238,7 +238,7 @@ fn unusable_key(name: &str, error: &KeyError, report: &mut SubjectReport) {
 fn matches_public(subject: &Subject, key: &PrivateKey, known: &[PublicRecord]) -> Check {
     let id = CheckId::KeyMatchesPublic;
     let Some(text) = subject.public_key.value() else {
-        return replaced(&key.public_key().fingerprint, known)
+        return replaced(subject, &key.public_key().fingerprint, known)
             .unwrap_or_else(|| Check::skip(id, "the source keeps no public key"));
     };
     match public_fingerprint(text.as_bytes()) {
@@ -248,21 +248,35 @@ fn matches_public(subject: &Subject, key: &PrivateKey, known: &[PublicRecord]) -
     }
 }
 
-/// What the vault at hand has another key for by now.
-fn replaced(fingerprint: &str, known: &[PublicRecord]) -> Option<Check> {
+/// What the vault at hand has another key for by now, or soon.
+fn replaced(subject: &Subject, fingerprint: &str, known: &[PublicRecord]) -> Option<Check> {
     if known.iter().any(|record| record.fingerprint == fingerprint) {
         return None;
     }
     let earlier = |record: &&PublicRecord| record.earlier_fingerprints.iter().any(|one| one == fingerprint);
-    let PublicRecord { name, .. } = known.iter().find(earlier)?;
-    let record = known.iter().find(|record| record.has_key(fingerprint));
-    let message = match record {
-        Some(_) => format!("a rotation of {name} is under way: this is its old key, which works until it is retired"),
-        None => format!("the vault has another key for {name} by now"),
+    let record = known.iter().find(earlier)?;
+    let name = &record.name;
+    let message = if record.has_key(fingerprint) {
+        format!("a rotation of {name} is under way: this is its old key, which works until it is retired")
+    } else {
+        format!("the vault has another key for {name} by now")
     };
-    Some(Check::warn(CheckId::KeyMatchesPublic, message).hint(format!(
-        "hand the new one over: `dfns-keys export {name}`, in the form and to the place of this one"
-    )))
+    let again = |format: &str| {
+        let file = Some(&*subject.label).filter(|label| !label.contains([' ', '\'', '"', '…']));
+        format!(
+            "hand the new one over: `dfns-keys export {name} --format {format} --output {} --force`",
+            file.unwrap_or("FILE")
+        )
+    };
+    Some(
+        Check::warn(CheckId::KeyMatchesPublic, message).hint(match subject.source {
+            Source::Dotenv => again("dotenv"),
+            Source::Postman => again("postman-environment"),
+            Source::Vault | Source::Pending | Source::ProcessEnvironment => {
+                format!("hand the new one over: `dfns-keys exec {name}` starts a program with it")
+            }
+        }),
+    )
 }
 
 fn token(

@@ -141,7 +141,7 @@ impl AccountArgs {
             [only] => Ok(only.clone()),
             [] => Err(
                 Failure::new(Exit::State, "no_user", "no user is enrolled in this vault")
-                    .hint("enroll one with `dfns-keys enroll ADMIN`"),
+                    .hint("enroll one with `dfns-keys enroll ADMIN`, or do it in the dashboard"),
             ),
             _ => Err(Failure::usage("several users are enrolled: say which with --as ADMIN")),
         }

@@ -18,7 +18,7 @@ use crate::vault::log::{Entry, Record};
 use crate::vault::{Vault, VaultError};
 
 /// A place that a key was exported to.
-pub(super) struct Holder<'r> {
+pub(in crate::cli::command) struct Holder<'r> {
     place: &'r str,
     format: Option<&'r str>,
     exports: usize,
@@ -34,7 +34,7 @@ impl Holder<'_> {
     }
 
     /// The command that hands the key that is active now to the same place.
-    pub(super) fn again(&self, name: &CredentialName) -> String {
+    pub(in crate::cli::command) fn again(&self, name: &CredentialName) -> String {
         // The log is no command's author: what it says is a known form and a quoted name, or is left to the reader.
         let format = self.format.and_then(FormatArg::known);
         let export = format!(
@@ -91,11 +91,11 @@ fn is_whole(place: &str) -> bool {
 
 /// What the log tells of exports, read once a run.
 #[derive(Default)]
-pub(super) struct Exports(OnceCell<Vec<Record>>);
+pub(in crate::cli::command) struct Exports(OnceCell<Vec<Record>>);
 
 impl Exports {
     /// Where the key of this fingerprint is, as far as is known. What cannot be known is said once.
-    pub(super) fn of<'s>(&'s self, vault: &Vault, ui: &Ui, fingerprint: &str) -> Vec<Holder<'s>> {
+    pub(in crate::cli::command) fn of<'s>(&'s self, vault: &Vault, ui: &Ui, fingerprint: &str) -> Vec<Holder<'s>> {
         let records = self.0.get_or_init(|| match exports(vault) {
             Ok((records, damaged)) => {
                 if damaged > 0 {
@@ -115,7 +115,7 @@ impl Exports {
     }
 
     /// The same for a script.
-    pub(super) fn document(&self, vault: &Vault, ui: &Ui, fingerprint: &str) -> Value {
+    pub(in crate::cli::command) fn document(&self, vault: &Vault, ui: &Ui, fingerprint: &str) -> Value {
         let holders = self.of(vault, ui, fingerprint);
         let exports: Vec<Value> = holders.iter().map(Holder::document).collect();
         json!({ "fingerprint": fingerprint, "exports": exports })

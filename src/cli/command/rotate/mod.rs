@@ -1,5 +1,5 @@
 mod asking;
-mod holders;
+pub(super) mod holders;
 mod report;
 mod telling;
 

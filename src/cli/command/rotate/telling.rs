@@ -146,13 +146,19 @@ impl RotateArgs {
                 add("seal a new key");
                 add("POST /auth/credentials/init, POST /auth/credentials (signed with the old key)");
             }
+            let mut within = "";
             if strategy == StrategyArg::Auto {
                 add("where that is answered with 401 or 403:");
+                within = "  ";
             }
             if matches!(strategy, StrategyArg::Auto | StrategyArg::Replace) && administrator {
-                add("GET the accounts, POST a new one (signed as the administrator), POST its permissions");
+                add(&format!(
+                    "{within}GET the accounts, POST a new one (signed as the administrator), POST its permissions"
+                ));
             } else if matches!(strategy, StrategyArg::Auto | StrategyArg::Dashboard) {
-                add("show the public key, and wait for the token of a new account (exit code 7)");
+                add(&format!(
+                    "{within}show the public key, and wait for the token of a new account (exit code 7)"
+                ));
             }
             add("POST /auth/action/init, POST /auth/action (signed test call with the new key)");
             add("make the new key active; the old one works too");
