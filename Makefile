@@ -1,7 +1,7 @@
 # `make demo` and `make test` need a Rust toolchain and a C compiler, and nothing else; `make bare` shows it.
 INTEROP = target/interop
 
-.PHONY: demo test bare interop check fmt-check lint docs deny windows bench install peers
+.PHONY: demo test bare campaign interop check fmt-check lint docs deny windows bench install peers
 
 demo:
 	cargo run -- demo
@@ -12,6 +12,11 @@ test:
 # Test and demonstration on a bare Debian under target/bare, as root.
 bare:
 	tests/bare.sh
+
+# Kills at random instants, and races, in full (docs/reliability.md): make campaign [SEED=N] [KILLS=N]
+campaign:
+	DFNS_KEYS_CAMPAIGN_SEED=$(SEED) DFNS_KEYS_CAMPAIGN_KILLS=$(KILLS) \
+		cargo test --quiet --test campaign -- --ignored --nocapture --test-threads 1
 
 # All that CI runs.
 check: fmt-check lint docs deny

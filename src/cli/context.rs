@@ -172,6 +172,12 @@ impl Context {
         Ok(Vault::open(&self.new_vault_directory()?, machine, Box::new(SystemClock), self.wait).await?)
     }
 
+    /// The vault, which must have been one; its list may be gone.
+    pub(super) async fn vault_to_repair(&self) -> Result<Vault, Failure> {
+        let machine = self.machine()?;
+        Ok(Vault::open_to_repair(&self.new_vault_directory()?, machine, Box::new(SystemClock), self.wait).await?)
+    }
+
     /// What this machine remembers of vaults, and was told of this one.
     pub(super) fn machine(&self) -> Result<Machine, Failure> {
         let text = |name: &str| variable(name).map(|value| value.to_string_lossy().into_owned());

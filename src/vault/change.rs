@@ -127,8 +127,8 @@ impl Unlocked<'_> {
             self.identities.push(own.newest());
             return self.replace_list(&ring, with(&own), watch).await;
         }
-        // Somebody who came in by another identity may not know the old passphrase: it opens what it did until the new list is there,
-        // and the new one opens everything as soon as the identity is.
+        // Somebody who came in by another identity may not know the old passphrase. Everything is sealed to both identities before the
+        // new one takes its place: whenever the work is cut short, the passphrase of the one that is there opens it.
         let mut own = Own::generate();
         own.id = Some(ring.id.clone());
         let expected = match self.vault.store.get(identity::FILE).await {
@@ -136,10 +136,18 @@ impl Unlocked<'_> {
             Err(StoreError::NotFound) => Expected::Absent,
             Err(error) => return Err(error.into()),
         };
+        let old = ring.list.members.iter().filter(|member| member.own).cloned();
+        let both: Vec<Member> = with(&own).into_iter().chain(old).collect();
         self.identities.push(own.newest());
-        self.commit(&ring, with(&own)).await?;
+        self.commit(&ring, both.clone()).await?;
+        if both == with(&own) {
+            self.put_identity(&own, passphrase, &expected).await?;
+            return self.seal_all(watch).await;
+        }
+        self.seal_all(watch).await?;
         self.put_identity(&own, passphrase, &expected).await?;
-        self.seal_all(watch).await
+        let ring = self.version_2().await?;
+        self.replace_list(&ring, with(&own), watch).await
     }
 
     pub(super) async fn put_identity(

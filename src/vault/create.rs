@@ -58,8 +58,9 @@ impl Vault {
             Opening::Passphrase(passphrase) => vault.own_ring(passphrase, others).await?,
         };
         settings::write(&*vault.store, vault.clock.now()).await?;
-        let ring = ring.put_list(&*vault.store, &Expected::Absent).await?;
-        vault.pin_new(&ring, matches!(opening, Opening::SealOnly));
+        // Remembered before it is there: where another vault was, nobody is to take the new one for a forgery of it.
+        vault.pin_new(&ring.clone().into_ring(), matches!(opening, Opening::SealOnly));
+        ring.put_list(&*vault.store, &Expected::Absent).await?;
         Ok(vault)
     }
 
@@ -125,6 +126,15 @@ fn members(own: &RecipientText, others: &[Member]) -> Vec<Member> {
     std::iter::once(own).chain(others.iter().cloned()).collect()
 }
 
+/// Whether there is anything in the folder of credentials.
+pub(super) fn has_credentials(directory: &Path) -> Result<bool, VaultError> {
+    match files::list(&directory.join(document::FOLDER)) {
+        Ok(names) => Ok(names.iter().any(|name| !name.starts_with('.'))),
+        Err(error) if error.is_not_found() => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}
+
 /// A vault may be made where nothing is, or what an `init` that was cut short left.
 fn check_free(directory: &Path) -> Result<(), VaultError> {
     if !files::exists(directory) {
@@ -133,12 +143,7 @@ fn check_free(directory: &Path) -> Result<(), VaultError> {
     if files::exists(&directory.join(list::FILE)) || files::exists(&directory.join(log::FILE)) {
         return Err(VaultError::Exists(directory.to_owned()));
     }
-    let has_credentials = match files::list(&directory.join(document::FOLDER)) {
-        Ok(names) => names.iter().any(|name| !name.starts_with('.')),
-        Err(error) if error.is_not_found() => false,
-        Err(error) => return Err(error.into()),
-    };
-    if has_credentials {
+    if has_credentials(directory)? {
         return Err(VaultError::ListMissing(directory.to_owned()));
     }
     let ours = [identity::FILE, settings::FILE, document::FOLDER, keyring::KEYS];

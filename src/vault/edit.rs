@@ -130,7 +130,7 @@ impl Unlocked<'_> {
     /// When there is nothing, or the store refuses.
     pub async fn discard(&self, lease: NameLease) -> Result<(), VaultError> {
         let name = lease.name().clone();
-        let (_, version) = self
+        let (bytes, version) = self
             .vault
             .store
             .get(&document::document_name(&name))
@@ -141,7 +141,10 @@ impl Unlocked<'_> {
             _ => None,
         };
         let turn = known.unwrap_or_else(|| Turn::of(self.memory().mark(&name).cloned()));
-        self.over(lease, Expected::Version(version), turn).bury(None).await
+        let mut edit = self.over(lease, Expected::Version(version), turn);
+        edit.moves = document::glimpse(&name, &bytes).ok().and_then(|glimpse| glimpse.moves);
+        edit.settle_arrival(self.vault.wait).await?;
+        edit.bury(None).await
     }
 
     /// Gives a credential another name. It has one or the other at every instant.

@@ -114,6 +114,7 @@ pub(super) fn recipients_of(members: &[Member]) -> Vec<RecipientText> {
 }
 
 /// A ring that is not in force yet: its list was not put.
+#[derive(Clone)]
 pub(super) struct NewKeyring {
     pub(super) id: VaultId,
     pub(super) list: List,
@@ -177,8 +178,8 @@ impl NewKeyring {
         }
     }
 
-    /// Puts the list: from here on the ring is in force.
-    pub(super) async fn put_list(self, store: &dyn Store, expected: &Expected) -> Result<Keyring, VaultError> {
+    /// The ring as it is once its list is put.
+    pub(super) fn into_ring(self) -> Keyring {
         let Self {
             id,
             list,
@@ -187,14 +188,19 @@ impl NewKeyring {
             version_1,
             object: _,
         } = self;
-        let mut ring = Keyring {
+        Keyring {
             id,
             list,
             secrets,
             complete,
             version_1,
             version: Version::new(""),
-        };
+        }
+    }
+
+    /// Puts the list: from here on the ring is in force.
+    pub(super) async fn put_list(self, store: &dyn Store, expected: &Expected) -> Result<Keyring, VaultError> {
+        let mut ring = self.into_ring();
         let text = ring.list_text();
         ring.version = super::store::put_for_certain(store, list::FILE, text.as_bytes(), expected, |found| {
             found == text.as_bytes()
@@ -219,7 +225,11 @@ pub(super) fn seal(plaintext: &[u8], recipients: &[RecipientText]) -> Result<Str
 
 /// The list as it stands, of either version, with what the store calls this state of it. Nobody vouched for it.
 pub(super) async fn read_list(store: &dyn Store) -> Result<(Written, Zeroizing<Vec<u8>>, Version), VaultError> {
-    let (bytes, version) = store.get(list::FILE).await?;
+    let (bytes, version) = match store.get(list::FILE).await {
+        Ok(found) => found,
+        Err(StoreError::NotFound) => return Err(VaultError::ListMissing(store.place().into())),
+        Err(error) => return Err(error.into()),
+    };
     let written = list::parse(&bytes).map_err(|error| match error {
         ListError::Damaged(reason) => VaultError::Damaged {
             what: list::FILE.to_owned(),

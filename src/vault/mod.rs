@@ -94,19 +94,38 @@ impl Vault {
         Err(vault.without_list()?)
     }
 
-    /// What a folder is that has no list.
+    /// Opens a vault whose list may be gone, for [`Vault::examine`] to put it back.
+    ///
+    /// # Errors
+    /// As [`Vault::open`].
+    pub async fn open_to_repair(
+        directory: &Path,
+        machine: Machine,
+        clock: Box<dyn Clock>,
+        wait: Duration,
+    ) -> Result<Self, VaultError> {
+        let vault = Self::at(directory, machine, clock, wait);
+        if !files::exists(&directory.join(list::FILE)) {
+            match vault.without_list()? {
+                VaultError::ListMissing(_) => {}
+                error => return Err(error),
+            }
+        }
+        settings::check(&*vault.store).await?;
+        Ok(vault)
+    }
+
+    /// What a folder is that has no list: one that was used had one, and what has not been used is what an `init` left.
     fn without_list(&self) -> Result<VaultError, VaultError> {
         let directory = self.directory.clone();
-        let pinned = machine::pin(&self.machine, &self.store.place())?.is_some();
-        Ok(
-            if files::exists(&directory.join(settings::FILE)) || pinned && files::exists(&directory) {
-                VaultError::ListMissing(directory)
-            } else if files::exists(&directory.join(identity::FILE)) {
-                VaultError::Unfinished(directory)
-            } else {
-                VaultError::Missing(directory)
-            },
-        )
+        let there = |name: &str| files::exists(&directory.join(name));
+        Ok(if there(log::FILE) || create::has_credentials(&directory)? {
+            VaultError::ListMissing(directory)
+        } else if there(identity::FILE) || there(settings::FILE) {
+            VaultError::Unfinished(directory)
+        } else {
+            VaultError::Missing(directory)
+        })
     }
 
     fn at(directory: &Path, machine: Machine, clock: Box<dyn Clock>, wait: Duration) -> Self {
@@ -262,7 +281,11 @@ impl Vault {
                 to: to.clone(),
             });
         }
-        glimpse.record.ok_or_else(|| VaultError::NoSuchCredential(name.clone()))
+        match (glimpse.record, glimpse.moved_to) {
+            (Some(record), _) => Ok(record),
+            (None, Some(to)) => Err(VaultError::Renamed { from: name.clone(), to }),
+            (None, None) => Err(VaultError::NoSuchCredential(name.clone())),
+        }
     }
 
     /// Whether a file says that it is the second half of a move. Nobody vouches for it.

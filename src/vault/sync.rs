@@ -61,12 +61,18 @@ impl Vault {
         let (identities, id) = load().await?;
         let refusal = match self.unlock_with(identities, id.clone(), by_own_identity).await {
             Ok(unlocked) => return Ok(Synced::Sound(unlocked)),
-            Err(error @ (VaultError::ListChanged(_) | VaultError::Damaged { .. } | VaultError::NotAMember)) => error,
+            Err(
+                error @ (VaultError::ListChanged(_)
+                | VaultError::ListMissing(_)
+                | VaultError::Damaged { .. }
+                | VaultError::NotAMember),
+            ) => error,
             Err(error) => return Err(error),
         };
         let (identities, _) = load().await?;
         let change = match &refusal {
             VaultError::ListChanged(change) => change.to_string(),
+            VaultError::ListMissing(_) => "it is gone".to_owned(),
             error => error.to_string(),
         };
         match self.find_genuine(&identities, id.clone()).await? {

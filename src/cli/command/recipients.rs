@@ -47,7 +47,10 @@ enum Action {
 impl RecipientsArgs {
     pub(super) async fn run(&self, context: &Context) -> Result<Exit, Failure> {
         context.supplier.insist();
-        let vault = context.vault().await?;
+        let vault = match &self.action {
+            Action::Sync => context.vault_to_repair().await?,
+            _ => context.vault().await?,
+        };
         match &self.action {
             Action::List { digest: false } => list(context, &vault).await,
             Action::List { digest: true } => {
@@ -120,11 +123,14 @@ async fn add(context: &Context, vault: &Vault, member: Member) -> Result<Exit, F
 async fn remove(context: &Context, vault: &Vault, recipient: &RecipientText) -> Result<Exit, Failure> {
     let listed = vault.listed_members().await?;
     match listed.iter().find(|member| member.recipient == *recipient) {
-        None => return Err(RecipientError::NotListed(recipient.clone()).into()),
+        // One that a run which was cut short took out is gone for good when everything is sealed again.
+        None if !vault.list().await?.iter().any(|listed| listed.outdated) => {
+            return Err(RecipientError::NotListed(recipient.clone()).into());
+        }
         Some(member) if member.own => {
             return Err(crate::vault::VaultError::OwnRecipient(recipient.clone()).into());
         }
-        Some(_) => {}
+        None | Some(_) => {}
     }
     let unlocked = current(context, vault).await?;
     let resealed = with_progress(context, async |watch| unlocked.remove_recipient(recipient, watch).await).await?;

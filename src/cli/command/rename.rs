@@ -34,7 +34,14 @@ impl RenameArgs {
             vault.lease(second, &purpose).await?,
         );
         let (from, to) = if old < new { (first, second) } else { (second, first) };
-        vault.record(old).await?;
+        match vault.record(old).await {
+            Err(error @ VaultError::Renamed { .. }) => {
+                // Perhaps by a run that was cut short; what is left of it goes.
+                context.unlock(&vault).await?.edit(from).await?;
+                return Err(error.into());
+            }
+            found => drop(found?),
+        }
         if vault.record(new).await.is_ok() {
             return Err(VaultError::CredentialExists(new.clone()).into());
         }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use super::{FileError, directory_of, open_to_read, open_to_write, sync_directory};
+use super::{FileError, directory_of, leftovers, open_to_read, open_to_write, sync_directory};
 
 /// A line that is longer was not written by us. It is passed over without being held.
 const LONGEST: u64 = 1024 * 1024;
@@ -21,6 +21,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// When the file cannot be opened or written.
 pub fn append(path: &Path, lines: &[u8]) -> Result<(), FileError> {
     let fail = |source| FileError::new("append to", path, source);
+    leftovers::remove_once(directory_of(path));
     let mut options = OpenOptions::new();
     options.read(true).append(true).create(true);
     let mut file = open_to_write(&mut options, path).map_err(fail)?;

@@ -387,6 +387,8 @@ pub(super) struct Glimpse {
     /// None where the credential was removed.
     pub(super) record: Option<PublicRecord>,
     pub(super) moves: Option<Moves>,
+    /// Where it went, where it was removed by a rename.
+    pub(super) moved_to: Option<CredentialName>,
     /// 0 in version 1.
     pub(super) epoch: u64,
     /// It says itself that nobody vouches for it.
@@ -427,6 +429,7 @@ pub(super) fn glimpse(name: &CredentialName, bytes: &[u8]) -> Result<Glimpse, Va
         unauthenticated: form.version > 1 && form.code != Presence::There,
         record: form.public,
         moves: form.moves,
+        moved_to: form.removed.and_then(|removed| removed.moved_to),
         epoch: form.epoch.unwrap_or(0),
     })
 }

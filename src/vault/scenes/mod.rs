@@ -476,6 +476,51 @@ async fn a_move_to_another_name_is_whole_at_every_step() {
     }
 }
 
+/// A rename that was cut short behind its second half leaves the old file whole; it must stay out of the way for good.
+#[tokio::test]
+async fn a_name_that_was_moved_away_does_not_come_back_when_the_new_one_goes() {
+    for way in ["removed", "discarded", "renamed"] {
+        for steps in 0.. {
+            let (scene, ended) = cut_rename(steps).await;
+            let vault = scene.vault(scene.machine("m"));
+            let alice = unlock(&vault, &scene.alice).await.unwrap();
+            if get(&alice, "new").await.is_ok() {
+                let lease = vault.lease(&name("new"), way).await.unwrap();
+                let mut expected = Vec::new();
+                match way {
+                    "removed" => alice.edit(lease).await.unwrap().remove().await.unwrap(),
+                    "discarded" => alice.discard(lease).await.unwrap(),
+                    _ => {
+                        let to = vault.lease(&name("third"), way).await.unwrap();
+                        alice.rename(lease, to).await.unwrap();
+                        expected.push(name("third"));
+                    }
+                }
+                assert!(get(&alice, "old").await.is_err(), "{way} after {steps} steps");
+                assert_eq!(vault.names().await.unwrap(), expected, "{way} after {steps} steps");
+            }
+            if ended {
+                break;
+            }
+        }
+    }
+}
+
+/// A rename of `old` to `new`, stopped after so many steps; and whether it had ended by then.
+async fn cut_rename(steps: usize) -> (Scene, bool) {
+    let scene = Scene::new().await;
+    let ended = {
+        let vault = scene.vault(scene.machine("m"));
+        let alice = unlock(&vault, &scene.alice).await.unwrap();
+        put(&alice, "old", "1").await.unwrap();
+        let from = vault.lease(&name("old"), "renaming").await.unwrap();
+        let to = vault.lease(&name("new"), "renaming").await.unwrap();
+        let mut renaming = Box::pin(alice.rename(from, to));
+        (0..steps).any(|_| poll(renaming.as_mut()).is_ready())
+    };
+    (scene, ended)
+}
+
 #[tokio::test]
 async fn a_writer_that_only_seals_makes_what_a_member_adopts() {
     let scene = Scene::new().await;
