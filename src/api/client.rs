@@ -1,9 +1,10 @@
 //! The one client: HTTPS (plain HTTP to loopback alone), no redirects, timeouts, keep-alive, the system's proxies and
 //! roots, retries where they are safe, and a rate limit shared by all parallel work.
 
+use std::collections::HashMap;
 use std::num::NonZeroU32;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use backon::{BackoffBuilder, ExponentialBuilder};
@@ -61,6 +62,8 @@ pub struct Client {
     secure: OnceLock<reqwest::Client>,
     loopback: OnceLock<reqwest::Client>,
     requests: AtomicU32,
+    /// What each host said last of the time.
+    clocks: Mutex<HashMap<ApiUrl, Timestamp>>,
 }
 
 /// An error that may pass, if the call behind it may do better later.
@@ -111,6 +114,7 @@ impl Client {
             secure: OnceLock::new(),
             loopback: OnceLock::new(),
             requests: AtomicU32::new(0),
+            clocks: Mutex::default(),
         }
     }
 
@@ -118,6 +122,17 @@ impl Client {
     #[must_use]
     pub fn requests(&self) -> u32 {
         self.requests.load(Ordering::Relaxed)
+    }
+
+    /// What time it was there at the last answer, if one told it.
+    #[must_use]
+    pub fn time_at(&self, api_url: &ApiUrl) -> Option<Timestamp> {
+        self.clocks().get(api_url).copied()
+    }
+
+    fn clocks(&self) -> MutexGuard<'_, HashMap<ApiUrl, Timestamp>> {
+        // Whole at every instant, whoever panicked.
+        self.clocks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     // Loading the system's roots takes longer than a whole loopback call, so each kind is set up when first needed.
@@ -160,6 +175,9 @@ impl Client {
         let response = self.open(call, HeaderMap::new(), self.config.timeout).await?;
         let status = response.status();
         let headers = response.headers().clone();
+        if let Some(date) = date_in(&headers) {
+            self.clocks().insert(call.api_url.clone(), date);
+        }
         let effect = call.effect_by(status, &headers);
         let body = read_limited(response, call.api_url.host(), effect).await?;
         instants::pass();

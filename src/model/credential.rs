@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use super::attempt::Attempt;
 use super::delivery::Delivery;
 use super::ids::{
     ApplicationId, CredentialId, CredentialName, ExternalId, IdentityId, OrganisationId, PermissionId, TokenId,
@@ -122,6 +123,9 @@ pub struct Registering {
     pub permissions: Vec<PermissionId>,
     /// Dfns said that somebody has to approve it.
     pub awaiting_approval: bool,
+    /// Earlier attempts that may take effect yet.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub attempts: Vec<Attempt>,
 }
 
 /// An account whose token arrived.
@@ -137,6 +141,8 @@ pub struct Created {
     pub credential_id: Option<CredentialId>,
     /// The permissions that it still lacks.
     pub missing_permissions: Vec<PermissionId>,
+    /// Earlier attempts that may take effect yet.
+    pub attempts: Vec<Attempt>,
 }
 
 /// A user's key on its way to Dfns.

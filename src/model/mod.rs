@@ -1,6 +1,7 @@
 //! What the other modules speak about: names, identifiers, addresses, secrets, and the states of a credential.
 //! Nothing here touches a disk, a network or a terminal.
 
+pub mod attempt;
 pub mod credential;
 pub mod delivery;
 pub mod duration;

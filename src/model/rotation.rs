@@ -4,6 +4,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::attempt::Attempt;
 use super::credential::{ActiveGeneration, PublicKeyText};
 use super::ids::{CredentialId, CredentialUuid, ExternalId, IdentityId, PermissionId, TokenId};
 use super::secret::PrivateKeyPem;
@@ -59,6 +60,30 @@ pub struct Journal {
     pub account_name: String,
     /// It is being undone.
     pub rolling_back: bool,
+    /// What signatures are to name the next key by, where it is asked for as a second key of the same identity.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub credential_id: Option<CredentialId>,
+    /// Dfns said that somebody has to approve the new account.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub awaiting_approval: bool,
+    /// Attempts to bring a new key in that may take effect yet.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub attempts: Vec<Attempt>,
+    /// A switch that was asked for and may take effect yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub switch: Option<Switch>,
+}
+
+/// Dfns was asked to accept a generation or to refuse it, and whether it does is not known.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Switch {
+    /// Whose key it is.
+    pub fingerprint: String,
+    /// Whether it is to be accepted.
+    pub active: bool,
+    /// When it was asked for, by Dfns's clock.
+    pub asked_at: Timestamp,
 }
 
 /// A credential with a rotation under way.

@@ -124,7 +124,7 @@ fn is_loopback(url: &Url) -> bool {
 }
 
 /// Where the API is: `https://api.dfns.io`, or plain HTTP to a loopback address. Never a path.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct ApiUrl(Url);
 

@@ -64,10 +64,8 @@ pub(super) fn token_id(world: &World, request: &Request) -> Result<String, Answe
         .find_map(|claim| claims[*claim].as_str())
         .ok_or_else(|| refuse("the token is invalid"))?;
     let identity = world.identity(token_id).ok_or_else(|| refuse("the token is revoked"))?;
-    let session_ended = claims["exp"]
-        .as_i64()
-        .is_some_and(|exp| exp <= Timestamp::now().as_second());
-    if session_ended || identity.expires_at <= Timestamp::now() {
+    let session_ended = claims["exp"].as_i64().is_some_and(|exp| exp <= world.now().as_second());
+    if session_ended || identity.expires_at <= world.now() {
         return Err(refuse("the token has expired"));
     }
     if !identity.active {

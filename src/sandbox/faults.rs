@@ -1,6 +1,6 @@
 //! Faults on request, and a look behind the scenes: `/sandbox/faults`, `/sandbox/calls`, `/sandbox/settings`.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
@@ -21,8 +21,74 @@ pub(super) enum Fault {
     Truncate,
     /// The request takes effect, and the connection breaks in the middle of its answer.
     Cut,
+    /// Something in between sends it again, and only the second answer arrives.
+    Twice,
     /// Something else answers, and nothing happens.
     Instead(Answer),
+    /// The connection is closed, and the request takes effect later.
+    Late(Landing),
+}
+
+/// When a request takes effect whose client has given up on it.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Landing {
+    /// After so many more requests were answered.
+    AfterRequests(u64),
+    /// After this long; seen when the next request comes.
+    At(Duration),
+    /// When `POST /sandbox/land` says so.
+    OnWord,
+}
+
+/// A request that nobody waits for any more and that has not taken effect yet.
+struct Held {
+    request: Request,
+    since: Instant,
+    landing: Landing,
+}
+
+/// The requests that are still on their way.
+#[derive(Default)]
+pub(super) struct Late(Vec<Held>);
+
+impl Late {
+    pub(super) fn hold(&mut self, request: Request, landing: Landing) {
+        self.0.push(Held {
+            request,
+            since: Instant::now(),
+            landing,
+        });
+    }
+
+    /// Those whose time has come.
+    pub(super) fn due(&mut self) -> Vec<Request> {
+        self.take(|held| match held.landing {
+            Landing::AfterRequests(left) => left == 0,
+            Landing::At(wait) => held.since.elapsed() >= wait,
+            Landing::OnWord => false,
+        })
+    }
+
+    /// All of them.
+    pub(super) fn all(&mut self) -> Vec<Request> {
+        self.take(|_| true)
+    }
+
+    /// Another request was answered.
+    pub(super) fn count(&mut self) {
+        for held in &mut self.0 {
+            if let Landing::AfterRequests(left) = &mut held.landing {
+                *left = left.saturating_sub(1);
+            }
+        }
+    }
+
+    fn take(&mut self, is_due: impl Fn(&Held) -> bool) -> Vec<Request> {
+        self.0
+            .extract_if(.., |held| is_due(held))
+            .map(|held| held.request)
+            .collect()
+    }
 }
 
 struct Planned {
@@ -123,6 +189,7 @@ fn identities(world: &World) -> Vec<Value> {
                 .collect();
             json!({
                 "name": identity.name,
+                "user_id": identity.user_id,
                 "token_id": identity.token_id,
                 "kind": format!("{:?}", identity.kind),
                 "active": identity.active,
@@ -145,6 +212,7 @@ fn plan(request: &Request) -> Result<Planned, Answer> {
             "status",
             "retry_after",
             "wait_ms",
+            "after_requests",
         ],
     )?;
     let number = |name: &str| fields.get(name).and_then(Value::as_u64);
@@ -157,6 +225,12 @@ fn plan(request: &Request) -> Result<Planned, Answer> {
         Some("close_after") => Fault::CloseAfter,
         Some("truncate") => Fault::Truncate,
         Some("cut") => Fault::Cut,
+        Some("twice") => Fault::Twice,
+        Some("late") => Fault::Late(match (number("after_requests"), number("wait_ms")) {
+            (Some(requests), _) => Landing::AfterRequests(requests),
+            (None, Some(wait)) => Landing::At(Duration::from_millis(wait)),
+            (None, None) => Landing::OnWord,
+        }),
         Some("html") => Fault::Instead(Answer::html(
             u16::try_from(number("status").unwrap_or(200)).unwrap_or(200),
             page.to_owned(),

@@ -23,6 +23,7 @@ use std::time::Duration;
 
 use hyper::body::Incoming;
 use hyper::service::service_fn;
+use serde_json::json;
 use thiserror::Error;
 use tokio::net::{TcpListener, TcpStream};
 
@@ -161,7 +162,12 @@ async fn answer(
     if !shared.config.latency.is_zero() {
         tokio::time::sleep(shared.config.latency).await;
     }
-    let fault = shared.world().faults.take(&request);
+    let fault = {
+        let mut world = shared.world();
+        let due = world.late.due();
+        land(&mut world, &due);
+        world.faults.take(&request)
+    };
     if let Some(fault) = &fault {
         match fault {
             Fault::Slow { wait } => tokio::time::sleep(*wait).await,
@@ -173,18 +179,44 @@ async fn answer(
                 shared.world().log(&request, answer.status);
                 return Ok(answer.clone().into_response(shared.world().clock_offset()));
             }
+            Fault::Late(landing) => {
+                let mut world = shared.world();
+                world.log(&request, 0);
+                world.late.hold(request, *landing);
+                return Err(Close);
+            }
+            Fault::Twice => {
+                let first = route(shared, &request);
+                shared.world().log(&request, first.status);
+            }
             Fault::CloseAfter | Fault::Truncate | Fault::Cut => {}
         }
     }
     let answer = route(shared, &request);
     let mut world = shared.world();
     world.log(&request, answer.status);
+    if !request.path.starts_with("/sandbox/") {
+        world.late.count();
+        let due = world.late.due();
+        land(&mut world, &due);
+    }
     match fault {
         Some(Fault::CloseAfter) => Err(Close),
         Some(Fault::Truncate) => Ok(answer.truncated().into_response(world.clock_offset())),
         Some(Fault::Cut) => Ok(answer.into_cut_response(world.clock_offset())),
         _ => Ok(answer.into_response(world.clock_offset())),
     }
+}
+
+/// Carries requests out whose clients have given up on them; with which status is told to nobody but the log.
+fn land(world: &mut World, late: &[Request]) -> Vec<u16> {
+    let mut statuses = Vec::new();
+    for request in late {
+        let status = auth::answer(world, request).status;
+        world.log(request, status);
+        statuses.push(status);
+    }
+    statuses
 }
 
 fn route(shared: &Shared, request: &Request) -> Answer {
@@ -195,6 +227,10 @@ fn route(shared: &Shared, request: &Request) -> Answer {
         return Answer::error(403, "requests from other web pages are refused");
     }
     let mut world = shared.world();
+    if (request.method.as_str(), request.path.as_str()) == ("POST", "/sandbox/land") {
+        let all = world.late.all();
+        return Answer::json(&json!({ "landed": land(&mut world, &all) }));
+    }
     if request.path.starts_with("/sandbox/") {
         return faults::control(&mut world, request);
     }

@@ -9,7 +9,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::Doctrine;
-use super::faults::Faults;
+use super::faults::{Faults, Late};
 use super::judge::{JudgedKey, Mint};
 use super::request::Request;
 
@@ -125,6 +125,7 @@ pub(super) struct World {
     pub(super) session_s: i64,
     pub(super) calls: VecDeque<LoggedCall>,
     pub(super) faults: Faults,
+    pub(super) late: Late,
     pub(super) clock_offset_s: i64,
     recent: VecDeque<Instant>,
 }
@@ -148,6 +149,7 @@ impl World {
             session_s: 3600,
             calls: VecDeque::new(),
             faults: Faults::default(),
+            late: Late::default(),
             clock_offset_s: 0,
             recent: VecDeque::new(),
         })
@@ -155,6 +157,13 @@ impl World {
 
     pub(super) fn clock_offset(&self) -> SignedDuration {
         SignedDuration::from_secs(self.clock_offset_s)
+    }
+
+    /// What time it is in here.
+    pub(super) fn now(&self) -> Timestamp {
+        Timestamp::now()
+            .checked_add(self.clock_offset())
+            .unwrap_or(Timestamp::MAX)
     }
 
     pub(super) fn id(&self, prefix: &str) -> String {
@@ -208,7 +217,7 @@ impl World {
             return Err("the externalId is taken");
         }
         let key = JudgedKey::parse(public_key)?;
-        let now = Timestamp::now();
+        let now = self.now();
         let expires_at = now.checked_add(life).map_err(|_| "that is too long a life")?;
         let (user_id, token_id) = (self.id("us"), self.id("to"));
         let mut claims = json!({
@@ -286,7 +295,7 @@ impl World {
                 name: username.to_owned(),
                 external_id: None,
                 active: true,
-                created_at: Timestamp::now(),
+                created_at: self.now(),
                 expires_at: Timestamp::MAX,
                 keys: Vec::new(),
                 assignments: Vec::new(),
@@ -306,7 +315,7 @@ impl World {
 
     /// A session token for a user.
     pub(super) fn session(&self, user: &Identity) -> String {
-        let now = Timestamp::now().as_second();
+        let now = self.now().as_second();
         self.mint.token(&json!({
             "iss": "auth.sandbox.invalid",
             "iat": now,

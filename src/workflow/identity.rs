@@ -1,6 +1,8 @@
-//! Which account at Dfns a token belongs to: what it says itself, or else what Dfns lets it know.
+//! Which account at Dfns a token belongs to: what it says itself, or else what Dfns lets it know. And which one a key does.
 
+use crate::api::accounts::RemoteAccount;
 use crate::api::{Access, Client};
+use crate::keys::pem::same_public_key;
 use crate::model::credential::Kind;
 use crate::model::ids::{CredentialId, IdentityId, TokenId};
 
@@ -19,4 +21,9 @@ pub(super) async fn account_ids(
         },
         said => said,
     }
+}
+
+/// Whether an account has this public key.
+pub(super) fn has_key(account: &RemoteAccount, public_key: &str) -> bool {
+    account.public_keys.iter().any(|key| same_public_key(key, public_key))
 }

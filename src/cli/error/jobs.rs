@@ -255,6 +255,9 @@ impl From<RotateError> for Failure {
             RotateError::StillHonoured(_) => Self::new(Exit::Waiting, "still_honoured", message).hint(
                 "deactivate the account in the dashboard and run the same command again, or name an enrolled user with --as ADMIN",
             ),
+            RotateError::Unsettled { until, .. } => Self::new(Exit::Waiting, "unsettled", message).hint(format!(
+                "both keys are kept: run the same command again after {until}, by Dfns's clock"
+            )),
             RotateError::TooManyOrphans(_) => Self::new(Exit::Unreachable, "answers_lost", message)
                 .with_effect(Effect::Done)
                 .hint("each of them was deactivated; look at the connection, and run the same command again"),

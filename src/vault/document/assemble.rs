@@ -181,12 +181,14 @@ pub(super) fn assemble(
                     token_id,
                     credential_id,
                     missing_permissions,
+                    attempts,
                 }) => Stage::Created(Created {
                     token: read_token(&token)?,
                     identity_id,
                     token_id,
                     credential_id,
                     missing_permissions,
+                    attempts,
                 }),
             };
             let generation = PendingGeneration {

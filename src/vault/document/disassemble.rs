@@ -159,12 +159,14 @@ fn pending(generation: &PendingGeneration, since: Timestamp) -> PendingForm {
             token_id,
             credential_id,
             missing_permissions,
+            attempts,
         }) => StageForm::Created(CreatedForm {
             token: text(token.expose_secret()),
             identity_id: identity_id.clone(),
             token_id: token_id.clone(),
             credential_id: credential_id.clone(),
             missing_permissions: missing_permissions.clone(),
+            attempts: attempts.clone(),
         }),
     };
     PendingForm {

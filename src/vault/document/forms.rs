@@ -8,6 +8,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 use zeroize::Zeroizing;
 
+use crate::model::attempt::Attempt;
 use crate::model::credential::{ActiveGeneration, Enrolling, PublicKeyText, Registering};
 use crate::model::delivery::Delivery;
 use crate::model::ids::{
@@ -75,6 +76,8 @@ pub(super) struct CreatedForm {
     #[serde(default, deserialize_with = "where_known")]
     pub(super) credential_id: Option<CredentialId>,
     pub(super) missing_permissions: Vec<PermissionId>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) attempts: Vec<Attempt>,
 }
 
 #[derive(Serialize, Deserialize)]

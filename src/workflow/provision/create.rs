@@ -3,11 +3,12 @@
 use super::{Job, Order, ProvisionError, Provisioned, Sealed};
 use crate::api::accounts::{AccountVerb, CreatedAccount, NewAccount, RemoteAccount};
 use crate::api::{ApiError, CallError};
-use crate::keys::pem::same_public_key;
 use crate::keys::{KeyPair, RandomnessError};
-use crate::model::credential::{Created, Credential, PendingGeneration, Registering, Stage};
+use crate::model::attempt::Attempt;
+use crate::model::credential::{Created, Credential, PendingGeneration, PublicKeyText, Registering, Stage};
 use crate::model::ids::{CredentialName, ExternalId};
 use crate::vault::Edit;
+use crate::workflow::identity::has_key;
 
 /// How often an account is made anew after an orphan, within one run.
 const MOST_ORPHANS: usize = 4;
@@ -21,7 +22,12 @@ enum Asked {
 
 impl Job<'_> {
     /// Seals a new key with what is about to be asked of Dfns.
-    pub(super) async fn seal_new<'e>(&self, mut edit: Edit<'e>, attempt: usize) -> Result<Sealed<'e>, ProvisionError> {
+    pub(super) async fn seal_new<'e>(
+        &self,
+        mut edit: Edit<'e>,
+        attempt: usize,
+        attempts: Vec<Attempt>,
+    ) -> Result<Sealed<'e>, ProvisionError> {
         let Order {
             name,
             kind,
@@ -32,7 +38,7 @@ impl Job<'_> {
             wishes: _,
         } = self.order;
         let pair = KeyPair::generate()?;
-        // An orphan keeps its name and external id, which are unique at Dfns.
+        // An attempt keeps its name and external id, which are unique at Dfns, whatever becomes of it.
         let account_name = match attempt {
             1 => name.to_string(),
             number => format!("{name}-{number}"),
@@ -59,6 +65,7 @@ impl Job<'_> {
                     account_name,
                     permissions: permissions.clone(),
                     awaiting_approval: false,
+                    attempts,
                 }),
             },
         };
@@ -77,23 +84,59 @@ impl Job<'_> {
             None if registering.awaiting_approval => Err(ProvisionError::AwaitingApproval {
                 what: "the new account",
             }),
-            None => self.create(sealed, false).await,
+            None => {
+                let sealed = self.next_attempt(sealed, registering, true).await?;
+                self.create(sealed, false).await
+            }
         }
     }
 
-    async fn find(&self, sealed: &Sealed<'_>) -> Result<Option<RemoteAccount>, ProvisionError> {
-        let accounts = self
-            .session
+    /// Another attempt, with a key, a name and an external id of its own. What became of the one before may be open.
+    async fn next_attempt<'e>(
+        &self,
+        sealed: Sealed<'e>,
+        before: &Registering,
+        is_open: bool,
+    ) -> Result<Sealed<'e>, ProvisionError> {
+        let mut attempts = before.attempts.clone();
+        if is_open {
+            let PublicKeyText { pem, fingerprint } = sealed.credential.current.public_key;
+            attempts.push(Attempt {
+                public_key: pem,
+                fingerprint,
+                credential_id: None,
+            });
+        }
+        let number = attempt_of(&self.order.name, &before.account_name) + 1;
+        self.seal_new(sealed.edit, number, attempts).await
+    }
+
+    /// Deactivates what has come of earlier attempts since they were looked for.
+    pub(super) async fn sweep(&self, attempts: &[Attempt]) -> Result<(), ProvisionError> {
+        if attempts.is_empty() {
+            return Ok(());
+        }
+        for account in self.accounts().await? {
+            if attempts.iter().any(|attempt| has_key(&account, &attempt.public_key)) {
+                self.deactivate(&account).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn accounts(&self) -> Result<Vec<RemoteAccount>, ProvisionError> {
+        self.session
             .accounts(self.order.kind)
             .await
             .map_err(|error| ProvisionError::Call {
                 doing: "looking for an account made before",
                 error,
-            })?;
+            })
+    }
+
+    async fn find(&self, sealed: &Sealed<'_>) -> Result<Option<RemoteAccount>, ProvisionError> {
         let own = &sealed.credential.current.public_key.pem;
-        Ok(accounts
-            .into_iter()
-            .find(|account| account.public_keys.iter().any(|key| same_public_key(key, own))))
+        Ok(self.accounts().await?.into_iter().find(|account| has_key(account, own)))
     }
 
     /// What there is after a creation whose answer was lost. Where that cannot be found out, the creation is in doubt.
@@ -108,10 +151,11 @@ impl Job<'_> {
         mut orphan: RemoteAccount,
         registering: &Registering,
     ) -> Result<Provisioned, ProvisionError> {
-        let first = attempt_of(&self.order.name, &registering.account_name) + 1;
-        for attempt in first..first + MOST_ORPHANS {
+        let mut registering = registering.clone();
+        for _ in 0..MOST_ORPHANS {
             self.deactivate(&orphan).await?;
-            sealed = self.seal_new(sealed.edit, attempt).await?;
+            sealed = self.next_attempt(sealed, &registering, false).await?;
+            registering = self.registering(&sealed)?;
             orphan = match self.try_create(&mut sealed).await? {
                 Asked::Created(created) => return self.finish(sealed, created, true).await,
                 Asked::Lost(lost) => match self.find(&sealed).await {
@@ -138,20 +182,20 @@ impl Job<'_> {
     }
 
     pub(super) async fn create(&self, mut sealed: Sealed<'_>, fresh: bool) -> Result<Provisioned, ProvisionError> {
-        let registering = match &sealed.credential.current.stage {
-            Stage::Registering(registering) => registering.clone(),
-            _ => return Err(ProvisionError::BegunForDashboard(self.order.name.clone())),
-        };
+        let registering = self.registering(&sealed)?;
         match self.try_create(&mut sealed).await {
             Ok(Asked::Created(created)) => self.finish(sealed, created, true).await,
             // What is there decides.
-            Ok(Asked::Lost(lost)) => match self.find_after(&sealed, lost).await? {
-                Some(orphan) => self.replace(sealed, orphan, &registering).await,
-                None => match self.try_create(&mut sealed).await? {
+            Ok(Asked::Lost(lost)) => {
+                if let Some(orphan) = self.find_after(&sealed, lost).await? {
+                    return self.replace(sealed, orphan, &registering).await;
+                }
+                sealed = self.next_attempt(sealed, &registering, true).await?;
+                match self.try_create(&mut sealed).await? {
                     Asked::Created(created) => self.finish(sealed, created, true).await,
                     Asked::Lost(lost) => Err(not_created(lost)),
-                },
-            },
+                }
+            }
             Err(error) => {
                 // A clear refusal leaves the vault as it was.
                 if fresh
@@ -167,11 +211,16 @@ impl Job<'_> {
         }
     }
 
+    fn registering(&self, sealed: &Sealed<'_>) -> Result<Registering, ProvisionError> {
+        match &sealed.credential.current.stage {
+            Stage::Registering(registering) => Ok(registering.clone()),
+            _ => Err(ProvisionError::BegunForDashboard(self.order.name.clone())),
+        }
+    }
+
     /// Asks for the account.
     async fn try_create(&self, sealed: &mut Sealed<'_>) -> Result<Asked, ProvisionError> {
-        let Stage::Registering(registering) = sealed.credential.current.stage.clone() else {
-            return Err(ProvisionError::BegunForDashboard(self.order.name.clone()));
-        };
+        let registering = self.registering(sealed)?;
         let answer = self
             .session
             .create(NewAccount {
@@ -202,6 +251,7 @@ impl Job<'_> {
             token_id,
             credential_id,
             missing_permissions: registering.permissions,
+            attempts: registering.attempts,
         };
         // The token exists nowhere else: before anything else is done with it, it is sealed.
         self.seal_created(sealed, created.clone()).await?;

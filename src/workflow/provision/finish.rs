@@ -78,6 +78,7 @@ impl Job<'_> {
             token_id,
             credential_id,
             missing_permissions: _,
+            attempts,
         } = created;
         let access = Access {
             environment: &credential.environment,
@@ -91,10 +92,14 @@ impl Job<'_> {
             .sign(access, Action::TEST_CALL)
             .await
             .map_err(|error| ProvisionError::Refused(diagnose(error, token.claims(), &credential.environment)))?;
+        self.sweep(&attempts).await?;
         credential.environment.organisation_id = credential
             .environment
             .organisation_id
             .or_else(|| token.claims().organisation_id.clone());
+        // Whatever of them arrives after all is known as this account's.
+        let fingerprints = attempts.into_iter().map(|attempt| attempt.fingerprint);
+        credential.earlier_keys.extend(fingerprints);
         let credential = credential.with_generation(|pending| ActiveGeneration {
             private_key: pending.private_key,
             public_key: pending.public_key,

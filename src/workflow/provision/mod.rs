@@ -165,7 +165,7 @@ pub async fn provision(
 ) -> Result<Provisioned, ProvisionError> {
     let job = Job { session, order };
     let Some(found) = edit.take() else {
-        let sealed = job.seal_new(edit, 1).await?;
+        let sealed = job.seal_new(edit, 1, Vec::new()).await?;
         return job.create(sealed, true).await;
     };
     let record = PublicRecord::from(&found);

@@ -1,6 +1,7 @@
 //! The new key on its way in: registered, proven, promoted.
 
-use super::{Job, Plan, RotateError, Work, access, is_not_offered, new_key, new_rotation_id, random_bytes};
+use super::late::as_generation;
+use super::{Job, Plan, RotateError, Work, access, is_not_offered, random_bytes};
 use crate::api::accounts::{AccountVerb, CreatedAccount, NewAccount, RemoteAccount};
 use crate::api::credentials::{NewKey, RemoteKey};
 use crate::api::{Action, ApiError, CallError};
@@ -9,7 +10,7 @@ use crate::model::credential::ActiveGeneration;
 use crate::model::ids::{CredentialId, PermissionId};
 use crate::model::rotation::{Next, NextStep, Outgoing, Registered, RotationStage, Strategy};
 use crate::model::token::AuthToken;
-use crate::workflow::identity::account_ids;
+use crate::workflow::identity::{account_ids, has_key};
 use crate::workflow::refusal::{check_claims, diagnose};
 
 /// How often an account is made anew after an orphan, within one run.
@@ -45,6 +46,8 @@ impl Job<'_> {
     }
 
     async fn register_key(&self, work: &mut Work<'_>, plan: &Plan) -> Result<(), RotateError> {
+        let credential_id = CredentialId::of_bytes(&random_bytes()?);
+        work.credential.current.journal.credential_id = Some(credential_id.clone());
         self.step(work, NextStep::Registering).await?;
         let doing = "registering the new key";
         let registered = {
@@ -55,7 +58,6 @@ impl Job<'_> {
             );
             let active = &work.credential.current.active;
             let access = access(&work.credential, &active.token, &old_key, active.credential_id.as_ref());
-            let credential_id = CredentialId::of_bytes(&random_bytes()?);
             let key = NewKey {
                 name: &work.credential.current.journal.account_name,
                 credential_id: &credential_id,
@@ -67,21 +69,27 @@ impl Job<'_> {
         match registered {
             Ok(key) => self.step(work, NextStep::Registered(of_key(key))).await,
             // Where it cannot be found out, the registration is what is in doubt.
-            Err(error) if error.may_have_happened() => match self.own_key(work).await {
+            Err(error) if error.may_have_happened() || may_be_there(&error) => match self.own_key(work).await {
                 Ok(Some(key)) => self.step(work, NextStep::Registered(of_key(key))).await,
                 Ok(None) | Err(_) => Err(RotateError::Call { doing, error }),
             },
             Err(error) if is_not_offered(&error) => self.fall_back(work, plan, &error).await,
-            Err(error) => Err(RotateError::Call { doing, error }),
+            Err(error) => {
+                self.step(work, NextStep::KeySealed).await?;
+                Err(RotateError::Call { doing, error })
+            }
         }
     }
 
     async fn look_for_key(&self, work: &mut Work<'_>, plan: &Plan) -> Result<(), RotateError> {
         match self.own_key(work).await {
             Ok(Some(key)) => self.step(work, NextStep::Registered(of_key(key))).await,
-            Ok(None) => self.step(work, NextStep::KeySealed).await,
+            Ok(None) => self.next_attempt(work, true).await,
             // Whoever may not list its keys was not let register one either.
-            Err(RotateError::Call { error, .. }) if is_not_offered(&error) => self.fall_back(work, plan, &error).await,
+            Err(RotateError::Call { error, .. }) if is_not_offered(&error) => {
+                self.next_attempt(work, true).await?;
+                self.fall_back(work, plan, &error).await
+            }
             Err(error) => Err(error),
         }
     }
@@ -110,6 +118,7 @@ impl Job<'_> {
                 },
             });
         }
+        work.credential.current.journal.credential_id = None;
         work.credential.current.journal.strategy = if self.administrator.is_some() {
             Strategy::Replace
         } else {
@@ -140,6 +149,8 @@ impl Job<'_> {
                         .await;
                 }
                 Err(CallError::Call(ApiError::AwaitingApproval)) => {
+                    work.credential.current.journal.awaiting_approval = true;
+                    self.save(work).await?;
                     return Err(RotateError::AwaitingApproval("the new account"));
                 }
                 Err(error) if error.may_have_happened() => match self.own_account(work).await {
@@ -152,8 +163,7 @@ impl Job<'_> {
                     }
                 },
                 Err(error) => {
-                    // A creation of an earlier run may have landed since it was looked for.
-                    if matches!(error.api_error(), Some(ApiError::Refused { status: 400 | 409, .. }))
+                    if may_be_there(&error)
                         && let Some(orphan) = self.own_account(work).await?
                     {
                         self.abandon(work, &orphan).await?;
@@ -172,13 +182,16 @@ impl Job<'_> {
 
     async fn look_for_account(&self, work: &mut Work<'_>) -> Result<(), RotateError> {
         self.administrator("making a new account")?;
-        if let Some(orphan) = self.own_account(work).await? {
-            self.abandon(work, &orphan).await?;
+        match self.own_account(work).await? {
+            Some(orphan) => self.abandon(work, &orphan).await,
+            None if work.credential.current.journal.awaiting_approval => {
+                Err(RotateError::AwaitingApproval("the new account"))
+            }
+            None => self.next_attempt(work, true).await,
         }
-        self.step(work, NextStep::KeySealed).await
     }
 
-    /// An account whose token nobody has is deactivated, and the next one gets a new key, name and external id.
+    /// An account whose token nobody has is deactivated.
     async fn abandon(&self, work: &mut Work<'_>, orphan: &RemoteAccount) -> Result<(), RotateError> {
         if orphan.active {
             self.administrator("deactivating an account whose token was lost")?
@@ -189,11 +202,7 @@ impl Job<'_> {
                     error,
                 })?;
         }
-        let id = new_rotation_id()?;
-        work.credential.current.journal.account_name = self.account_name(&id);
-        work.credential.current.journal.id = id;
-        work.credential.current.stage = RotationStage::Preparing(new_key()?);
-        self.save(work).await
+        self.next_attempt(work, false).await
     }
 
     /// The account with the next key, if Dfns has one.
@@ -215,17 +224,19 @@ impl Job<'_> {
         work: &Work<'_>,
         public_key: &str,
     ) -> Result<Option<RemoteAccount>, RotateError> {
-        let accounts = self
-            .administrator("looking for the account")?
+        let accounts = self.accounts(work).await?;
+        Ok(accounts.into_iter().find(|account| has_key(account, public_key)))
+    }
+
+    /// All accounts of the credential's kind.
+    pub(super) async fn accounts(&self, work: &Work<'_>) -> Result<Vec<RemoteAccount>, RotateError> {
+        self.administrator("looking for the account")?
             .accounts(work.credential.kind)
             .await
             .map_err(|error| RotateError::Call {
                 doing: "listing the accounts",
                 error,
-            })?;
-        Ok(accounts
-            .into_iter()
-            .find(|account| account.public_keys.iter().any(|key| same_public_key(key, public_key))))
+            })
     }
 
     /// The dashboard's way: a person brings a token, which is proven before it is kept.
@@ -276,6 +287,7 @@ impl Job<'_> {
     }
 
     async fn prove(&self, work: &mut Work<'_>, mut registered: Registered) -> Result<(), RotateError> {
+        self.accept_again(work).await?;
         self.assign_missing(work, &mut registered).await?;
         let token = registered
             .token
@@ -289,6 +301,21 @@ impl Job<'_> {
         }
         registered.credential_id = Some(credential_id);
         self.step(work, NextStep::Proven(registered)).await
+    }
+
+    /// A rollback that turned round had asked for the new generation to be refused.
+    async fn accept_again(&self, work: &mut Work<'_>) -> Result<(), RotateError> {
+        let active = work.credential.current.active.clone();
+        let Some(new) = as_generation(next(work)?, &active) else {
+            return Ok(());
+        };
+        let own = &new.public_key.fingerprint;
+        let switch = &work.credential.current.journal.switch;
+        if switch.as_ref().is_none_or(|switch| switch.fingerprint != *own) {
+            return Ok(());
+        }
+        self.wait_out(work, own, "").await?;
+        self.switch(work, &active, &new, true).await
     }
 
     async fn assign_missing(&self, work: &mut Work<'_>, registered: &mut Registered) -> Result<(), RotateError> {
@@ -413,6 +440,11 @@ pub(super) fn next<'w>(work: &'w Work<'_>) -> Result<&'w Next, RotateError> {
         RotationStage::Preparing(next) => Ok(next),
         RotationStage::Retiring(_) => Err(RotateError::NotRotating(work.credential.name.clone())),
     }
+}
+
+/// Whether a refused creation may be there all the same: it was sent twice on the way.
+fn may_be_there(error: &CallError) -> bool {
+    matches!(error.api_error(), Some(ApiError::Refused { status: 400 | 409, .. }))
 }
 
 fn of_key(key: RemoteKey) -> Registered {

@@ -5,6 +5,7 @@
 
 mod dependents;
 mod incoming;
+mod late;
 mod outgoing;
 mod standing;
 
@@ -99,6 +100,16 @@ pub enum RotateError {
     /// Dfns still accepts what should be refused by now.
     #[error("Dfns still accepts {0}")]
     StillHonoured(&'static str),
+    /// A call against what was asked for would race with it.
+    #[error("{doing} was asked for at {asked_at}, and may still take effect")]
+    Unsettled {
+        /// What was asked for.
+        doing: &'static str,
+        /// When, by Dfns's clock.
+        asked_at: Timestamp,
+        /// Until when it may still come, by Dfns's clock.
+        until: Timestamp,
+    },
     /// New accounts keep becoming orphans.
     #[error("the answers to {0} creations were lost one after the other")]
     TooManyOrphans(usize),
@@ -263,6 +274,10 @@ impl Job<'_> {
             grace: plan.grace.unwrap_or(Grace::Manual),
             started_at: now,
             rolling_back: false,
+            credential_id: None,
+            awaiting_approval: false,
+            attempts: Vec::new(),
+            switch: None,
         };
         let next = new_key()?;
         let credential = credential.with_generation(|active| Rotating {
@@ -312,7 +327,14 @@ impl Job<'_> {
 
     /// Ends the rotation: the active generation alone remains, and every other secret is gone from the vault.
     async fn settle(&self, work: Work<'_>, step: &'static str) -> Result<Standing, RotateError> {
-        let Work { credential, mut edit } = work;
+        let Work {
+            mut credential,
+            mut edit,
+        } = work;
+        // Whatever of them arrives after all is known as this account's.
+        let attempts = std::mem::take(&mut credential.current.journal.attempts);
+        let fingerprints = attempts.into_iter().map(|attempt| attempt.fingerprint);
+        credential.earlier_keys.splice(0..0, fingerprints);
         let credential = credential.with_generation(|rotating| rotating.active);
         edit.put(&credential).await?;
         Ok(idle(PublicRecord::from(&credential), step))

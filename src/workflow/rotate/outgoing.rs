@@ -3,31 +3,45 @@
 use jiff::Timestamp;
 
 use super::incoming::next;
+use super::late::as_generation;
 use super::{Job, RETIRED, ROLLED_BACK, RotateError, Standing, Work, access, is_not_offered};
 use crate::api::accounts::AccountVerb;
 use crate::api::{Action, ApiError, CallError, SigningError};
 use crate::keys::pem::same_public_key;
 use crate::model::credential::ActiveGeneration;
 use crate::model::rotation::{Next, NextStep, Registered, RotationStage, Strategy};
-use crate::workflow::refusal::{Refusal, check_claims, diagnose};
+use crate::workflow::refusal::{Refusal, check_claims};
 
 impl Job<'_> {
     /// Has Dfns refuse the old generation, sees that it does, and drops its secret.
     pub(super) async fn retire(&self, mut work: Work<'_>) -> Result<Standing, RotateError> {
+        let RotationStage::Retiring(outgoing) = &work.credential.current.stage else {
+            return Err(RotateError::NotRotating(self.name.clone()));
+        };
+        let previous = outgoing.previous.clone();
+        let active = work.credential.current.active.clone();
+        let (on, off) = (&active.public_key.fingerprint, &previous.public_key.fingerprint);
+        if let Some(refusal) = self.wait_out(&mut work, on, off).await? {
+            return Err(RotateError::Refused {
+                which: "the new key",
+                refusal,
+            });
+        }
         if let RotationStage::Retiring(outgoing) = &mut work.credential.current.stage
             && !outgoing.retiring
         {
             outgoing.retiring = true;
             self.save(&mut work).await?;
         }
-        let RotationStage::Retiring(outgoing) = &work.credential.current.stage else {
-            return Err(RotateError::NotRotating(self.name.clone()));
-        };
-        let previous = outgoing.previous.clone();
-        self.switch(&work, &work.credential.current.active, &previous, false)
-            .await?;
-        self.expect_refusal(&work, &previous, "the old key: deactivate it by hand")
-            .await?;
+        self.switch(&mut work, &active, &previous, false).await?;
+        if let Err(error) = self
+            .expect_refusal(&work, &previous, "the old key: deactivate it by hand")
+            .await
+        {
+            self.save(&mut work).await?;
+            return Err(error);
+        }
+        self.sweep(&work).await?;
         let settled = self.settle(work, RETIRED).await?;
         Ok(Standing {
             old_fingerprint: Some(previous.public_key.fingerprint),
@@ -35,27 +49,33 @@ impl Job<'_> {
         })
     }
 
-    /// Sees that there is something to go back to: the old generation, switched on again where it may be off, signs.
-    async fn prove_old(&self, work: &Work<'_>) -> Result<(), RotateError> {
+    /// Sees that there is something to go back to: the old generation signs, after it was switched on again where it may be
+    /// off.
+    async fn prove_old(&self, work: &mut Work<'_>) -> Result<(), RotateError> {
         let rotating = &work.credential.current;
-        let old = match &rotating.stage {
-            RotationStage::Preparing(_) => &rotating.active,
-            RotationStage::Retiring(outgoing) => {
-                if outgoing.retiring {
-                    self.switch(work, &rotating.active, &outgoing.previous, true).await?;
-                }
-                &outgoing.previous
-            }
+        let active = rotating.active.clone();
+        let (old, new, may_be_off) = match &rotating.stage {
+            RotationStage::Preparing(next) => (active.clone(), next.public_key.fingerprint.clone(), false),
+            RotationStage::Retiring(outgoing) => (
+                outgoing.previous.clone(),
+                active.public_key.fingerprint.clone(),
+                outgoing.retiring,
+            ),
         };
-        let claims = old.token.claims();
         let environment = &work.credential.environment;
-        let refused = if let Err(refusal) = check_claims(claims, environment, self.vault.clock().now()) {
+        let claims = check_claims(old.token.claims(), environment, self.vault.clock().now());
+        let refused = if let Err(refusal) = claims {
             Some(refusal)
         } else {
-            let key = self.key(&old.private_key)?;
-            let access = access(&work.credential, &old.token, &key, old.credential_id.as_ref());
-            let outcome = self.client.sign(access, Action::TEST_CALL).await;
-            outcome.err().map(|error| diagnose(error, claims, environment))
+            self.wait_out(work, &old.public_key.fingerprint, &new).await?;
+            match self.try_generation(work, &old).await? {
+                Some(refusal) if may_be_off && !matches!(refusal, Refusal::Call(_)) => {
+                    self.switch(work, &active, &old, true).await?;
+                    self.save(work).await?;
+                    self.try_generation(work, &old).await?
+                }
+                outcome => outcome,
+            }
         };
         match refused {
             None => Ok(()),
@@ -74,7 +94,7 @@ impl Job<'_> {
     /// recorded it and the old key has died since, the rotation goes on instead.
     pub(super) async fn undo(&self, mut work: Work<'_>) -> Result<Standing, RotateError> {
         let recorded = work.credential.current.journal.rolling_back;
-        match self.prove_old(&work).await {
+        match self.prove_old(&mut work).await {
             Ok(()) if recorded => {}
             Ok(()) => {
                 work.credential.current.journal.rolling_back = true;
@@ -96,14 +116,15 @@ impl Job<'_> {
         match &next.step {
             NextStep::KeySealed => {}
             NextStep::Registering => self.withdraw_unknown(&work).await?,
-            NextStep::Registered(registered) | NextStep::Proven(registered) => {
-                self.withdraw(&work, &next, registered).await?;
+            NextStep::Registered(_) | NextStep::Proven(_) => {
+                self.withdraw(&mut work, &next).await?;
             }
         }
         if !matches!(next.step, NextStep::KeySealed) {
             // It may stay listed with the account.
             work.credential.earlier_keys.push(next.public_key.fingerprint);
         }
+        self.sweep(&work).await?;
         self.settle(work, ROLLED_BACK).await
     }
 
@@ -172,26 +193,21 @@ impl Job<'_> {
     }
 
     /// Has Dfns refuse the new generation again, and sees that it does.
-    async fn withdraw(&self, work: &Work<'_>, next: &Next, registered: &Registered) -> Result<(), RotateError> {
-        let active = &work.credential.current.active;
-        let new = ActiveGeneration {
-            private_key: next.private_key.clone(),
-            public_key: next.public_key.clone(),
-            token: registered.token.clone().unwrap_or_else(|| active.token.clone()),
-            credential_id: registered.credential_id.clone(),
-            identity_id: registered.identity_id.clone(),
-            token_id: registered.token_id.clone(),
+    async fn withdraw(&self, work: &mut Work<'_>, next: &Next) -> Result<(), RotateError> {
+        let active = work.credential.current.active.clone();
+        let Some(new) = as_generation(next, &active) else {
+            return Ok(());
         };
-        self.switch(work, active, &new, false).await?;
+        self.switch(work, &active, &new, false).await?;
         self.expect_refusal(work, &new, "the new key: deactivate it by hand")
             .await
     }
 
-    /// Activates or deactivates a generation at Dfns. `by` is the one that acts where a key is switched by another key
-    /// of the same identity. Where nobody may, it is left to a person, and what follows finds out.
-    async fn switch(
+    /// Activates or deactivates a generation at Dfns, if it is not so already. `by` is the one that acts where a key is
+    /// switched by another key of the same identity. Where nobody may, it is left to a person, and what follows finds out.
+    pub(super) async fn switch(
         &self,
-        work: &Work<'_>,
+        work: &mut Work<'_>,
         by: &ActiveGeneration,
         generation: &ActiveGeneration,
         active: bool,
@@ -201,53 +217,69 @@ impl Job<'_> {
         } else {
             "deactivating a key"
         };
-        if work.credential.current.journal.strategy == Strategy::Credential {
-            return self.switch_key(work, by, generation, active, doing).await;
+        let outcome = if work.credential.current.journal.strategy == Strategy::Credential {
+            self.switch_key(work, by, generation, active, doing).await?
+        } else {
+            self.switch_account(work, generation, active).await?
+        };
+        match outcome {
+            Err(CallError::Call(ApiError::AwaitingApproval)) => Err(RotateError::AwaitingApproval(doing)),
+            outcome => outcome.map_err(|error| RotateError::Call { doing, error }),
         }
+    }
+
+    async fn switch_account(
+        &self,
+        work: &mut Work<'_>,
+        generation: &ActiveGeneration,
+        active: bool,
+    ) -> Result<Result<(), CallError>, RotateError> {
         let Some(session) = self.administrator else {
-            return Ok(());
+            return Ok(Ok(()));
         };
         let account = self.account_with(work, &generation.public_key.pem).await?;
         let Some(account) = account.filter(|account| account.active != active) else {
-            return Ok(());
+            return Ok(Ok(()));
         };
         let verb = if active {
             AccountVerb::Activate
         } else {
             AccountVerb::Deactivate
         };
-        match session.change(account.kind, &account.identity_id, verb).await {
-            Ok(()) => Ok(()),
-            Err(CallError::Call(ApiError::AwaitingApproval)) => Err(RotateError::AwaitingApproval(doing)),
-            Err(error) => Err(RotateError::Call { doing, error }),
-        }
+        let before = self.asking(work, generation, active).await?;
+        let outcome = session.change(account.kind, &account.identity_id, verb).await;
+        self.asked(work, before, &outcome).await?;
+        Ok(outcome)
     }
 
     async fn switch_key(
         &self,
-        work: &Work<'_>,
+        work: &mut Work<'_>,
         by: &ActiveGeneration,
         generation: &ActiveGeneration,
         active: bool,
         doing: &'static str,
-    ) -> Result<(), RotateError> {
+    ) -> Result<Result<(), CallError>, RotateError> {
         let signer = self.key(&by.private_key)?;
-        let access = access(&work.credential, &by.token, &signer, by.credential_id.as_ref());
-        let fail = |error| RotateError::Call { doing, error };
-        let keys = match self.client.keys(access).await {
+        let own = access(&work.credential, &by.token, &signer, by.credential_id.as_ref());
+        let keys = match self.client.keys(own).await {
             Ok(keys) => keys,
-            Err(error) if is_not_offered(&error) => return Ok(()),
-            Err(error) => return Err(fail(error)),
+            Err(error) if is_not_offered(&error) => return Ok(Ok(())),
+            Err(error) => return Err(RotateError::Call { doing, error }),
         };
         let found = keys
             .iter()
             .find(|key| same_public_key(&key.public_key, &generation.public_key.pem))
             .filter(|key| key.active != active);
-        let Some(key) = found else { return Ok(()) };
-        match self.client.switch_key(access, key, active).await {
+        let Some(key) = found else { return Ok(Ok(())) };
+        let before = self.asking(work, generation, active).await?;
+        let own = access(&work.credential, &by.token, &signer, by.credential_id.as_ref());
+        let outcome = self.client.switch_key(own, key, active).await;
+        self.asked(work, before, &outcome).await?;
+        Ok(match outcome {
             Err(error) if is_not_offered(&error) => Ok(()),
-            outcome => outcome.map_err(fail),
-        }
+            outcome => outcome,
+        })
     }
 
     /// Tries a generation that should be refused by now.
