@@ -174,6 +174,11 @@ fn no_command_shows_a_secret() {
         note(&with(&["unlock"]), i32::from(!has_session()));
         note(&with(&["lock"]), 0);
         note(
+            &with(&["context", "set", "staging", "--origin", "https://app.dfns.io"]),
+            0,
+        );
+        note(&with(&["context", "list"]), 0);
+        note(
             &with(&["vault", "adopt", "a", "--fingerprint", "SHA256:none", "--yes"]),
             3,
         );

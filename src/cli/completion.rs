@@ -17,6 +17,7 @@ use clap_complete::engine::{ArgValueCompleter, CompletionCandidate, PathComplete
 use clap_complete::env::{EnvCompleter, Shells};
 
 use super::context::vault_directory;
+use super::contexts::{Contexts, Flags};
 use super::error::Exit;
 use crate::model::credential::{Kind, State};
 use crate::model::ids::CredentialName;
@@ -130,7 +131,13 @@ fn is_flag(word: &OsStr) -> bool {
 fn taught(mut command: Command, words: &[OsString], index: usize) -> Command {
     // With --help, and what is global where it belongs.
     command.build();
-    let vault: Arc<PathBuf> = match vault_directory(named_vault(words).as_deref()) {
+    let flags = Flags {
+        context: value_of(words, "--context").and_then(|name| name.parse().ok()),
+        vault: value_of(words, "--vault").and_then(expanded),
+        identities: Vec::new(),
+    };
+    let surroundings = flags.resolve().unwrap_or_default();
+    let vault: Arc<PathBuf> = match vault_directory(surroundings.vault.as_deref()) {
         Ok(directory) => Arc::new(directory),
         Err(_) => return command,
     };
@@ -159,6 +166,9 @@ fn taught_one(command: Command, lesson: &Lesson) -> Command {
     command
         .mut_args(|arg| {
             let arg = match Wanted::by(&name, &arg) {
+                _ if arg.get_id() == "context" || arg.get_id() == "context_name" => {
+                    arg.add(ArgValueCompleter::new(contexts))
+                }
                 Some(wanted) => {
                     let (vault, given) = (Arc::clone(&lesson.vault), Arc::clone(&lesson.given));
                     arg.add(ArgValueCompleter::new(move |begun: &OsStr| {
@@ -256,6 +266,18 @@ fn names(vault: &Path, wanted: Wanted, begun: &OsStr, given: &[OsString]) -> Vec
     found().map(Iterator::collect).unwrap_or_default()
 }
 
+/// The contexts that begin so.
+fn contexts(begun: &OsStr) -> Vec<CompletionCandidate> {
+    let (Some(begun), Ok(contexts)) = (begun.to_str(), Contexts::read()) else {
+        return Vec::new();
+    };
+    let names = contexts
+        .entries
+        .into_keys()
+        .filter(|name| name.as_str().starts_with(begun));
+    names.map(|name| CompletionCandidate::new(name.as_str())).collect()
+}
+
 /// The next part of a path of the API's, after what varies was typed.
 fn paths(begun: &OsStr, given: &[OsString]) -> Vec<CompletionCandidate> {
     let Some((typed, last)) = begun.to_str().and_then(|begun| begun.rsplit_once('/')) else {
@@ -285,19 +307,23 @@ fn paths(begun: &OsStr, given: &[OsString]) -> Vec<CompletionCandidate> {
     paths.into_iter().map(CompletionCandidate::new).collect()
 }
 
-/// The vault that the line names.
-fn named_vault(words: &[OsString]) -> Option<PathBuf> {
+/// The value that the line has for a flag.
+fn value_of<'w>(words: &'w [OsString], flag: &str) -> Option<&'w str> {
+    let joined = format!("{flag}=");
     let position = words
         .iter()
-        .position(|word| word == "--vault" || word.as_encoded_bytes().starts_with(b"--vault="))?;
-    let value = match words[position].to_str()?.split_once('=') {
-        Some((_, value)) => value,
+        .position(|word| word == flag || word.as_encoded_bytes().starts_with(joined.as_bytes()))?;
+    match words[position].to_str()?.split_once('=') {
+        Some((_, value)) => Some(value),
         // bash has made three words of it.
-        None => words[position + 1..].iter().find(|word| *word != "=")?.to_str()?,
-    };
-    // The shell has not replaced it yet.
-    Some(match value.strip_prefix("~/") {
+        None => words[position + 1..].iter().find(|word| *word != "=")?.to_str(),
+    }
+}
+
+/// A path of the line, in which the shell has not replaced `~` yet.
+fn expanded(path: &str) -> Option<PathBuf> {
+    Some(match path.strip_prefix("~/") {
         Some(rest) => PathBuf::from(std::env::var_os("HOME")?).join(rest),
-        None => PathBuf::from(value),
+        None => PathBuf::from(path),
     })
 }

@@ -8,6 +8,7 @@ use zeroize::Zeroizing;
 
 use super::Globals;
 use super::beginning;
+use super::contexts::{Flags, Surroundings, variable};
 use super::error::{Exit, Failure};
 use super::input;
 use super::origin::Origin;
@@ -24,6 +25,7 @@ use crate::sys::descriptors::{self, STDIN, named_by};
 use crate::sys::files;
 use crate::sys::session;
 use crate::vault::{IdentityError, Machine, Unlocked, Vault, VaultError, log};
+use crate::workflow::settings::Defaults;
 
 /// Key files, tokens and environments are far smaller.
 const INPUT_LIMIT: u64 = 16 * 1024 * 1024;
@@ -35,8 +37,8 @@ pub(super) struct Context {
     pub(super) supplier: Supplier,
     pub(super) yes: bool,
     no_input: bool,
-    vault: Option<PathBuf>,
-    identities: Vec<PathBuf>,
+    flags: Flags,
+    surroundings: Surroundings,
     /// What reads the passphrase from stdin.
     passphrase_from_stdin: Option<&'static str>,
     /// The descriptors with which the vault is opened.
@@ -49,10 +51,12 @@ pub(super) struct Context {
 
 impl Context {
     /// `environment` is where the environment has the passphrase.
-    pub(super) fn new(globals: Globals, environment: Option<Origin>) -> Self {
+    pub(super) fn new(globals: Globals, environment: Option<Origin>, surroundings: Surroundings) -> Self {
+        let flags = globals.flags();
         let Globals {
-            vault,
-            identity,
+            context: _,
+            vault: _,
+            identity: _,
             passphrase_file,
             passphrase_fd,
             json,
@@ -67,13 +71,6 @@ impl Context {
             rate_limit,
             accept_rollback,
         } = globals;
-        let identities = if identity.is_empty() {
-            variable("DFNS_KEYS_IDENTITY")
-                .map(|value| std::env::split_paths(&value).collect())
-                .unwrap_or_default()
-        } else {
-            identity
-        };
         // Before anything is opened here, so that a number can only be of what was given.
         let flag = match (&passphrase_file, passphrase_fd) {
             (Some(path), _) => Some(("--passphrase-file", Origin::file(path))),
@@ -85,7 +82,11 @@ impl Context {
             .as_ref()
             .or(environment.as_ref())
             .and_then(|(name, origin)| origin.is_stdin().then_some(*name));
-        let mut descriptors: Vec<u32> = identities.iter().filter_map(|path| named_by(path)).collect();
+        let mut descriptors: Vec<u32> = surroundings
+            .identities
+            .iter()
+            .filter_map(|path| named_by(path))
+            .collect();
         if passphrase_from_stdin.is_some() {
             descriptors.push(STDIN);
         }
@@ -93,12 +94,12 @@ impl Context {
         let ui = Ui::new(json, quiet, verbose, color).with_tables(wide);
         let may_ask = !no_input && terminal::is_there();
         Self {
-            supplier: Supplier::new(ui.clone(), flag, environment, may_ask),
+            supplier: Supplier::new(ui.clone(), flag, environment, may_ask, surroundings.name.as_ref()),
             ui,
             yes,
             no_input,
-            vault,
-            identities,
+            flags,
+            surroundings,
             passphrase_from_stdin,
             descriptors,
             wait: wait.duration(),
@@ -111,7 +112,7 @@ impl Context {
     /// Takes over what `unlock` keeps for the vault, and leaves the session in which it is kept, so that nothing that is started
     /// from here finds it.
     pub(super) fn leave_session(&self) {
-        if self.identities.is_empty()
+        if self.surroundings.identities.is_empty()
             && let Ok(directory) = self.new_vault_directory()
         {
             self.supplier.set_kept(session::take(&Vault::name_of_place(&directory)));
@@ -163,12 +164,17 @@ impl Context {
 
     /// Where a new vault is to be.
     pub(super) fn new_vault_directory(&self) -> Result<PathBuf, Failure> {
-        vault_directory(self.vault.as_deref())
+        vault_directory(self.surroundings.vault.as_deref())
     }
 
     /// The vault, which must exist.
     pub(super) async fn vault(&self) -> Result<Vault, Failure> {
         let machine = self.machine()?;
+        if let (Some(name), true) = (&self.surroundings.name, self.ui.verbose()) {
+            let directory = self.new_vault_directory()?;
+            self.ui
+                .say(&format!("  context {name}, vault {}", quoted::path(&directory)));
+        }
         Ok(Vault::open(&self.new_vault_directory()?, machine, Box::new(SystemClock), self.wait).await?)
     }
 
@@ -207,7 +213,9 @@ impl Context {
     /// Unlocks the vault with the identities named, or with its own.
     pub(super) async fn unlock<'v>(&self, vault: &'v Vault) -> Result<Unlocked<'v>, Failure> {
         let unlocked = self
-            .ask_until_right(vault, async |asker| vault.unlock(&self.identities, asker).await)
+            .ask_until_right(vault, async |asker| {
+                vault.unlock(&self.surroundings.identities, asker).await
+            })
             .await?;
         self.meet(vault, &unlocked);
         Ok(unlocked)
@@ -254,8 +262,8 @@ impl Context {
 
     /// What a wrong passphrase of the vault's own leaves to be tried.
     fn locked(&self, error: VaultError) -> Failure {
-        let own_passphrase =
-            self.identities.is_empty() && matches!(&error, VaultError::Identity(IdentityError::WrongPassphrase { .. }));
+        let own_passphrase = self.surroundings.identities.is_empty()
+            && matches!(&error, VaultError::Identity(IdentityError::WrongPassphrase { .. }));
         let failure = Failure::from(error);
         if !own_passphrase {
             return failure;
@@ -268,7 +276,7 @@ impl Context {
     /// Asks for the passphrase before a spinner turns; the answer is kept.
     pub(super) async fn ask_first(&self, vault: &Vault) -> Result<(), Failure> {
         use crate::vault::{Keyholder, PassphrasePurpose};
-        if self.identities.is_empty() && !self.supplier.is_unlocked() && vault.has_identity().await? {
+        if self.surroundings.identities.is_empty() && !self.supplier.is_unlocked() && vault.has_identity().await? {
             self.asker().passphrase(&PassphrasePurpose::Vault)?;
         }
         Ok(())
@@ -276,12 +284,34 @@ impl Context {
 
     /// Whether this run can only seal: it was told the list to seal to, or the vault has no identity and none was named.
     pub(super) async fn seals_only(&self, vault: &Vault) -> Result<bool, Failure> {
-        Ok(self.identities.is_empty() && (variable("DFNS_KEYS_RECIPIENTS").is_some() || !vault.has_identity().await?))
+        Ok(self.surroundings.identities.is_empty()
+            && (variable("DFNS_KEYS_RECIPIENTS").is_some() || !vault.has_identity().await?))
+    }
+
+    /// What the flags say of vault, identities and context, and nobody else.
+    pub(super) fn flags(&self) -> &Flags {
+        &self.flags
+    }
+
+    /// What a credential that is begun has where nobody says otherwise for it.
+    pub(super) fn defaults(&self) -> Defaults {
+        self.surroundings.defaults.clone()
+    }
+
+    /// Whom to act as, where a command's flag does not say.
+    pub(super) fn admin(&self) -> Option<&CredentialName> {
+        self.surroundings.admin.as_ref()
+    }
+
+    /// Stands before a question where there is a context.
+    fn named(&self) -> String {
+        let name = self.surroundings.name.as_ref();
+        name.map(|name| format!("[{name}] ")).unwrap_or_default()
     }
 
     /// The identity files that were named.
     pub(super) fn identities(&self) -> &[PathBuf] {
-        &self.identities
+        &self.surroundings.identities
     }
 
     pub(super) fn asker(&self) -> Asker<'_> {
@@ -390,7 +420,7 @@ impl Context {
             )
             .hint("say --yes if they are as they should be"));
         }
-        let answer = terminal::ask(&format!("{question} [y/N] "))
+        let answer = terminal::ask(&format!("{}{question} [y/N] ", self.named()))
             .map_err(|error| Failure::new(Exit::Other, "terminal", format!("cannot ask: {error}")))?;
         if matches!(answer.trim(), "y" | "Y" | "yes") {
             return Ok(());
@@ -408,7 +438,8 @@ impl Context {
             return Ok(());
         }
         self.check_confirmable()?;
-        let answer = terminal::ask(&format!("Type the name to {what} ({}): ", quoted::shown(name)))
+        let question = format!("{}Type the name to {what} ({}): ", self.named(), quoted::shown(name));
+        let answer = terminal::ask(&question)
             .map_err(|error| Failure::new(Exit::Other, "terminal", format!("cannot ask: {error}")))?;
         if answer == name {
             Ok(())
@@ -427,9 +458,6 @@ pub(super) fn vault_directory(flag: Option<&Path>) -> Result<PathBuf, Failure> {
     if let Some(directory) = flag {
         return Ok(directory.to_owned());
     }
-    if let Some(directory) = variable("DFNS_KEYS_VAULT") {
-        return Ok(PathBuf::from(directory));
-    }
     #[cfg(windows)]
     if let Some(local) = std::env::var_os("LOCALAPPDATA") {
         return Ok(PathBuf::from(local).join("dfns-keys"));
@@ -439,11 +467,6 @@ pub(super) fn vault_directory(flag: Option<&Path>) -> Result<PathBuf, Failure> {
         .map_err(|_| {
             Failure::usage("there is no home directory to look for the vault in").hint("name it with --vault DIR")
         })
-}
-
-/// An environment variable that is set to something.
-fn variable(name: &str) -> Option<std::ffi::OsString> {
-    std::env::var_os(name).filter(|value| !value.is_empty())
 }
 
 /// In debug builds, the tests' way to stop the process at a chosen instant.

@@ -16,7 +16,16 @@ const GROUPS: [(&str, &[&str]); 6] = [
     ("Look", &["list", "show", "account", "log"]),
     (
         "The vault",
-        &["unlock", "lock", "recipients", "rekey", "rename", "remove", "vault"],
+        &[
+            "unlock",
+            "lock",
+            "context",
+            "recipients",
+            "rekey",
+            "rename",
+            "remove",
+            "vault",
+        ],
     ),
     ("Without a vault", &["demo", "sandbox", "generate", "public-key"]),
 ];
@@ -60,10 +69,7 @@ fn short(command: &Command) -> String {
             let _ = writeln!(text, "  {name:<11} {}", about.trim_start());
         }
     }
-    let last = format!(
-        "Also: {OTHERS}. `dfns-keys help COMMAND` tells more of each, `dfns-keys --help` what all of them take. Start with \
-         `dfns-keys demo`, or with `dfns-keys init`."
-    );
+    let last = format!("Start with `dfns-keys demo`. Also: {OTHERS} (`dfns-keys help COMMAND`).");
     text.push('\n');
     text.push_str(&wrapped(&last, "", width));
     text

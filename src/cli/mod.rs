@@ -5,6 +5,7 @@ mod beginning;
 mod command;
 mod completion;
 mod context;
+mod contexts;
 mod ending;
 mod error;
 mod foreign;
@@ -31,10 +32,12 @@ use std::process::ExitCode;
 use clap::{ArgAction, CommandFactory, FromArgMatches, Parser, ValueEnum};
 
 use crate::model::duration::Span;
+use crate::model::ids::CredentialName;
 use crate::sys::memory;
 use crate::sys::panics::are_contained;
 use command::Command;
 use context::Context;
+use contexts::{Flags, Surroundings};
 use error::{Exit, Failure};
 use ui::Ui;
 
@@ -58,6 +61,9 @@ struct Cli {
 #[derive(clap::Args)]
 #[command(next_help_heading = help::GLOBAL)]
 struct Globals {
+    /// A context, which then goes before the environment [env: DFNS_KEYS_CONTEXT]
+    #[arg(long, global = true, value_name = "NAME")]
+    context: Option<CredentialName>,
     /// The vault's directory [env: DFNS_KEYS_VAULT] [default: $XDG_DATA_HOME/dfns-keys]
     #[arg(long, global = true, value_name = "DIR")]
     vault: Option<PathBuf>,
@@ -104,6 +110,16 @@ struct Globals {
     /// How many requests a minute to make at the most
     #[arg(long, global = true, value_name = "N", default_value = "900")]
     rate_limit: NonZeroU32,
+}
+
+impl Globals {
+    fn flags(&self) -> Flags {
+        Flags {
+            context: self.context.clone(),
+            vault: self.vault.clone(),
+            identities: self.identity.clone(),
+        }
+    }
 }
 
 fn readable_descriptor(text: &str) -> Result<u32, String> {
@@ -162,7 +178,12 @@ fn run(arguments: impl Iterator<Item = OsString>) -> Exit {
         }
     };
     let Cli { globals, command } = cli;
-    let context = Context::new(globals, given);
+    let surroundings = match globals.flags().resolve() {
+        Ok(surroundings) => surroundings,
+        Err(_) if !command.goes_by_a_context() => Surroundings::default(),
+        Err(failure) => return conclude(&Ui::new(json, false, false, When::Never), &failure),
+    };
+    let context = Context::new(globals, given, surroundings);
     context.keep_descriptors(command.passes_descriptors_on());
     if !command.works_on_the_session() {
         context.leave_session();

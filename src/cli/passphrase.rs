@@ -12,6 +12,7 @@ use super::error::{Exit, Failure};
 use super::origin::Origin;
 use super::terminal;
 use super::ui::Ui;
+use crate::model::ids::CredentialName;
 use crate::model::quoted;
 use crate::model::secret::{Passphrase, is_empty};
 use crate::sys::session::Kept;
@@ -37,16 +38,28 @@ pub(super) struct Supplier {
     /// The vault's own identity, where `unlock` keeps it; it goes before the terminal.
     kept: Cell<Option<Kept>>,
     has_source: bool,
+    /// Names the context, where there is one.
+    vault_question: String,
 }
 
 impl Supplier {
     /// A flag goes before the environment.
-    pub(super) fn new(ui: Ui, flag: Option<Origin>, environment: Option<Origin>, may_ask: bool) -> Self {
+    pub(super) fn new(
+        ui: Ui,
+        flag: Option<Origin>,
+        environment: Option<Origin>,
+        may_ask: bool,
+        context: Option<&CredentialName>,
+    ) -> Self {
         Self {
             ui,
             has_flag: flag.is_some(),
             has_source: flag.is_some() || environment.is_some(),
             kept: Cell::new(None),
+            vault_question: match context {
+                Some(name) => format!("[{name}] Vault passphrase"),
+                None => "Vault passphrase".to_owned(),
+            },
             origin: Cell::new(flag.or(environment)),
             was_read: Cell::new(false),
             may_ask,
@@ -253,7 +266,9 @@ impl Keyholder for Asker<'_> {
 
     fn passphrase(&self, purpose: &PassphrasePurpose) -> Result<Passphrase, IdentityError> {
         match purpose {
-            PassphrasePurpose::Vault => self.supplier.existing("the vault".to_owned(), "Vault passphrase"),
+            PassphrasePurpose::Vault => self
+                .supplier
+                .existing("the vault".to_owned(), &self.supplier.vault_question),
             PassphrasePurpose::IdentityFile(path) => {
                 let shown = quoted::path(path);
                 let question = format!("Passphrase of {shown}");

@@ -6,6 +6,7 @@ use thiserror::Error;
 
 use super::onboard::{self, OnboardError, Onboarded};
 use super::refusal::check_claims;
+use super::settings::Defaults;
 use super::sharing::{Sharer, sharers};
 use super::sources::{Source, Subject, Unreadable, Variable};
 use crate::api::Client;
@@ -96,6 +97,8 @@ pub struct Wishes {
     pub organisation_id: Option<OrganisationId>,
     /// The credential's id.
     pub credential_id: Option<CredentialId>,
+    /// In place of what neither the user nor the source says.
+    pub otherwise: Defaults,
 }
 
 impl Wishes {
@@ -104,18 +107,21 @@ impl Wishes {
     /// # Errors
     /// When a default address is wrong, which cannot be.
     pub fn environment(&self) -> Result<Environment, ImportError> {
-        Ok(Environment {
-            api_url: match &self.api_url {
-                Some(url) => url.clone(),
-                None => ApiUrl::PRODUCTION.parse().map_err(OnboardError::Url)?,
-            },
-            origin: match &self.origin {
-                Some(origin) => origin.clone(),
-                None => Origin::DASHBOARD.parse().map_err(OnboardError::Url)?,
-            },
-            application_id: self.application_id.clone(),
-            organisation_id: self.organisation_id.clone(),
-        })
+        let Self {
+            api_url,
+            origin,
+            application_id,
+            organisation_id,
+            credential_id: _,
+            otherwise,
+        } = self.clone();
+        let all = Defaults {
+            api_url: api_url.or(otherwise.api_url),
+            origin: origin.or(otherwise.origin),
+            application_id: application_id.or(otherwise.application_id),
+            organisation_id: organisation_id.or(otherwise.organisation_id),
+        };
+        Ok(all.environment().map_err(OnboardError::Url)?)
     }
 }
 
@@ -174,6 +180,7 @@ impl Found {
             application_id: id(subject, &subject.application_id, wishes.application_id.is_some())?,
             organisation_id: id(subject, &subject.organisation_id, wishes.organisation_id.is_some())?,
             credential_id: id(subject, &subject.credential_id, wishes.credential_id.is_some())?,
+            otherwise: Defaults::default(),
         };
         let wishes = wishes.clone();
         let all = Wishes {
@@ -182,6 +189,7 @@ impl Found {
             application_id: wishes.application_id.or(from_source.application_id),
             organisation_id: wishes.organisation_id.or(from_source.organisation_id),
             credential_id: wishes.credential_id.or(from_source.credential_id),
+            otherwise: wishes.otherwise,
         };
         Ok(Self {
             environment: all.environment()?,

@@ -8,6 +8,34 @@ use crate::model::ids::{ApplicationId, CredentialName, OrganisationId};
 use crate::model::record::PublicRecord;
 use crate::model::url::{ApiUrl, Origin, UrlError};
 
+/// What a new credential has where nobody says otherwise for it, as a context has it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Defaults {
+    /// Where the API is; production if nothing is said.
+    pub api_url: Option<ApiUrl>,
+    /// The origin in client data; the dashboard's if nothing is said.
+    pub origin: Option<Origin>,
+    /// The application.
+    pub application_id: Option<ApplicationId>,
+    /// The organisation the credential must belong to.
+    pub organisation_id: Option<OrganisationId>,
+}
+
+impl Defaults {
+    /// The environment of a new credential.
+    ///
+    /// # Errors
+    /// When a default address is wrong, which cannot be.
+    pub(super) fn environment(self) -> Result<Environment, UrlError> {
+        Ok(Environment {
+            api_url: self.api_url.map_or_else(|| ApiUrl::PRODUCTION.parse(), Ok)?,
+            origin: self.origin.map_or_else(|| Origin::DASHBOARD.parse(), Ok)?,
+            application_id: self.application_id,
+            organisation_id: self.organisation_id,
+        })
+    }
+}
+
 /// What the user asked for. What is left out has a default for a new credential, and stays as it is for one begun.
 #[derive(Debug, Clone, Default)]
 pub struct Wishes {
@@ -21,6 +49,8 @@ pub struct Wishes {
     pub application_id: Option<ApplicationId>,
     /// The organisation the credential must belong to.
     pub organisation_id: Option<OrganisationId>,
+    /// For a new credential, in place of what is left out.
+    pub otherwise: Defaults,
 }
 
 /// A credential was begun with other settings.
@@ -43,12 +73,13 @@ impl Wishes {
     /// # Errors
     /// When a default address is wrong, which cannot be.
     pub fn environment(self) -> Result<Environment, UrlError> {
-        Ok(Environment {
-            api_url: self.api_url.map_or_else(|| ApiUrl::PRODUCTION.parse(), Ok)?,
-            origin: self.origin.map_or_else(|| Origin::DASHBOARD.parse(), Ok)?,
-            application_id: self.application_id,
-            organisation_id: self.organisation_id,
-        })
+        Defaults {
+            api_url: self.api_url.or(self.otherwise.api_url),
+            origin: self.origin.or(self.otherwise.origin),
+            application_id: self.application_id.or(self.otherwise.application_id),
+            organisation_id: self.organisation_id.or(self.otherwise.organisation_id),
+        }
+        .environment()
     }
 
     /// Whether a credential was begun with what is asked for now.

@@ -83,6 +83,7 @@ pub(crate) static EXCEPTIONS: &[Exception] = &[
     exception("docs/ci.md", "dfns-keys recipients list --digest --json", Way::Shell(None)),
     exception("docs/ci.md", "dfns-keys onboard payments-api --token-file", Way::Brought),
     exception("docs/guide.md", "dfns-keys rename payments-api payments-eu", Way::Shell(Some(Start::Active))),
+    exception("docs/guide.md", "dfns-keys --context staging list", Way::Elsewhere("tests/contexts.rs: a_flag_goes_before_the_environment_and_that_before_a_context_unless_a_flag_names_it")),
     exception("docs/guide.md", "dfns-keys init --recipient", Way::Shell(Some(Start::Fresh))),
     exception("docs/guide.md", "dfns-keys rekey", Way::Terminal(None, NEW_PASSPHRASE)),
     exception("docs/guide.md", "dfns-keys enroll ops-admin", Way::Terminal(Some(Start::Importing), &[Answer::Code])),

@@ -23,6 +23,8 @@ const BESIDE: &[(&str, &[&[&str]])] = &[
     ("show", &[&["a"]]),
     ("remove", &[&["pending", "--no-input"]]),
     ("rename", &[&["pending", "taken"]]),
+    ("deliver", &[&["a", "--check"], &["a"], &["--all"]]),
+    ("context", &[&["list"], &["set", "staging"], &["use", "staging"], &["remove", "staging"]]),
     ("unlock", &[&[]]),
     ("lock", &[&[]]),
     ("vault", &[&["adopt", "a", "--fingerprint", "SHA256:none"]]),

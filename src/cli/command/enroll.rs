@@ -69,6 +69,7 @@ impl EnrollArgs {
             origin: self.origin.clone(),
             application_id: self.app_id.clone(),
             organisation_id: self.org_id.clone(),
+            otherwise: context.defaults(),
         };
         let username = self.username.clone();
         let begun = administrator::begin(edit, &client, wishes, username.as_ref()).await?;

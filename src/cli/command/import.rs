@@ -112,7 +112,7 @@ impl ImportArgs {
         let source = self.source()?;
         self.may_delete(source.as_ref())?;
         let taken = match (&source, &self.username) {
-            (Some(subject), _) => Taken::Pair(Found::in_source(subject, &self.wishes())?),
+            (Some(subject), _) => Taken::Pair(Found::in_source(subject, &self.wishes(context))?),
             (None, Some(username)) => Taken::User(self.user(context, username, vault.clock().now())?),
             (None, None) => self.key_and_token(context)?,
         };
@@ -127,7 +127,9 @@ impl ImportArgs {
         };
         let record = match taken {
             Taken::Pair(found) => self.pair(context, free, found).await?,
-            Taken::Key(key) => seal_key(free, self.credential_kind(), self.wishes().environment()?, &key).await?,
+            Taken::Key(key) => {
+                seal_key(free, self.credential_kind(), self.wishes(context).environment()?, &key).await?
+            }
             Taken::User(user) => administrator::prove_and_seal(free, &context.client(), user).await?,
         };
         context.log(&vault, "imported", Some(&self.name), Some(&record.fingerprint), None);
@@ -232,13 +234,14 @@ impl ImportArgs {
         Ok(Some(found.map_err(ImportError::Unreadable)?))
     }
 
-    fn wishes(&self) -> Wishes {
+    fn wishes(&self, context: &Context) -> Wishes {
         Wishes {
             api_url: self.api_url.clone(),
             origin: self.origin.clone(),
             application_id: self.app_id.clone(),
             organisation_id: self.org_id.clone(),
             credential_id: self.credential_id.clone(),
+            otherwise: context.defaults(),
         }
     }
 
@@ -272,7 +275,7 @@ impl ImportArgs {
             .as_ref()
             .expect("clap wants one source, and it is not the others");
         let key = self.key(context, path)?;
-        let wishes = self.wishes();
+        let wishes = self.wishes(context);
         let Some(token_file) = &self.token_file else {
             return Ok(Taken::Key(key));
         };
@@ -341,7 +344,7 @@ impl ImportArgs {
         Ok(Credential {
             name: self.name.clone(),
             kind: Kind::User,
-            environment: self.wishes().environment()?,
+            environment: self.wishes(context).environment()?,
             created_at: now,
             rotated_at: None,
             generation: 1,

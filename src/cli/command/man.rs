@@ -112,7 +112,7 @@ fn terms<'t>(page: &mut Roff, title: &str, terms: impl IntoIterator<Item = (&'t 
 }
 
 /// Whatever of the environment is looked at.
-const ENVIRONMENT: [(&str, &str); 14] = [
+const ENVIRONMENT: [(&str, &str); 16] = [
     (
         "DFNS_KEYS_VAULT",
         "The vault's directory, where --vault does not name it.",
@@ -120,6 +120,14 @@ const ENVIRONMENT: [(&str, &str); 14] = [
     (
         "DFNS_KEYS_IDENTITY",
         "Age identities that open the vault, where --identity names none; several as in PATH.",
+    ),
+    (
+        "DFNS_KEYS_CONTEXT",
+        "The context, where --context names none. The other variables go before it.",
+    ),
+    (
+        "DFNS_KEYS_API_URL, DFNS_KEYS_ORIGIN, DFNS_KEYS_APP_ID, DFNS_KEYS_ORG_ID, DFNS_KEYS_AS",
+        "What a new credential takes for granted, and whom rotate and account act as, where no flag says.",
     ),
     (
         "DFNS_KEYS_PASSPHRASE_FILE",
@@ -159,7 +167,7 @@ const ENVIRONMENT: [(&str, &str); 14] = [
     ("TMPDIR", "Where demo keeps its vault."),
 ];
 
-const FILES: [(&str, &str); 8] = [
+const FILES: [(&str, &str); 9] = [
     (
         "$XDG_DATA_HOME/dfns-keys",
         "The vault, readable by its owner alone. age -d and jq open everything in it.",
@@ -182,5 +190,9 @@ const FILES: [(&str, &str); 8] = [
     (
         "$XDG_STATE_HOME/dfns-keys",
         "What this machine remembers of vaults, so that it notices another one or an old copy. No secrets.",
+    ),
+    (
+        "$XDG_CONFIG_HOME/dfns-keys/config.toml",
+        "Contexts, which a person may edit.",
     ),
 ];

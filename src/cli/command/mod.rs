@@ -3,6 +3,7 @@
 mod account;
 mod call;
 mod completions;
+mod context;
 mod deliver;
 #[cfg(feature = "sandbox")]
 mod demo;
@@ -64,6 +65,7 @@ pub(super) enum Command {
     Recipients(recipients::RecipientsArgs),
     Rekey(rekey::RekeyArgs),
     Rename(rename::RenameArgs),
+    Context(context::ContextArgs),
     Unlock(unlock::UnlockArgs),
     Lock(unlock::LockArgs),
     Vault(vault::VaultArgs),
@@ -96,6 +98,16 @@ impl Command {
         matches!(self, Self::Exec(_))
     }
 
+    /// Whether it goes by a context at all, so that one which cannot be had stops it.
+    pub(super) fn goes_by_a_context(&self) -> bool {
+        match self {
+            Self::Context(_) | Self::Completions(_) | Self::Man(_) | Self::Generate(_) => false,
+            #[cfg(feature = "sandbox")]
+            Self::Sandbox(_) | Self::Demo(_) => false,
+            _ => true,
+        }
+    }
+
     /// Whether it keeps something in the login session, or forgets it.
     pub(super) fn works_on_the_session(&self) -> bool {
         matches!(self, Self::Unlock(_) | Self::Lock(_))
@@ -122,6 +134,7 @@ impl Command {
             Self::Recipients(args) => args.run(context).await,
             Self::Rekey(args) => args.run(context).await,
             Self::Rename(args) => args.run(context).await,
+            Self::Context(args) => args.run(context),
             Self::Unlock(args) => args.run(context).await,
             Self::Lock(args) => args.run(context),
             Self::Vault(args) => args.run(context).await,

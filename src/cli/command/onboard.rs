@@ -168,13 +168,14 @@ struct DashboardJob<'a> {
 }
 
 impl DashboardJob<'_> {
-    fn wishes(&self) -> Wishes {
+    fn wishes(&self, context: &Context) -> Wishes {
         Wishes {
             kind: self.args.kind.map(Kind::from),
             api_url: self.args.api_url.clone(),
             origin: self.args.origin.clone(),
             application_id: self.args.app_id.clone(),
             organisation_id: self.args.org_id.clone(),
+            otherwise: context.defaults(),
         }
     }
 
@@ -198,7 +199,7 @@ impl DashboardJob<'_> {
             return Err(VaultError::SealsOnly(self.name.clone()).into());
         }
         let writer = vault.seal_only().await?;
-        let (record, fresh) = onboard::prepare_sealed(&writer, lease, &self.wishes()).await?;
+        let (record, fresh) = onboard::prepare_sealed(&writer, lease, &self.wishes(context)).await?;
         self.say_key(context, vault, &record, fresh);
         self.show_key(context, &record)?;
         if !context.ui.json() {
@@ -233,7 +234,7 @@ impl DashboardJob<'_> {
 
     async fn first_half(&self, context: &Context, edit: Edit<'_>) -> Result<Exit, Failure> {
         let vault = edit.vault();
-        let pending = onboard::prepare(edit, &self.wishes()).await?;
+        let pending = onboard::prepare(edit, &self.wishes(context)).await?;
         let record = pending.record();
         self.say_key(context, vault, &record, pending.is_fresh());
         self.show_key(context, &record)?;
@@ -248,7 +249,7 @@ impl DashboardJob<'_> {
     async fn second_half(&self, context: &Context, edit: Edit<'_>, token: AuthToken) -> Result<Exit, Failure> {
         let vault = edit.vault();
         if let Some(credential) = edit.credential() {
-            self.wishes()
+            self.wishes(context)
                 .agree_with(&PublicRecord::from(credential))
                 .map_err(OnboardError::from)?;
         }
@@ -257,7 +258,7 @@ impl DashboardJob<'_> {
 
     async fn both_halves(&self, context: &Context, edit: Edit<'_>) -> Result<Exit, Failure> {
         let vault = edit.vault();
-        let pending = onboard::prepare(edit, &self.wishes()).await?;
+        let pending = onboard::prepare(edit, &self.wishes(context)).await?;
         let record = pending.record();
         self.say_key(context, vault, &record, pending.is_fresh());
         if !context.may_ask() {

@@ -18,7 +18,7 @@ use crate::model::ids::CredentialName;
 use crate::vault::Unlocked;
 use crate::workflow::administrator::Administrator;
 use crate::workflow::provision::{Order, Provisioned, provision, resolve_permissions};
-use crate::workflow::settings::Wishes;
+use crate::workflow::settings::{Defaults, Wishes};
 
 /// How many accounts are worked on at once; the client's rate limit stands above it.
 const AT_ONCE: usize = 16;
@@ -78,6 +78,8 @@ async fn orders(
                     origin: origin.clone(),
                     application_id: app_id.clone(),
                     organisation_id: Some(administrator.organisation_id().clone()),
+                    // The administrator's own go before a context's.
+                    otherwise: Defaults::default(),
                 },
                 environment: Environment {
                     api_url: defaults.api_url.clone(),

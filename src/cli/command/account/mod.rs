@@ -64,7 +64,7 @@ enum Action {
 impl AccountArgs {
     pub(super) async fn run(&self, context: &Context) -> Result<Exit, Failure> {
         let vault = context.vault().await?;
-        let admin = self.admin(&vault).await?;
+        let admin = self.admin(context, &vault).await?;
         if matches!(self.action, Action::Deactivate { .. } | Action::Delete { .. }) {
             context.check_confirmable()?;
         }
@@ -125,8 +125,8 @@ impl AccountArgs {
         Ok(Exit::Done)
     }
 
-    async fn admin(&self, vault: &Vault) -> Result<CredentialName, Failure> {
-        if let Some(admin) = &self.admin {
+    async fn admin(&self, context: &Context, vault: &Vault) -> Result<CredentialName, Failure> {
+        if let Some(admin) = self.admin.as_ref().or(context.admin()) {
             super::check_administrator(vault, admin).await?;
             return Ok(admin.clone());
         }

@@ -120,7 +120,8 @@ impl RotateArgs {
     pub(super) async fn run(&self, context: &Context) -> Result<Exit, Failure> {
         let vault = context.vault().await?;
         let (names, mut outcomes) = self.due(&vault).await?;
-        if let Some(admin) = &self.admin {
+        let admin = self.admin.as_ref().or(context.admin());
+        if let Some(admin) = admin {
             super::check_administrator(&vault, admin).await?;
         }
         if let [name] = &self.names[..] {
@@ -146,7 +147,7 @@ impl RotateArgs {
             },
         };
         let unlocked = context.unlock(&vault).await?;
-        let administrator = match &self.admin {
+        let administrator = match admin {
             Some(admin) => Some(Administrator::open(&unlocked, admin).await?),
             None => None,
         };
