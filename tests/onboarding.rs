@@ -114,7 +114,7 @@ fn a_wrong_token_is_diagnosed_and_changes_nothing() {
         (
             other,
             "does not accept this key for this token",
-            "hint: bring the token of the account that has the key of `dfns-keys show a --public-key`",
+            "the token of the account that has this key (`dfns-keys show a --public-key`)",
         ),
         (forged, "does not accept this token", "the token is invalid"),
         (expired, "the token expired on", "make a new token"),

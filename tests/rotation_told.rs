@@ -144,7 +144,14 @@ fn who_still_has_the_old_key_is_told_by_what_was_handed_over_and_is_still_there(
     let told = |run: &Run| -> Vec<String> {
         let lines = run.stderr.lines().chain(run.stdout.lines());
         lines
-            .filter_map(|line| line.trim().strip_prefix("still has the old key:  "))
+            .filter_map(|line| {
+                let line = line.trim();
+                // What a pipe carried on, nobody sees.
+                line.strip_prefix("still has the old key:  ").or_else(|| {
+                    line.strip_prefix("may still have the old key:  ")
+                        .filter(|place| place.starts_with("stdout "))
+                })
+            })
             .map(|line| line.split(' ').next().unwrap().to_owned())
             .collect()
     };

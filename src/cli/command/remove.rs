@@ -49,7 +49,7 @@ impl RemoveArgs {
         } else {
             context.ui.say(&format!("{} is removed from the vault.", self.name));
             for holder in exports.of(&vault, &context.ui, &record.fingerprint) {
-                context.ui.say(&format!("  still has the key:  {holder}"));
+                context.ui.say(&format!("  {} the key:  {holder}", holder.verb()));
             }
             if let Some(elsewhere) = elsewhere {
                 context.ui.say(&format!(

@@ -47,7 +47,7 @@ impl From<OnboardError> for Failure {
                 &fingerprint,
                 organisation_id.as_ref().map(OrganisationId::as_str),
                 &format!(
-                    "bring the token of the account that has the key of `dfns-keys show {name} --public-key` with the same command"
+                    "run the same command again with the token of the account that has this key (`dfns-keys show {name} --public-key`)"
                 ),
                 true,
             ),

@@ -50,6 +50,15 @@ impl Holder<'_> {
         format!("{export} --output {file} --force")
     }
 
+    /// How sure it is: what a pipe carried on, nobody sees.
+    pub(in crate::cli::command) fn verb(&self) -> &'static str {
+        if self.place == STDOUT {
+            "may still have"
+        } else {
+            "still has"
+        }
+    }
+
     /// What a script reads of it.
     fn document(&self) -> Value {
         json!({

@@ -108,7 +108,8 @@ impl RotateArgs {
         let ui = &scene.context.ui;
         for holder in scene.exports.of(scene.vault, ui, &old) {
             ui.warn(&format!(
-                "{holder} still has the old key of {}, which is about to be retired",
+                "{holder} {} the old key of {}, which is about to be retired",
+                holder.verb(),
                 record.name
             ));
         }
@@ -191,7 +192,7 @@ fn where_the_old_key_is(scene: &Scene<'_>, name: &CredentialName, standing: &Sta
     let holders = scene.exports.of(scene.vault, &scene.context.ui, old);
     let lines = holders.iter().flat_map(|holder| {
         [
-            format!("  still has the old key:  {holder}"),
+            format!("  {} the old key:  {holder}", holder.verb()),
             format!("    {}", holder.again(name)),
         ]
     });
