@@ -220,3 +220,15 @@ fn a_list_without_end_is_an_error_and_not_taken_for_the_whole() {
         run.fails(6, &["a list without end"]);
     }
 }
+
+#[test]
+fn an_answer_larger_than_any_of_dfns_is_not_read_to_its_end() {
+    let server = Server::start(
+        "200 OK",
+        format!("{{\"items\":[],\"more\":\"{}\"}}", "a".repeat(5_000_000)),
+    );
+    let env = TestEnv::with_vault();
+    with_token(&env, &server.url, &long_token());
+    let run = bounded(&env, &["verify", "a", "--rate-limit", "9000"]);
+    assert!(run.code != 0 && run.stdout.contains("more than 4 MiB"), "{run:?}");
+}

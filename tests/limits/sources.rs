@@ -171,3 +171,14 @@ fn a_manifest_of_any_shape_is_refused_soon() {
         );
     }
 }
+
+#[test]
+fn a_file_larger_than_any_environment_is_not_looked_at() {
+    let env = TestEnv::with_vault();
+    env.write("large.env", "A=a\n".repeat(300_000));
+    let run = bounded(&env, &["verify", "--dotenv", "large.env", "--offline"]);
+    assert!(
+        run.code != 0 && run.stdout.contains("it is larger than 1048576"),
+        "{run:?}"
+    );
+}
