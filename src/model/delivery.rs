@@ -4,7 +4,7 @@
 use jiff::{Span, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use super::target::Target;
+use super::target::{Target, TargetKind};
 
 /// How long a put whose end nobody saw may still land.
 pub const SETTLE_MINUTES: i64 = 10;
@@ -131,7 +131,8 @@ impl Delivery {
         self.intents.push(Intent {
             fingerprint: fingerprint.to_owned(),
             at: now,
-            ended: false,
+            // What this process writes itself ends with it.
+            ended: self.target.kind() == TargetKind::File,
         });
         self.then_pending = !self.then.is_empty();
     }
@@ -183,6 +184,8 @@ pub struct PublicDelivery {
     pub read_back: bool,
     /// Nothing is left to be done.
     pub in_sync: bool,
+    /// A program is run there after each change.
+    pub then: bool,
 }
 
 impl PublicDelivery {
@@ -196,6 +199,7 @@ impl PublicDelivery {
             delivered_at: receipt.map(|receipt| receipt.delivered_at),
             read_back: receipt.is_some_and(|receipt| receipt.read_back),
             in_sync: delivery.in_sync(fingerprint),
+            then: !delivery.then.is_empty(),
         }
     }
 }
@@ -209,7 +213,7 @@ mod tests {
     }
 
     fn delivery() -> Delivery {
-        Delivery::new("file:/a?host=h".parse().unwrap(), Vec::new())
+        Delivery::new("plugin:a".parse().unwrap(), Vec::new())
     }
 
     #[test]

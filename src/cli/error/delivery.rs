@@ -1,10 +1,12 @@
 //! What goes wrong with the places that a credential is delivered to.
 
+use serde_json::{Value, json};
+
 use super::{Exit, Failure};
 use crate::deliver::PlaceError;
 use crate::model::ids::CredentialName;
 use crate::sys::child::ChildError;
-use crate::workflow::deliver::{DeliverError, Reason};
+use crate::workflow::deliver::{DeliverError, DeliveryState, Outcome, Reason};
 
 impl From<DeliverError> for Failure {
     fn from(error: DeliverError) -> Self {
@@ -18,6 +20,22 @@ impl From<DeliverError> for Failure {
 }
 
 impl Failure {
+    /// A key stays because of places.
+    pub(super) fn kept(name: &CredentialName, key: &str, outcomes: &[Outcome]) -> Self {
+        let first = outcomes.iter().find_map(|outcome| outcome.reason.as_ref());
+        let hint = first.and_then(|reason| Self::undelivered(name, reason).hint);
+        let mut failure = Self::new(Exit::Waiting, "undelivered", "places are behind");
+        failure.hint = hint.map(|hint| match key {
+            "new" => format!(
+                "{hint}; the old key works until then, unless you say `dfns-keys rotate {name} --finish --undelivered`"
+            ),
+            _ => format!("{hint}; both keys work until then"),
+        });
+        let rows: Vec<Value> = outcomes.iter().map(|outcome| delivery_row(name, outcome)).collect();
+        failure.extra.insert("deliveries".to_owned(), rows.into());
+        failure
+    }
+
     /// Why one place does not have what it should have.
     pub(in crate::cli) fn undelivered(name: &CredentialName, reason: &Reason) -> Self {
         let again = format!("`dfns-keys deliver {name}` tries again");
@@ -39,6 +57,28 @@ impl Failure {
         };
         Self::new(Exit::Waiting, code, reason.to_string()).hint(hint)
     }
+}
+
+/// Why a place is not in sync.
+pub(in crate::cli) fn of_place(name: &CredentialName, outcome: &Outcome) -> Failure {
+    Failure::undelivered(name, outcome.reason.as_ref().unwrap_or(&Reason::Lacks))
+}
+
+/// What a script reads of a place.
+pub(in crate::cli) fn delivery_row(name: &CredentialName, outcome: &Outcome) -> Value {
+    let mut row = json!({
+        "name": name,
+        "target": outcome.target,
+        "place": outcome.place,
+        "state": outcome.state.as_str(),
+        "fingerprint": outcome.fingerprint,
+        "delivered_at": outcome.delivered_at,
+        "read_back": outcome.read_back,
+    });
+    if outcome.state != DeliveryState::InSync {
+        row["error"] = of_place(name, outcome).document();
+    }
+    row
 }
 
 fn place(error: &PlaceError, again: String) -> (&'static str, String) {

@@ -250,6 +250,8 @@ impl From<RotateError> for Failure {
                     ways.join("; ")
                 ))
             }
+            RotateError::Undelivered { name, key, outcomes } => Self::kept(&name, key, &outcomes).with_message(message),
+            RotateError::Deliver(error) => error.into(),
             RotateError::FewerPermissions(_) => Self::new(Exit::Refused, "fewer_permissions", message)
                 .hint("assign them to the new account in the dashboard, and run the same command again"),
             RotateError::StillHonoured(_) => Self::new(Exit::Waiting, "still_honoured", message).hint(

@@ -7,6 +7,7 @@ mod jobs;
 mod local;
 mod vault;
 
+pub(super) use delivery::{delivery_row, of_place};
 use serde_json::{Map, Value};
 
 use crate::keys::KeyError;

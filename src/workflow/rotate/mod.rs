@@ -3,6 +3,7 @@
 //! A state machine whose every step is sealed before the remote call that needs it and again after. At every instant what
 //! the vault calls active works, and any later run finishes what an earlier one began.
 
+mod deliveries;
 mod dependents;
 mod incoming;
 mod late;
@@ -18,17 +19,19 @@ use crate::model::credential::{ActiveGeneration, AnyCredential, Credential};
 use crate::model::ids::{CredentialId, CredentialName, ExternalId};
 use crate::model::quoted;
 use crate::model::record::PublicRecord;
-use crate::model::rotation::{Grace, Journal, Next, NextStep, Outgoing, Rotating, RotationStage, Strategy};
+use crate::model::rotation::{Grace, Journal, Next, NextStep, Rotating, RotationStage, Strategy};
 use crate::model::secret::PrivateKeyPem;
 use crate::model::token::AuthToken;
 use crate::vault::{Edit, Unlocked, Vault, VaultError};
+use crate::workflow::deliver::{Courier, DeliverError, Outcome};
 use crate::workflow::refusal::Refusal;
 use crate::workflow::sharing::Neighbours;
 
+use deliveries::{Kept, held_since};
 use standing::{idle, standing};
 
 pub use dependents::{Dependents, Shared};
-pub use standing::{AwaitedAccount, RETIRED, ROLLED_BACK, Standing};
+pub use standing::{AwaitedAccount, DELIVERED, DELIVERING, PROMOTED, RETIRED, ROLLED_BACK, Standing};
 
 /// A rotation did not go on. Run again, it goes on from where it stopped.
 #[derive(Debug, Error)]
@@ -94,6 +97,19 @@ pub enum RotateError {
     /// Other names of the vault sign with what is to be retired.
     #[error("{}", still_used(.0))]
     StillUsed(Dependents),
+    /// Places are not as they are to be before a key goes.
+    #[error("not every place of {name} has the {key} key: {}", told(.outcomes))]
+    Undelivered {
+        /// The credential.
+        name: CredentialName,
+        /// Which key they are to have: the new one, or on the way back the old one.
+        key: &'static str,
+        /// Those that stand in the way.
+        outcomes: Vec<Outcome>,
+    },
+    /// The credential cannot be delivered.
+    #[error(transparent)]
+    Deliver(#[from] DeliverError),
     /// The new identity may do less than the old one.
     #[error("the new account lacks permissions of the old one: {}", quoted::listed(.0))]
     FewerPermissions(Vec<String>),
@@ -138,6 +154,8 @@ pub struct Plan {
     pub grace: Option<Grace>,
     /// The grace period is over.
     pub finish: bool,
+    /// The old key goes although places may have it.
+    pub undelivered: bool,
     /// The token of a new account from the dashboard.
     pub token: Option<AuthToken>,
 }
@@ -156,6 +174,8 @@ pub struct Job<'a> {
     pub name: &'a CredentialName,
     /// Who may share it.
     pub neighbours: &'a Neighbours<'a>,
+    /// Who brings it to its places.
+    pub courier: &'a Courier<'a>,
 }
 
 /// A credential being worked on, as it is in the vault.
@@ -192,17 +212,32 @@ impl Job<'_> {
             match &work.credential.current.stage {
                 RotationStage::Preparing(_) => self.bring_in(&mut work, plan).await?,
                 RotationStage::Retiring(outgoing) => {
+                    let begun = outgoing.retiring;
+                    let kept = if begun {
+                        Kept::default()
+                    } else {
+                        let old = outgoing.previous.public_key.fingerprint.clone();
+                        self.hand_over(&mut work, &old).await?
+                    };
+                    let RotationStage::Retiring(outgoing) = &work.credential.current.stage else {
+                        continue;
+                    };
                     let grace = plan.grace.unwrap_or(work.credential.current.journal.grace);
-                    let due = plan.finish || outgoing.retiring || is_over(grace, outgoing, self.vault.clock().now());
+                    let since = held_since(&work.credential, outgoing);
+                    let due = plan.finish || begun || is_over(grace, since, self.vault.clock().now());
                     // Once it was begun, or somebody says so who was told whom it cuts off, nothing is in the way.
-                    let asked = plan.finish || outgoing.retiring;
+                    let asked = plan.finish || begun;
+                    let delivered = plan.undelivered || kept.is_empty();
                     let dependents = self.dependents_on_old(&work.credential).await;
-                    if due && (asked || dependents.names.is_empty()) {
+                    if due && delivered && (asked || dependents.names.is_empty()) {
                         return self.retire(work).await;
                     }
                     if grace != work.credential.current.journal.grace {
                         work.credential.current.journal.grace = grace;
                         self.save(&mut work).await?;
+                    }
+                    if !kept.behind.is_empty() || (due && !delivered) {
+                        return Err(kept.waiting(self.name));
                     }
                     if due {
                         return Err(RotateError::StillUsed(dependents));
@@ -335,7 +370,8 @@ impl Job<'_> {
         let attempts = std::mem::take(&mut credential.current.journal.attempts);
         let fingerprints = attempts.into_iter().map(|attempt| attempt.fingerprint);
         credential.earlier_keys.splice(0..0, fingerprints);
-        let credential = credential.with_generation(|rotating| rotating.active);
+        let mut credential = credential.with_generation(|rotating| rotating.active);
+        credential.deliveries.retain(|place| !place.forgotten);
         edit.put(&credential).await?;
         Ok(idle(PublicRecord::from(&credential), step))
     }
@@ -367,11 +403,11 @@ fn access<'a>(
     }
 }
 
-fn is_over(grace: Grace, outgoing: &Outgoing, now: Timestamp) -> bool {
+fn is_over(grace: Grace, from: Timestamp, now: Timestamp) -> bool {
     match grace {
         Grace::Manual => false,
         Grace::Seconds(seconds) => {
-            let since = now.as_second().saturating_sub(outgoing.promoted_at.as_second());
+            let since = now.as_second().saturating_sub(from.as_second());
             u64::try_from(since).is_ok_and(|since| since >= seconds)
         }
     }
@@ -394,6 +430,14 @@ fn random_bytes() -> Result<[u8; 18], RandomnessError> {
     let mut bytes = [0_u8; 18];
     getrandom::fill(&mut bytes).map_err(|_| RandomnessError)?;
     Ok(bytes)
+}
+
+fn told(outcomes: &[Outcome]) -> String {
+    let told = outcomes.iter().map(|outcome| match &outcome.reason {
+        Some(reason) => format!("{}: {reason}", outcome.target),
+        None => outcome.target.to_string(),
+    });
+    told.collect::<Vec<_>>().join("; ")
 }
 
 fn still_used(dependents: &Dependents) -> String {

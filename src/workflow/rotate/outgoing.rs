@@ -112,6 +112,7 @@ impl Job<'_> {
             let (previous, rotated_before) = (outgoing.previous.clone(), outgoing.rotated_before);
             self.demote(&mut work, previous, rotated_before).await?;
         }
+        self.hand_back(&mut work).await?;
         let next = next(&work)?.clone();
         match &next.step {
             NextStep::KeySealed => {}

@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 
+use super::deliveries::held_since;
 use super::dependents::Dependents;
 use crate::model::credential::Credential;
 use crate::model::record::PublicRecord;
@@ -37,6 +38,12 @@ pub struct AwaitedAccount {
 
 /// How a rotation ends: the old key is refused and forgotten.
 pub const RETIRED: &str = "retired";
+/// The new key is active, and there is no place to deliver it to.
+pub const PROMOTED: &str = "promoted";
+/// The new key is active, and places are behind.
+pub const DELIVERING: &str = "delivering";
+/// The new key is active, and every place has it.
+pub const DELIVERED: &str = "delivered";
 /// How a rotation ends that was undone.
 pub const ROLLED_BACK: &str = "rolled_back";
 
@@ -49,6 +56,19 @@ pub(super) fn idle(record: PublicRecord, step: &'static str) -> Standing {
         old_fingerprint: None,
         awaited: None,
         dependents: None,
+    }
+}
+
+/// How far the places are to which the new key is delivered.
+fn delivered(credential: &Credential<Rotating>) -> &'static str {
+    let fingerprint = &credential.current.active.public_key.fingerprint;
+    let mut places = credential.deliveries.iter().filter(|place| !place.forgotten).peekable();
+    if places.peek().is_none() {
+        PROMOTED
+    } else if places.all(|place| place.in_sync(fingerprint)) {
+        DELIVERED
+    } else {
+        DELIVERING
     }
 }
 
@@ -67,12 +87,12 @@ pub(super) fn standing(credential: &Credential<Rotating>, dependents: Dependents
         ),
         RotationStage::Retiring(outgoing) if outgoing.retiring => ("retiring", None),
         RotationStage::Retiring(outgoing) => (
-            "promoted",
+            delivered(credential),
             match journal.grace {
                 Grace::Manual => None,
-                Grace::Seconds(seconds) => i64::try_from(seconds)
-                    .ok()
-                    .and_then(|seconds| Timestamp::from_second(outgoing.promoted_at.as_second() + seconds).ok()),
+                Grace::Seconds(seconds) => i64::try_from(seconds).ok().and_then(|seconds| {
+                    Timestamp::from_second(held_since(credential, outgoing).as_second() + seconds).ok()
+                }),
             },
         ),
     };

@@ -1,14 +1,14 @@
 //! How the places stand, for people and for scripts.
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::{DeliverArgs, Results};
 use crate::cli::command::provision::gravity;
 use crate::cli::context::Context;
-use crate::cli::error::{Exit, Failure};
+use crate::cli::error::{Exit, Failure, delivery_row, of_place};
 use crate::cli::ui::{Tone, fields};
 use crate::model::ids::CredentialName;
-use crate::workflow::deliver::{DeliveryState, Outcome, Reason};
+use crate::workflow::deliver::{DeliveryState, Outcome};
 
 impl DeliverArgs {
     pub(super) fn report(&self, context: &Context, results: Results) -> Result<Exit, Failure> {
@@ -20,12 +20,12 @@ impl DeliverArgs {
             match result {
                 Ok(outcomes) => {
                     for outcome in &outcomes {
-                        rows.push(row(&name, outcome));
+                        rows.push(delivery_row(&name, outcome));
                         if !ui.json() {
                             ui.answer(&line(&name, outcome))?;
                         }
                         if outcome.state != DeliveryState::InSync && self.forget.is_empty() {
-                            behind.push((outcome.target.to_string(), failure(&name, outcome)));
+                            behind.push((outcome.target.to_string(), of_place(&name, outcome)));
                         }
                     }
                 }
@@ -70,31 +70,6 @@ impl DeliverArgs {
             ..Failure::new(exit, failure.code, message)
         })
     }
-}
-
-/// Why a place is not in sync.
-fn failure(name: &CredentialName, outcome: &Outcome) -> Failure {
-    match &outcome.reason {
-        Some(reason) => Failure::undelivered(name, reason),
-        None => Failure::undelivered(name, &Reason::Lacks),
-    }
-}
-
-/// What a script reads of a place.
-fn row(name: &CredentialName, outcome: &Outcome) -> Value {
-    let mut row = json!({
-        "name": name,
-        "target": outcome.target,
-        "place": outcome.place,
-        "state": outcome.state.as_str(),
-        "fingerprint": outcome.fingerprint,
-        "delivered_at": outcome.delivered_at,
-        "read_back": outcome.read_back,
-    });
-    if outcome.state != DeliveryState::InSync {
-        row["error"] = failure(name, outcome).document();
-    }
-    row
 }
 
 fn line(name: &CredentialName, outcome: &Outcome) -> String {

@@ -26,6 +26,7 @@ use crate::model::record::PublicRecord;
 use crate::model::rotation::{Grace, Strategy};
 use crate::vault::{Unlocked, Vault};
 use crate::workflow::administrator::Administrator;
+use crate::workflow::deliver::Courier;
 use crate::workflow::rotate::{Job, Plan, RETIRED, ROLLED_BACK, RotateError, Standing};
 use crate::workflow::sharing::Neighbours;
 
@@ -68,6 +69,9 @@ pub(in crate::cli) struct RotateArgs {
     /// Retire the old key now
     #[arg(long, conflicts_with_all = ["rollback", "status", "dry_run"])]
     finish: bool,
+    /// Retire it although a place may still have it
+    #[arg(long, requires = "finish")]
+    undelivered: bool,
     /// Undo: the old key is active again, the new one deactivated
     #[arg(long, conflicts_with_all = ["status", "dry_run", "finish"])]
     rollback: bool,
@@ -141,6 +145,7 @@ impl RotateArgs {
             },
             grace: self.grace.map(|grace| grace.0),
             finish: self.finish,
+            undelivered: self.undelivered,
             token: match &self.token_file {
                 Some(path) => Some(read_token(context, path)?),
                 None => None,
@@ -156,10 +161,16 @@ impl RotateArgs {
             .as_ref()
             .map(|administrator| administrator.session(&client));
         let neighbours = Neighbours::read(&vault).await?;
+        let means = context.means();
+        let courier = Courier {
+            means: &means,
+            clock: vault.clock(),
+        };
         let scene = Scene {
             context,
             vault: &vault,
             neighbours: &neighbours,
+            courier: &courier,
             exports: Exports::default(),
             unlocked: &unlocked,
             client: &client,
@@ -188,6 +199,21 @@ impl RotateArgs {
         let row = json!({"name": record.name, "state": record.state, "error": failure.document()});
         failure.extra = fields(json!({ "credentials": [row] }));
         Err(failure)
+    }
+
+    /// What is read back is the place, not what has loaded it: to retire the old key at once, somebody has to say that nothing runs
+    /// with it.
+    fn check_restarts(&self, scene: &Scene<'_>, record: &PublicRecord) -> Result<(), Failure> {
+        let at_once = matches!(self.grace, Some(GraceArg(Grace::Seconds(0))));
+        let place = record.deliveries.iter().find(|delivery| !delivery.then);
+        let Some(place) = place.filter(|_| at_once && !scene.context.yes && !self.rollback) else {
+            return Ok(());
+        };
+        Err(Failure::usage(format!(
+            "{} has what is delivered there, and nobody knows when what runs with it loads it: --grace 0 would stop it",
+            place.target
+        ))
+        .hint("say a grace longer than it takes, such as --grace 1h; or --yes if nothing runs with the old key"))
     }
 
     /// The credentials that are to be worked on, and those of all that cannot even be looked at, which stop no other.
@@ -264,13 +290,16 @@ impl RotateArgs {
         let lease = scene.vault.lease(name, &format!("rotate {name}")).await?;
         let edit = scene.unlocked.edit(lease).await?;
         let before = scene.vault.record(name).await?;
+        self.check_restarts(scene, &before)?;
         self.warn_of_cutting_off(scene, &job).await?;
         self.warn_of_holders(scene, &job, &before).await?;
-        let standing = if self.rollback {
+        let outcome = if self.rollback {
             job.rollback(edit).await
         } else {
             job.advance(edit, plan).await
-        }?;
+        };
+        log_deliveries(scene, &before).await;
+        let standing = outcome?;
         let after = &standing.record;
         warn_of_dependents(scene, &standing);
         let (old, new) = (algorithm_of(&before.public_key), algorithm_of(&after.public_key));
@@ -305,10 +334,32 @@ impl RotateArgs {
     }
 }
 
+/// Writes down what was delivered since, as the receipts have it.
+async fn log_deliveries(scene: &Scene<'_>, before: &PublicRecord) {
+    let Ok(after) = scene.vault.record(&before.name).await else {
+        return;
+    };
+    for delivery in after
+        .deliveries
+        .iter()
+        .filter(|delivery| delivery.delivered_at.is_some())
+    {
+        let had = before.deliveries.iter().find(|had| had.target == delivery.target);
+        if had.is_none_or(|had| had.fingerprint != delivery.fingerprint) {
+            let fingerprint = delivery.fingerprint.as_deref();
+            let place = Some(delivery.target.to_string());
+            scene
+                .context
+                .log(scene.vault, "delivered", Some(&before.name), fingerprint, place);
+        }
+    }
+}
+
 struct Scene<'a> {
     context: &'a Context,
     vault: &'a Vault,
     neighbours: &'a Neighbours<'a>,
+    courier: &'a Courier<'a>,
     exports: Exports,
     unlocked: &'a Unlocked<'a>,
     client: &'a Client,
@@ -324,6 +375,7 @@ impl Scene<'_> {
             administrator: self.session,
             name,
             neighbours: self.neighbours,
+            courier: self.courier,
         }
     }
 }

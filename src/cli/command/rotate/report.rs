@@ -77,9 +77,34 @@ impl RotateArgs {
             Ok(standing) => row(scene, &standing),
             Err(_) => json!({"name": name}),
         };
+        if let Some(deliveries) = failure.extra.get("deliveries") {
+            for told in deliveries.as_array().into_iter().flatten() {
+                let rows = row["deliveries"].as_array_mut().into_iter().flatten();
+                for row in rows.filter(|row| row["target"] == told["target"]) {
+                    *row = told.clone();
+                }
+            }
+        }
         row["error"] = failure.document();
         row
     }
+}
+
+/// The places as the receipts have them.
+fn deliveries(standing: &Standing) -> Vec<Value> {
+    let places = standing.record.deliveries.iter();
+    places
+        .map(|delivery| {
+            json!({
+                "name": standing.record.name,
+                "target": delivery.target,
+                "state": if delivery.in_sync { "in_sync" } else { "behind" },
+                "fingerprint": delivery.fingerprint,
+                "delivered_at": delivery.delivered_at,
+                "read_back": delivery.read_back,
+            })
+        })
+        .collect()
 }
 
 fn row(scene: &Scene<'_>, standing: &Standing) -> Value {
@@ -91,6 +116,7 @@ fn row(scene: &Scene<'_>, standing: &Standing) -> Value {
         "strategy": standing.strategy.map(Strategy::as_str),
         "generation": standing.record.generation,
         "step": standing.step,
+        "deliveries": deliveries(standing),
         "old_key": old_key.map(|old| scene.exports.document(scene.vault, ui, old)),
     })
 }

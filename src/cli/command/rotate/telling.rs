@@ -8,7 +8,7 @@ use crate::model::credential::State;
 use crate::model::ids::CredentialName;
 use crate::model::record::PublicRecord;
 use crate::model::rotation::{Grace, Strategy};
-use crate::workflow::rotate::{Job, RETIRED, ROLLED_BACK, Standing};
+use crate::workflow::rotate::{DELIVERED, DELIVERING, Job, PROMOTED, RETIRED, ROLLED_BACK, Standing};
 
 impl RotateArgs {
     pub(super) fn tell(&self, scene: &Scene<'_>, name: &CredentialName, standing: &Standing) -> Result<(), Failure> {
@@ -51,9 +51,12 @@ impl RotateArgs {
                         ""
                     }
                 ));
+                for delivery in standing.record.deliveries.iter().filter(|delivery| delivery.in_sync) {
+                    ui.say(&format!("  {} has the new one", delivery.target));
+                }
                 ui.say("  hand the new one over to what runs with the old one");
                 let places = where_the_old_key_is(scene, name, standing);
-                if places.is_empty() {
+                if places.is_empty() && standing.record.deliveries.is_empty() {
                     ui.say(&format!(
                         "    dfns-keys export {name} --format FORMAT --output FILE --force"
                     ));
@@ -164,6 +167,9 @@ impl RotateArgs {
             add("POST /auth/action/init, POST /auth/action (signed test call with the new key)");
             add("make the new key active; the old one works too");
         }
+        for delivery in &standing.record.deliveries {
+            add(&format!("put it to {}, and read it back", delivery.target));
+        }
         match self.grace.map(|grace| grace.0) {
             Some(Grace::Seconds(0)) => add("deactivate the old key, and see that it is refused"),
             Some(Grace::Seconds(seconds)) => add(&format!("after {seconds} s, in a later run: deactivate the old key")),
@@ -189,6 +195,9 @@ fn where_the_old_key_is(scene: &Scene<'_>, name: &CredentialName, standing: &Sta
     let Some(old) = &standing.old_fingerprint else {
         return Vec::new();
     };
+    let delivered = standing.record.deliveries.iter();
+    let delivered = delivered.filter(|delivery| delivery.fingerprint.as_ref() == Some(old));
+    let delivered = delivered.map(|delivery| format!("  still has the old key:  {}", delivery.target));
     let holders = scene.exports.of(scene.vault, &scene.context.ui, old);
     let lines = holders.iter().flat_map(|holder| {
         [
@@ -196,7 +205,7 @@ fn where_the_old_key_is(scene: &Scene<'_>, name: &CredentialName, standing: &Sta
             format!("    {}", holder.again(name)),
         ]
     });
-    lines.collect()
+    delivered.chain(lines).collect()
 }
 
 fn next_run(standing: &Standing, now: Timestamp) -> String {
@@ -209,9 +218,10 @@ fn next_run(standing: &Standing, now: Timestamp) -> String {
     match (standing.step, standing.retires_at) {
         (RETIRED | "none", _) => "begins a rotation".to_owned(),
         ("rolling_back", _) => "goes on undoing".to_owned(),
-        ("promoted", Some(at)) if at <= now => "retires the old key".to_owned(),
-        ("promoted", Some(at)) => format!("waits until {at}, then retires the old key"),
-        ("promoted", None) => "waits for --finish".to_owned(),
+        (DELIVERING, _) => "delivers the new key to the places that are behind".to_owned(),
+        (PROMOTED | DELIVERED, Some(at)) if at <= now => "retires the old key".to_owned(),
+        (PROMOTED | DELIVERED, Some(at)) => format!("waits until {at}, then retires the old key"),
+        (PROMOTED | DELIVERED, None) => "waits for --finish".to_owned(),
         ("retiring", _) => "sees that the old key is refused, and drops its secret".to_owned(),
         _ => "goes on bringing the new key in".to_owned(),
     }

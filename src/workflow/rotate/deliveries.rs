@@ -1,0 +1,123 @@
+//! The places that a rotation stands between: they get the new key before the old one goes, and the old one before the new one
+//! is taken back.
+
+use jiff::Timestamp;
+
+use super::incoming::next;
+use super::{Job, RotateError, Work};
+use crate::model::credential::Credential;
+use crate::model::delivery::Delivery;
+use crate::model::rotation::{Outgoing, Rotating};
+use crate::workflow::deliver::{DeliveryState, Outcome, Reason};
+
+/// What keeps the old key, or on the way back the new one.
+#[derive(Default)]
+pub(super) struct Kept {
+    /// Places that do not have what is active, though they are to have it.
+    pub(super) behind: Vec<Outcome>,
+    /// Places that may have the other key, now or soon.
+    pub(super) in_the_way: Vec<Outcome>,
+}
+
+impl Kept {
+    pub(super) fn is_empty(&self) -> bool {
+        self.behind.is_empty() && self.in_the_way.is_empty()
+    }
+
+    fn into_error(self, name: &crate::model::ids::CredentialName, key: &'static str) -> RotateError {
+        RotateError::Undelivered {
+            name: name.clone(),
+            key,
+            outcomes: self.behind.into_iter().chain(self.in_the_way).collect(),
+        }
+    }
+
+    /// The error of a rotation that waits for places to have the new key.
+    pub(super) fn waiting(self, name: &crate::model::ids::CredentialName) -> RotateError {
+        self.into_error(name, "new")
+    }
+}
+
+impl Job<'_> {
+    /// Delivers the new key to whatever place is behind, and looks at the others.
+    pub(super) async fn hand_over(&self, work: &mut Work<'_>, old: &str) -> Result<Kept, RotateError> {
+        if work.credential.deliveries.is_empty() {
+            return Ok(Kept::default());
+        }
+        let active = work.credential.current.active.clone();
+        let outcomes = self
+            .courier
+            .deliver(&mut work.credential, &active, &mut work.edit, |place| !place.forgotten)
+            .await?;
+        let behind: Vec<Outcome> = outcomes
+            .into_iter()
+            .filter(|outcome| outcome.state != DeliveryState::InSync)
+            .collect();
+        let now = self.vault.clock().now();
+        let told = |place: &&Delivery| behind.iter().all(|outcome| outcome.target != place.target);
+        let in_the_way = work.credential.deliveries.iter().filter(told);
+        let in_the_way = in_the_way
+            .filter_map(|place| may_have(place, old, &active.public_key.fingerprint, now))
+            .collect();
+        Ok(Kept { behind, in_the_way })
+    }
+
+    /// Delivers the old key again to whatever place may have the new one.
+    pub(super) async fn hand_back(&self, work: &mut Work<'_>) -> Result<(), RotateError> {
+        if work.credential.deliveries.is_empty() {
+            return Ok(());
+        }
+        let new = next(work)?.public_key.fingerprint.clone();
+        let active = work.credential.current.active.clone();
+        let now = self.vault.clock().now();
+        let concerned = |place: &Delivery| place.may_have(&new) || place.may_land_until(&new, now).is_some();
+        let mut outcomes = self
+            .courier
+            .deliver(&mut work.credential, &active, &mut work.edit, concerned)
+            .await?;
+        let now = self.vault.clock().now();
+        outcomes.retain(|outcome| outcome.state != DeliveryState::InSync);
+        // Where a program is still to be run, what runs has the new key.
+        let told = |place: &&Delivery| outcomes.iter().all(|outcome| outcome.target != place.target);
+        let in_the_way = work.credential.deliveries.iter().filter(told);
+        let in_the_way = in_the_way
+            .filter_map(|place| may_have(place, &new, &active.public_key.fingerprint, now))
+            .collect();
+        let kept = Kept {
+            behind: outcomes,
+            in_the_way,
+        };
+        if kept.is_empty() {
+            Ok(())
+        } else {
+            Err(kept.into_error(self.name, "old"))
+        }
+    }
+}
+
+/// Why a place may have a key that it is not to have any more.
+fn may_have(place: &Delivery, unwanted: &str, wanted: &str, now: Timestamp) -> Option<Outcome> {
+    let reason = if let Some(until) = place.may_land_until(unwanted, now) {
+        Reason::Settling { until }
+    } else if place.may_have(unwanted) {
+        Reason::Forgotten
+    } else {
+        return None;
+    };
+    Some(Outcome {
+        state: DeliveryState::Behind,
+        reason: Some(reason),
+        ..Outcome::recorded(place, wanted)
+    })
+}
+
+/// From when the old key's time counts: when the new one became active, or when the last place first had it.
+pub(super) fn held_since(credential: &Credential<Rotating>, outgoing: &Outgoing) -> Timestamp {
+    let fingerprint = &credential.current.active.public_key.fingerprint;
+    let places = credential.deliveries.iter().filter(|place| !place.forgotten);
+    let since = places
+        .filter_map(|place| place.receipt.as_ref())
+        .filter(|receipt| receipt.fingerprint == *fingerprint)
+        .map(|receipt| receipt.since);
+    since.fold(outgoing.promoted_at, Timestamp::max)
+}
