@@ -142,10 +142,9 @@ fn identity_row(world: &World, identity: &Identity) -> String {
     let keys: Vec<String> = keys
         .map(|key| {
             format!(
-                "<code>{0}</code><br><small>credential id <code title=\"{1}\">{2}…</code></small>",
-                escape(key.key.fingerprint()),
+                "<code title=\"credential id {}\">{}</code>",
                 escape(&key.id),
-                escape(key.id.get(..8).unwrap_or(&key.id))
+                escape(key.key.fingerprint())
             )
         })
         .collect();
