@@ -40,6 +40,13 @@ impl RenameArgs {
                 context.unlock(&vault).await?.edit(from).await?;
                 return Err(error.into());
             }
+            Err(error @ VaultError::NoSuchCredential(_)) => {
+                return Err(match vault.moved_to(old).await {
+                    Some(to) => VaultError::Renamed { from: old.clone(), to },
+                    None => error,
+                }
+                .into());
+            }
             found => drop(found?),
         }
         if vault.record(new).await.is_ok() {
