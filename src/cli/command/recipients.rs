@@ -97,8 +97,12 @@ async fn list(context: &Context, vault: &Vault) -> Result<Exit, Failure> {
         context.ui.say(
             "Whoever has the key to one of these can open the vault; the passphrase opens the vault's own. So says recipients.txt; `--digest` checks it.",
         );
+        // A script reads the recipient alone where there is nothing to say of it.
+        let read_by_a_person = context.ui.stdout_is_terminal();
         for member in members {
-            context.ui.answer(&line(&member))?;
+            let unnamed = read_by_a_person && member.label.is_none() && !member.own;
+            let rest = if unnamed { "  (no label)" } else { "" };
+            context.ui.answer(&format!("{}{rest}", line(&member)))?;
         }
     }
     Ok(Exit::Done)
@@ -108,7 +112,7 @@ fn line(member: &Member) -> String {
     match (&member.label, member.own) {
         (Some(label), _) => format!("{}  {label}", member.recipient),
         (None, true) => format!("{}  the vault's own", member.recipient),
-        (None, false) => format!("{}  (no label)", member.recipient),
+        (None, false) => member.recipient.to_string(),
     }
 }
 
