@@ -348,8 +348,7 @@ const DAY: i64 = 24 * 60 * 60;
 fn a_rollback_to_a_token_that_has_ended_is_refused_and_the_rotation_goes_on() {
     for make in [Scene::replace, Scene::replace_pat] {
         let scene = make();
-        scene.rotate(&[]).fails(0, &[]);
-        scene.env.reseal("a", |_| {});
+        scene.rotate(&["--days", "300"]).fails(0, &[]);
         let new = scene.key();
         scene.sandbox.clock_offset(101 * DAY);
         let before = scene.sandbox.calls().len();
@@ -375,7 +374,7 @@ fn a_rollback_to_a_token_that_has_ended_is_refused_and_the_rotation_goes_on() {
 fn a_rollback_under_way_whose_token_ends_turns_round_and_the_rotation_goes_on() {
     for arrives in [true, false] {
         let scene = Scene::replace();
-        scene.rotate(&[]).fails(0, &[]);
+        scene.rotate(&["--days", "300"]).fails(0, &[]);
         let new = scene.key();
         // The old key is active again; whether the new one is refused nobody knows.
         scene.late("PUT", &scene.switch_of(&new, "deactivate"));

@@ -54,7 +54,7 @@ fn warnings(run: &Run) -> usize {
 #[track_caller]
 fn warns(run: &Run, code: i32) {
     assert_eq!((run.code, warnings(run)), (code, 1), "{run:?}");
-    for words in ["ends on 20", "--strategy replace --as ADMIN"] {
+    for words in ["ends on 20", "--renew --as ADMIN"] {
         assert!(run.stderr.contains(words), "{words}: {run:?}");
     }
 }

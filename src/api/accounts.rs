@@ -56,6 +56,8 @@ pub struct RemoteAccount {
     pub identity_id: IdentityId,
     /// The id of its token, where it is listed.
     pub token_id: Option<TokenId>,
+    /// For a personal access token: whose it is.
+    pub linked_user_id: Option<IdentityId>,
     /// Its name.
     pub name: Foreign,
     /// Whether its token is accepted.
@@ -274,6 +276,7 @@ impl RemoteAccount {
             kind: Kind::Pat,
             identity_id: token.token_id.clone()?.into(),
             token_id: token.token_id,
+            linked_user_id: token.linked_user_id,
             name: Foreign::new(token.name),
             active: token.is_active,
             public_keys: vec![token.public_key],
@@ -295,6 +298,7 @@ impl RemoteAccount {
             kind: Kind::ServiceAccount,
             identity_id: account.user_info.user_id?,
             token_id,
+            linked_user_id: None,
             name: Foreign::new(account.user_info.name),
             active: account.user_info.is_active,
             public_keys,

@@ -20,7 +20,7 @@ use super::user_action::{Access, SigningError, assertion, candidates};
 use super::wire;
 use crate::model::credential::Environment;
 use crate::model::effect::Effect;
-use crate::model::ids::{CredentialId, OrganisationId, Username};
+use crate::model::ids::{CredentialId, IdentityId, OrganisationId, Username};
 use crate::model::token::AuthToken;
 use crate::model::user_action::{Ceremony, Signer, client_data};
 
@@ -152,6 +152,14 @@ impl<'a> UserSession<'a> {
     /// When the key is not accepted for this user, or Dfns could not be asked.
     pub async fn log_in(&self) -> Result<(), CallError> {
         self.token(None).await.map(drop)
+    }
+
+    /// Who it is, as far as the session says.
+    ///
+    /// # Errors
+    /// As [`UserSession::log_in`].
+    pub async fn user_id(&self) -> Result<Option<IdentityId>, CallError> {
+        Ok(self.token(None).await?.claims().user_id.clone())
     }
 
     /// A token that is not `ended`. Whoever comes first logs in for all.

@@ -87,6 +87,8 @@ pub(super) struct AccessToken {
     pub(super) public_key: String,
     #[serde(default, deserialize_with = "where_known")]
     pub(super) token_id: Option<TokenId>,
+    #[serde(default, deserialize_with = "where_known")]
+    pub(super) linked_user_id: Option<IdentityId>,
     #[serde(default)]
     pub(super) name: String,
     #[serde(default)]

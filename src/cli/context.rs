@@ -125,6 +125,11 @@ impl Context {
         !self.no_input && terminal::is_there()
     }
 
+    /// Whether nothing may be asked, by a flag.
+    pub(super) fn no_input(&self) -> bool {
+        self.no_input
+    }
+
     /// Whether somebody reads along on a terminal, at their own pace.
     #[cfg(feature = "sandbox")]
     pub(super) fn is_read_along(&self) -> bool {

@@ -57,7 +57,7 @@ impl Context {
         };
         self.ui.say(&format!("{} {message}", Tone::Doubtful.paint("warning:")));
         self.ui.say(&format!(
-            "  no call renews a token; a new one comes with a new account:  dfns-keys rotate {name} --strategy replace --as ADMIN  (or --strategy dashboard)"
+            "  no call renews a token; a new one comes with a new account:  dfns-keys rotate {name} --renew --as ADMIN  (or without --as, by the dashboard)"
         ));
     }
 }

@@ -51,7 +51,7 @@ fn access_token(world: &World, identity: &Identity) -> Value {
         "dateCreated": identity.created_at,
         "isActive": identity.active,
         "kind": if identity.kind == Kind::Pat { "Pat" } else { "ServiceAccount" },
-        "linkedUserId": identity.user_id,
+        "linkedUserId": identity.linked_user_id.as_ref().unwrap_or(&identity.user_id),
         "linkedAppId": "",
         "name": identity.name,
         "orgId": world.organisation_id,
@@ -133,6 +133,11 @@ pub(super) fn create(world: &mut World, request: &Request, kind: Kind) -> Result
             SignedDuration::from_hours(days * 24),
         )
         .map_err(|reason| Answer::error(if reason.contains("taken") { 409 } else { 400 }, reason))?;
+    let linked_user_id = world.identity(&caller).map(|user| user.user_id.clone());
+    let Some(identity) = world.identities.last_mut() else {
+        return Err(Answer::error(500, "the new identity is gone"));
+    };
+    identity.linked_user_id = linked_user_id;
     let Some(identity) = world.identities.last() else {
         return Err(Answer::error(500, "the new identity is gone"));
     };

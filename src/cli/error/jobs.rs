@@ -224,6 +224,8 @@ impl From<RotateError> for Failure {
                 .hint("leave --strategy out, or say --strategy replace --as ADMIN; `--rollback` ends what was begun"),
             RotateError::NeedsAdministrator(_) => Self::new(Exit::Usage, "needs_administrator", message)
                 .hint("name an enrolled user with --as ADMIN"),
+            RotateError::OtherUsers(_) => Self::new(Exit::State, "other_users", message)
+                .hint("act as the user whose token it is, or say --strategy dashboard"),
             RotateError::AccountUnknown(_) => Self::new(Exit::State, "account_unknown", message)
                 .hint("may the administrator see it? `dfns-keys account list --as ADMIN` shows what it sees"),
             RotateError::AwaitingToken(name) => Self::new(Exit::Waiting, "token_needed", message).hint(format!(

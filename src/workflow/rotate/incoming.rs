@@ -1,12 +1,12 @@
 //! The new key on its way in: registered, proven, promoted.
 
 use super::late::as_generation;
-use super::{Job, Plan, RotateError, Work, access, is_not_offered, random_bytes};
+use super::{DAYS_OTHERWISE, Job, Plan, RotateError, Work, access, days_made_for, is_not_offered, random_bytes};
 use crate::api::accounts::{AccountVerb, CreatedAccount, NewAccount, RemoteAccount};
 use crate::api::credentials::{NewKey, RemoteKey};
 use crate::api::{Action, ApiError, CallError};
-use crate::keys::pem::same_public_key;
-use crate::model::credential::ActiveGeneration;
+use crate::keys::pem::{public_fingerprint, same_public_key};
+use crate::model::credential::{ActiveGeneration, Kind};
 use crate::model::ids::{CredentialId, PermissionId};
 use crate::model::rotation::{Next, NextStep, Outgoing, Registered, RotationStage, Strategy};
 use crate::model::token::AuthToken;
@@ -24,7 +24,7 @@ impl Job<'_> {
         match (&next.step, strategy) {
             (NextStep::KeySealed, Strategy::Credential) => self.register_key(work, plan).await,
             (NextStep::Registering, Strategy::Credential) => self.look_for_key(work, plan).await,
-            (NextStep::KeySealed, Strategy::Replace) => self.create_account(work).await,
+            (NextStep::KeySealed, Strategy::Replace) => self.create_account(work, plan).await,
             (NextStep::Registering, Strategy::Replace) => self.look_for_account(work).await,
             (NextStep::KeySealed | NextStep::Registering, Strategy::Dashboard) => self.take_token(work, plan).await,
             (NextStep::Registered(registered), _) => {
@@ -127,9 +127,24 @@ impl Job<'_> {
         self.step(work, NextStep::KeySealed).await
     }
 
-    async fn create_account(&self, work: &mut Work<'_>) -> Result<(), RotateError> {
+    async fn create_account(&self, work: &mut Work<'_>, plan: &Plan) -> Result<(), RotateError> {
         let session = self.administrator("making a new account")?;
-        let permissions = self.old_account(work).await?.permissions;
+        let old = self.old_account(work).await?;
+        if old.kind == Kind::Pat {
+            let own = session.user_id().await.map_err(|error| RotateError::Call {
+                doing: "making a new account",
+                error,
+            })?;
+            if own.is_none() || own != old.linked_user_id {
+                if plan.strategy.is_some() {
+                    return Err(RotateError::OtherUsers(self.name.clone()));
+                }
+                work.credential.current.journal.strategy = Strategy::Dashboard;
+                return self.step(work, NextStep::KeySealed).await;
+            }
+        }
+        let permissions = old.permissions;
+        let made_for = days_made_for(&work.credential.current.active.token).unwrap_or(DAYS_OTHERWISE);
         for _ in 0..MOST_ORPHANS {
             self.step(work, NextStep::Registering).await?;
             let journal = &work.credential.current.journal;
@@ -138,7 +153,7 @@ impl Job<'_> {
                     kind: work.credential.kind,
                     name: &journal.account_name,
                     public_key: &next(work)?.public_key.pem,
-                    days_valid: None,
+                    days_valid: Some(plan.days.unwrap_or(made_for)),
                     external_id: &journal.id,
                 })
                 .await;
@@ -212,8 +227,8 @@ impl Job<'_> {
     }
 
     async fn old_account(&self, work: &Work<'_>) -> Result<RemoteAccount, RotateError> {
-        let old = work.credential.current.active.public_key.pem.clone();
-        self.account_with(work, &old)
+        let old = work.credential.current.active.clone();
+        self.account_of(work, &old, true)
             .await?
             .ok_or_else(|| RotateError::AccountUnknown(self.name.clone()))
     }
@@ -226,6 +241,39 @@ impl Job<'_> {
     ) -> Result<Option<RemoteAccount>, RotateError> {
         let accounts = self.accounts(work).await?;
         Ok(accounts.into_iter().find(|account| has_key(account, public_key)))
+    }
+
+    /// The account of a generation: by what it is addressed by, or by its key. An account that has had several keys may be
+    /// listed with any of them, so that the old one is known by each key that it had.
+    pub(super) async fn account_of(
+        &self,
+        work: &Work<'_>,
+        generation: &ActiveGeneration,
+        is_old: bool,
+    ) -> Result<Option<RemoteAccount>, RotateError> {
+        let accounts = self.accounts(work).await?;
+        let said = generation.token.claims().account_ids(work.credential.kind);
+        let identity_id = generation.identity_id.as_ref().or(said.0.as_ref());
+        let token_id = generation.token_id.as_ref().or(said.1.as_ref());
+        let by_id = |account: &&RemoteAccount| {
+            identity_id == Some(&account.identity_id) || (token_id.is_some() && token_id == account.token_id.as_ref())
+        };
+        let by_key = |account: &&RemoteAccount| has_key(account, &generation.public_key.pem);
+        let had = |account: &RemoteAccount, earlier: &str| {
+            let fingerprint = |key: &String| public_fingerprint(key.as_bytes());
+            let mut keys = account.public_keys.iter().filter_map(|key| fingerprint(key).ok());
+            keys.any(|key| key == earlier)
+        };
+        let by_earlier_key = || {
+            let mut newest_first = work.credential.earlier_keys.iter().rev().filter(|_| is_old);
+            newest_first.find_map(|earlier| accounts.iter().find(|account| had(account, earlier)))
+        };
+        Ok(accounts
+            .iter()
+            .find(by_id)
+            .or_else(|| accounts.iter().find(by_key))
+            .or_else(by_earlier_key)
+            .cloned())
     }
 
     /// All accounts of the credential's kind.

@@ -15,7 +15,7 @@ use thiserror::Error;
 
 use crate::api::{Access, ApiError, CallError, Client, UserSession};
 use crate::keys::{KeyError, KeyPair, PrivateKey, RandomnessError, pem};
-use crate::model::credential::{ActiveGeneration, AnyCredential, Credential};
+use crate::model::credential::{ActiveGeneration, AnyCredential, Credential, Kind};
 use crate::model::ids::{CredentialId, CredentialName, ExternalId};
 use crate::model::quoted;
 use crate::model::record::PublicRecord;
@@ -61,6 +61,9 @@ pub enum RotateError {
     /// An organisation's user has to act.
     #[error("{0} needs an organisation's user")]
     NeedsAdministrator(&'static str),
+    /// A personal access token is of the user who makes it, and this one is another's.
+    #[error("the token of {0} is not known to be of this user, and a new one would be")]
+    OtherUsers(CredentialName),
     /// The old account is not among those the administrator sees.
     #[error("the account of {0} is not among those at Dfns")]
     AccountUnknown(CredentialName),
@@ -158,7 +161,52 @@ pub struct Plan {
     pub undelivered: bool,
     /// The token of a new account from the dashboard.
     pub token: Option<AuthToken>,
+    /// Which tokens are replaced with their keys.
+    pub renewal: Renewal,
+    /// How many days a new token lives; as many as the old one was made for, where left out.
+    pub days: Option<u32>,
+    /// It is known to somebody else: the old key goes at once, whoever uses it.
+    pub compromised: bool,
 }
+
+/// Which tokens are replaced with their keys. A key alone leaves the token to run into its end.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Renewal {
+    /// None for its own sake.
+    #[default]
+    No,
+    /// Those that end within so many seconds.
+    EndingWithin(u64),
+    /// Each.
+    Always,
+}
+
+impl Renewal {
+    /// Whether a token that ends then is to be replaced.
+    #[must_use]
+    pub fn is_due(self, expires_at: Option<Timestamp>, now: Timestamp) -> bool {
+        match self {
+            Self::No => false,
+            Self::Always => true,
+            Self::EndingWithin(seconds) => expires_at
+                .is_some_and(|at| i128::from(at.as_second()) <= i128::from(now.as_second()) + i128::from(seconds)),
+        }
+    }
+}
+
+/// How many days the token was made for, where it says so.
+fn days_made_for(token: &AuthToken) -> Option<u32> {
+    const DAY: i64 = 24 * 60 * 60;
+    let claims = token.claims();
+    let life = claims.expires_at?.as_second() - claims.issued_at?.as_second();
+    let days = life.checked_add(DAY / 2)? / DAY;
+    Some(u32::try_from(days.clamp(1, MOST_DAYS)).unwrap_or(DAYS_OTHERWISE))
+}
+
+/// The longest life of a token that Dfns gives.
+const MOST_DAYS: i64 = 730;
+/// How long a token lives whose predecessor does not say how long it was made for.
+pub const DAYS_OTHERWISE: u32 = 365;
 
 /// Who and what works on a rotation.
 pub struct Job<'a> {
@@ -213,7 +261,8 @@ impl Job<'_> {
                 RotationStage::Preparing(_) => self.bring_in(&mut work, plan).await?,
                 RotationStage::Retiring(outgoing) => {
                     let begun = outgoing.retiring;
-                    let kept = if begun {
+                    // What leaked is refused before anything is delivered.
+                    let kept = if begun || plan.compromised {
                         Kept::default()
                     } else {
                         let old = outgoing.previous.public_key.fingerprint.clone();
@@ -224,12 +273,12 @@ impl Job<'_> {
                     };
                     let grace = plan.grace.unwrap_or(work.credential.current.journal.grace);
                     let since = held_since(&work.credential, outgoing);
-                    let due = plan.finish || begun || is_over(grace, since, self.vault.clock().now());
                     // Once it was begun, or somebody says so who was told whom it cuts off, nothing is in the way.
-                    let asked = plan.finish || begun;
+                    let at_once = plan.finish || plan.compromised || begun;
+                    let due = at_once || is_over(grace, since, self.vault.clock().now());
                     let delivered = plan.undelivered || kept.is_empty();
                     let dependents = self.dependents_on_old(&work.credential).await;
-                    if due && delivered && (asked || dependents.names.is_empty()) {
+                    if due && delivered && (at_once || dependents.names.is_empty()) {
                         return self.retire(work).await;
                     }
                     if grace != work.credential.current.journal.grace {
@@ -277,6 +326,18 @@ impl Job<'_> {
         })
     }
 
+    /// Whether the token says how long it was made for, so that a new one can live as long.
+    ///
+    /// # Errors
+    /// When it cannot be opened.
+    pub async fn token_says_its_life(&self) -> Result<bool, RotateError> {
+        let token = match self.find().await? {
+            Found::Active(credential) => credential.current.token,
+            Found::Rotating(credential) => credential.current.active.token,
+        };
+        Ok(days_made_for(&token).is_some())
+    }
+
     async fn find(&self) -> Result<Found, RotateError> {
         self.found(Some(self.unlocked.get(self.name).await?))
     }
@@ -305,7 +366,9 @@ impl Job<'_> {
         let journal = Journal {
             account_name: self.account_name(&id),
             id,
-            strategy: plan.strategy.unwrap_or(Strategy::Credential),
+            strategy: plan
+                .strategy
+                .unwrap_or_else(|| self.first_choice(plan, &credential.current.token)),
             grace: plan.grace.unwrap_or(Grace::Manual),
             started_at: now,
             rolling_back: false,
@@ -325,6 +388,18 @@ impl Job<'_> {
         Ok(work)
     }
 
+    /// A new token comes with a new account alone.
+    fn first_choice(&self, plan: &Plan, token: &AuthToken) -> Strategy {
+        let ends = token.claims().expires_at;
+        if !plan.renewal.is_due(ends, self.vault.clock().now()) {
+            Strategy::Credential
+        } else if self.administrator.is_some() {
+            Strategy::Replace
+        } else {
+            Strategy::Dashboard
+        }
+    }
+
     /// A name at Dfns that no other account has.
     fn account_name(&self, id: &ExternalId) -> String {
         let text = id.as_str();
@@ -340,9 +415,15 @@ impl Job<'_> {
         let current = work.credential.current.journal.strategy;
         let wanted = match plan.strategy {
             Some(wanted) => wanted,
-            None if current == Strategy::Dashboard && self.administrator.is_some() && plan.token.is_none() => {
+            // Whether a personal access token is the administrator's own was looked at before.
+            None if current == Strategy::Dashboard
+                && work.credential.kind != Kind::Pat
+                && self.administrator.is_some()
+                && plan.token.is_none() =>
+            {
                 Strategy::Replace
             }
+            None if current == Strategy::Credential => self.first_choice(plan, &work.credential.current.active.token),
             None => current,
         };
         if wanted == current || !matches!(next.step, NextStep::KeySealed) {

@@ -238,7 +238,8 @@ impl Job<'_> {
         let Some(session) = self.administrator else {
             return Ok(Ok(()));
         };
-        let account = self.account_with(work, &generation.public_key.pem).await?;
+        let is_old = matches!(work.credential.current.stage, RotationStage::Retiring(_));
+        let account = self.account_of(work, generation, is_old).await?;
         let Some(account) = account.filter(|account| account.active != active) else {
             return Ok(Ok(()));
         };

@@ -334,10 +334,11 @@ fn expiry(token: &AuthToken, min_days: u32, now: Timestamp) -> Check {
     };
     let days = (at.as_second() - now.as_second()).div_euclid(86_400);
     if at <= now {
-        Check::fail(id, format!("the token expired on {at}")).hint("make a new token: none can be renewed")
+        Check::fail(id, format!("the token expired on {at}"))
+            .hint("`rotate NAME --renew` replaces it: a new token comes with a new account")
     } else if days < i64::from(min_days) {
         Check::warn(id, format!("the token ends on {at}, in {days} days"))
-            .hint("none can be renewed: have a new one before it ends")
+            .hint("`rotate NAME --renew` replaces it in time: a new token comes with a new account")
     } else {
         Check::pass(id, format!("valid until {at} ({days} days)"))
     }

@@ -27,7 +27,7 @@ use crate::model::rotation::{Grace, Strategy};
 use crate::vault::{Unlocked, Vault};
 use crate::workflow::administrator::Administrator;
 use crate::workflow::deliver::Courier;
-use crate::workflow::rotate::{Job, Plan, RETIRED, ROLLED_BACK, RotateError, Standing};
+use crate::workflow::rotate::{DAYS_OTHERWISE, Job, Plan, RETIRED, ROLLED_BACK, Renewal, RotateError, Standing};
 use crate::workflow::sharing::Neighbours;
 
 /// How many credentials are worked on at once; the client's rate limit stands above it.
@@ -42,7 +42,8 @@ const AT_ONCE: usize = 16;
 #[derive(Args)]
 #[command(
     after_help = "Examples:\n  dfns-keys rotate payments-api\n  dfns-keys rotate payments-api --finish\n  \
-                  dfns-keys rotate --all --older-than 90d --grace 24h --as ops-admin   (from cron, every hour)"
+                  dfns-keys rotate payments-api --renew --as ops-admin\n  \
+                  dfns-keys rotate --all --older-than 90d --expiring 30d --grace 24h --as ops-admin   (from cron, every hour)"
 )]
 #[command(group(clap::ArgGroup::new("what").required(true).args(["names", "all"])))]
 pub(in crate::cli) struct RotateArgs {
@@ -54,6 +55,18 @@ pub(in crate::cli) struct RotateArgs {
     /// Begin only where the key is older than this; what was begun goes on in any case
     #[arg(long, value_name = "DURATION")]
     older_than: Option<Span>,
+    /// Begin also, or only, where the token ends within this time, and replace it too
+    #[arg(long, value_name = "DURATION")]
+    expiring: Option<Span>,
+    /// Replace the token too, by a new account
+    #[arg(long, conflicts_with_all = ["finish", "rollback", "status"])]
+    renew: bool,
+    /// How many days a new token lives, 1 to 730 [default: as many as the old one was made for]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=730))]
+    days: Option<u32>,
+    /// It leaked: replace key and token, and have Dfns refuse the old ones at once
+    #[arg(long, conflicts_with_all = ["all", "finish", "rollback", "status", "grace"])]
+    compromised: bool,
     /// Act as this enrolled user where a new account is needed
     #[arg(long = "as", id = "admin", value_name = "ADMIN")]
     admin: Option<CredentialName>,
@@ -136,14 +149,26 @@ impl RotateArgs {
         if self.token_file.is_some() && names.len() != 1 {
             return Err(Failure::usage("a token is for one credential: name just that one"));
         }
-        let plan = Plan {
+        if self.strategy == StrategyArg::Credential && (self.renew || self.compromised) {
+            return Err(Failure::usage(
+                "a second key keeps the token: leave --strategy credential out",
+            ));
+        }
+        let mut plan = Plan {
+            renewal: self.renewal(),
+            days: self.days,
+            compromised: self.compromised,
             strategy: match self.strategy {
                 StrategyArg::Auto => None,
                 StrategyArg::Credential => Some(Strategy::Credential),
                 StrategyArg::Replace => Some(Strategy::Replace),
                 StrategyArg::Dashboard => Some(Strategy::Dashboard),
             },
-            grace: self.grace.map(|grace| grace.0),
+            grace: if self.compromised {
+                Some(Grace::Seconds(0))
+            } else {
+                self.grace.map(|grace| grace.0)
+            },
             finish: self.finish,
             undelivered: self.undelivered,
             token: match &self.token_file {
@@ -151,6 +176,9 @@ impl RotateArgs {
                 None => None,
             },
         };
+        if self.keeps_token(context) {
+            plan.strategy = Some(Strategy::Credential);
+        }
         let unlocked = context.unlock(&vault).await?;
         let administrator = match admin {
             Some(admin) => Some(Administrator::open(&unlocked, admin).await?),
@@ -239,12 +267,34 @@ impl RotateArgs {
             let age = now.as_second() - record.rotated_at.unwrap_or(record.created_at).as_second();
             let old = self
                 .older_than
-                .is_none_or(|span| u64::try_from(age).is_ok_and(|age| age >= span.duration().as_secs()));
-            if (!self.all || can) && (old || under_way) {
+                .is_some_and(|span| u64::try_from(age).is_ok_and(|age| age >= span.duration().as_secs()));
+            let ends = self.expiring.is_some_and(|span| {
+                Renewal::EndingWithin(span.duration().as_secs()).is_due(record.token_expires_at, now)
+            });
+            let selected = old || ends || (self.older_than.is_none() && self.expiring.is_none());
+            if (!self.all || can) && (selected || under_way) {
                 due.push(name);
             }
         }
         Ok((due, unreadable))
+    }
+
+    /// Which tokens are to be replaced with their keys.
+    fn renewal(&self) -> Renewal {
+        match self.expiring {
+            _ if self.renew || self.compromised => Renewal::Always,
+            Some(span) => Renewal::EndingWithin(span.duration().as_secs()),
+            None => Renewal::No,
+        }
+    }
+
+    /// Whether nobody is there who could bring a new token, so that the key alone is replaced.
+    fn keeps_token(&self, context: &Context) -> bool {
+        self.renewal() != Renewal::No
+            && self.strategy == StrategyArg::Auto
+            && self.admin.is_none()
+            && self.token_file.is_none()
+            && context.no_input()
     }
 
     /// A new key renews no token, so that whatever tokens are left near their end are told of: of all that were asked
@@ -280,7 +330,38 @@ impl RotateArgs {
         outcomes
     }
 
+    /// Where a new token was asked for, what was done is not all until it is there.
     async fn one(&self, scene: &Scene<'_>, name: &CredentialName, plan: &Plan) -> Result<Standing, Failure> {
+        let before = scene.vault.record(name).await?;
+        let says_life = scene.session.is_none() || scene.job(name).token_says_its_life().await.unwrap_or(true);
+        let mut standing = self.once(scene, name, plan).await?;
+        if self.status || self.dry_run || self.finish || self.rollback {
+            return Ok(standing);
+        }
+        // A rotation that was under way goes on with what it began with, and a leak needs one more.
+        let same = |standing: &Standing| standing.record.token_fingerprint == before.token_fingerprint;
+        if self.compromised && same(&standing) && before.state != State::Active && !self.keeps_token(scene.context) {
+            standing = self.once(scene, name, plan).await?;
+        }
+        let now = scene.vault.clock().now();
+        let record = &standing.record;
+        if self.compromised && !record.deliveries.is_empty() {
+            scene.context.ui.say(&format!(
+                "  then bring the new one to where it is used:  dfns-keys deliver {name}"
+            ));
+        }
+        if self.keeps_token(scene.context) && self.renewal().is_due(record.token_expires_at, now) {
+            return Err(not_renewed(record));
+        }
+        if !same(&standing) && self.days.is_none() && !says_life && standing.strategy != Some(Strategy::Dashboard) {
+            scene.context.ui.say(&format!(
+                "  {name}'s old token does not say how long it was made for; the new one lives {DAYS_OTHERWISE} days (--days N for another time)"
+            ));
+        }
+        Ok(standing)
+    }
+
+    async fn once(&self, scene: &Scene<'_>, name: &CredentialName, plan: &Plan) -> Result<Standing, Failure> {
         let job = scene.job(name);
         if self.status || self.dry_run {
             let standing = job.status().await?;
@@ -353,6 +434,25 @@ async fn log_deliveries(scene: &Scene<'_>, before: &PublicRecord) {
                 .log(scene.vault, "delivered", Some(&before.name), fingerprint, place);
         }
     }
+}
+
+/// The key is a new one, and the token runs into its end.
+fn not_renewed(record: &PublicRecord) -> Failure {
+    let name = &record.name;
+    let until = record
+        .token_expires_at
+        .map(|at| format!(" and ends on {}", at.strftime("%Y-%m-%d")));
+    Failure::new(
+        Exit::Waiting,
+        "token_not_renewed",
+        format!(
+            "{name} has a new key, and its token is the old one{}: nobody is named who could make another",
+            until.unwrap_or_default()
+        ),
+    )
+    .hint(format!(
+        "`dfns-keys rotate {name} --renew --as ADMIN` replaces it, or without --no-input by the dashboard"
+    ))
 }
 
 struct Scene<'a> {

@@ -6,6 +6,7 @@ use super::{Outcome, RotateArgs, Scene};
 use crate::cli::command::provision::gravity;
 use crate::cli::error::{Exit, Failure};
 use crate::cli::ui::{Tone, fields};
+use crate::model::credential::State;
 use crate::model::ids::CredentialName;
 use crate::model::rotation::Strategy;
 use crate::workflow::rotate::Standing;
@@ -16,11 +17,14 @@ impl RotateArgs {
         // Where all were asked for, which one it is has to be said.
         let single = outcomes.len() == 1 && !self.all;
         let mut rows: Vec<Value> = Vec::new();
+        let mut changes: Vec<Value> = Vec::new();
         let mut failures: Vec<(CredentialName, Failure)> = Vec::new();
         for (name, outcome) in outcomes {
             match outcome {
                 Ok(standing) => {
                     rows.push(row(scene, &standing));
+                    let (change, reason) = self.change(scene, &standing);
+                    changes.push(json!({"name": name, "change": change, "reason": reason}));
                     if !ui.json() {
                         self.tell(scene, &name, &standing)?;
                     }
@@ -37,7 +41,11 @@ impl RotateArgs {
         let worst = (0..failures.len()).max_by_key(|index| gravity(failures[*index].1.exit));
         let Some(worst) = worst else {
             if ui.json() {
-                ui.document(&json!({ "credentials": rows }))?;
+                let mut document = json!({ "credentials": rows });
+                if self.dry_run {
+                    document["changes"] = changes.into();
+                }
+                ui.document(&document)?;
             } else if rows.is_empty() {
                 ui.say("Nothing is due.");
             }
@@ -70,6 +78,32 @@ impl RotateArgs {
         }
         ui.say("  run the same command again: it goes on where it stopped");
         Ok(failures[worst].1.exit)
+    }
+
+    /// What a run would do, in a word, and why.
+    pub(super) fn change(&self, scene: &Scene<'_>, standing: &Standing) -> (&'static str, String) {
+        let record = &standing.record;
+        let now = scene.vault.clock().now();
+        let renews = !self.keeps_token(scene.context) && self.renewal().is_due(record.token_expires_at, now);
+        match record.state {
+            State::Retiring if standing.retires_at.is_some_and(|at| at <= now) => {
+                ("retire", "the grace period of the old key is over".to_owned())
+            }
+            State::Retiring => (
+                "none",
+                "the old key is kept until its grace period is over, or --finish".to_owned(),
+            ),
+            State::Rotating => ("rotate", "a rotation is under way".to_owned()),
+            State::Pending | State::Active if self.compromised => ("renew", "key and token leaked".to_owned()),
+            State::Pending | State::Active if renews => match record.token_expires_at {
+                Some(at) => ("renew", format!("the token ends on {}", at.strftime("%Y-%m-%d"))),
+                None => ("renew", "a new token was asked for".to_owned()),
+            },
+            State::Pending | State::Active => match self.older_than {
+                Some(span) => ("rotate", format!("the key is older than {span}")),
+                None => ("rotate", "a new key was asked for".to_owned()),
+            },
+        }
     }
 
     async fn failed_row(&self, scene: &Scene<'_>, name: &CredentialName, failure: &Failure) -> Value {

@@ -14,7 +14,11 @@ impl RotateArgs {
     pub(super) fn tell(&self, scene: &Scene<'_>, name: &CredentialName, standing: &Standing) -> Result<(), Failure> {
         let ui = &scene.context.ui;
         if self.dry_run {
-            for line in self.planned(scene.session.is_some(), name, standing) {
+            let (change, reason) = self.change(scene, standing);
+            let administrator = scene.session.is_some();
+            let renews = change == "renew";
+            ui.say(&format!("{name}: {change}, because {reason}"));
+            for line in self.planned(administrator, renews, name, standing) {
                 ui.answer(&line)?;
             }
             return Ok(());
@@ -137,11 +141,16 @@ impl RotateArgs {
     }
 
     /// The calls that a run would make, in their order.
-    fn planned(&self, administrator: bool, name: &CredentialName, standing: &Standing) -> Vec<String> {
+    fn planned(&self, administrator: bool, renews: bool, name: &CredentialName, standing: &Standing) -> Vec<String> {
         let mut lines = vec![format!("{name}  would:")];
         let mut add = |line: &str| lines.push(format!("  {line}"));
         if standing.record.state != State::Retiring {
-            let strategy = standing.strategy.map_or(self.strategy, |strategy| match strategy {
+            let first = match self.strategy {
+                StrategyArg::Auto if renews && administrator => StrategyArg::Replace,
+                StrategyArg::Auto if renews => StrategyArg::Dashboard,
+                asked => asked,
+            };
+            let strategy = standing.strategy.map_or(first, |strategy| match strategy {
                 Strategy::Credential => StrategyArg::Credential,
                 Strategy::Replace => StrategyArg::Replace,
                 Strategy::Dashboard => StrategyArg::Dashboard,
