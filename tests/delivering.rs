@@ -389,6 +389,68 @@ fn stopped_at_every_instant_the_next_run_ends_it() {
     }
 }
 
+/// What `systemd-creds` has made, it decrypts; the secret goes to it by stdin, and no clear text stands on the disk.
+#[test]
+fn a_credential_of_systemd_is_encrypted_for_this_machine() {
+    if !peer("systemd-creds") {
+        return;
+    }
+    let scene = Scene::new();
+    let path = scene.env.path("dfns.cred");
+    let target = format!("systemd-creds:{}?format=json", path.display());
+    let run = scene.deliver(&["a", "--to", &target, "--then", "touch ran"]);
+    if run.code == 7 && !rustix::process::geteuid().is_root() {
+        return support::skipped("only root has the machine's key");
+    }
+    assert_eq!(run.code, 0, "{run:?}");
+    assert!(
+        run.stdout.contains("in sync, read back") && scene.env.path("ran").exists(),
+        "{run:?}"
+    );
+    let decrypted = Run::of(scene.env.bare("systemd-creds").arg("decrypt").arg(&path).arg("-"));
+    assert_eq!(decrypted.stdout, scene.env.ok(&["export", "a", "--format", "json"]));
+    assert_eq!(mode(&path), 0o600);
+    let put = std::fs::read(&path).unwrap();
+    scene.deliver(&["a"]).fails(0, &[]);
+    assert_eq!(std::fs::read(&path).unwrap(), put, "it is there, and is not put again");
+    std::fs::write(&path, "spoilt").unwrap();
+    scene
+        .deliver(&["a", "--check"])
+        .fails(8, &["does not have what is active now"]);
+    scene.deliver(&["a"]).fails(0, &[]);
+    scene.deliver(&["a", "--check"]).fails(0, &[]);
+}
+
+/// A `systemd-creds` that is not as it should be.
+#[test]
+fn a_tool_that_writes_down_what_it_sees_sees_no_secret_but_on_its_stdin() {
+    let scene = Scene::new();
+    let target = format!("systemd-creds:{}", scene.env.path("dfns.cred").display());
+    let script = "#!/bin/sh\nprintf '%s\\n' \"$@\" >>\"$HOME/arguments\"\nenv >>\"$HOME/environment\"\n\
+                  case $1 in encrypt) tr a-z n-za-m ;; decrypt) tr a-z n-za-m <\"$3\" ;; esac\n";
+    program(&scene.env, "systemd-creds", script);
+    scene.deliver(&["a", "--to", &target]).fails(0, &[]);
+    let token = scene.env.open("a")["active"]["token"].as_str().unwrap().to_owned();
+    for seen in ["arguments", "environment"] {
+        let text = std::fs::read_to_string(scene.env.path(seen)).unwrap();
+        assert!(
+            !text.contains(&token) && !text.contains("PRIVATE KEY"),
+            "{seen}: {text}"
+        );
+    }
+    for (script, words) in [
+        (
+            "#!/bin/sh\necho 'no key on this machine' >&2; exit 1\n",
+            "refuses (exit code 1): it says: \"no key on this machine\"",
+        ),
+        ("#!/bin/sh\nexit 0\n", "answers with nothing"),
+        ("#!/bin/sh\nexec sleep 600\n", "did not end within 2 s"),
+    ] {
+        program(&scene.env, "systemd-creds", script);
+        scene.deliver(&["a", "--timeout", "2s"]).fails(7, &[words]);
+    }
+}
+
 #[test]
 fn the_example_of_a_plugin_keeps_what_it_is_given() {
     if !peer("jq") {

@@ -5,6 +5,7 @@
 mod file;
 mod plugin;
 mod said;
+mod systemd_creds;
 
 use std::time::Duration;
 
@@ -155,6 +156,7 @@ impl Means {
     pub fn open<'t>(&self, target: &'t Target) -> Box<dyn Place + 't> {
         match target.kind() {
             TargetKind::File => Box::new(file::File::new(target)),
+            TargetKind::SystemdCreds => Box::new(systemd_creds::SystemdCreds::new(target, self.limit)),
             TargetKind::Plugin => Box::new(plugin::Plugin::new(target, self.limit)),
         }
     }
@@ -186,8 +188,10 @@ pub enum Form {
 pub fn form(target: &Target) -> Result<Option<Form>, String> {
     match target.kind() {
         TargetKind::Plugin => Ok(None),
-        TargetKind::File => {
-            file::check(target)?;
+        TargetKind::File | TargetKind::SystemdCreds => {
+            if target.kind() == TargetKind::File {
+                file::check(target)?;
+            }
             Ok(Some(match target.parameter("format").unwrap_or("dotenv") {
                 "dotenv" => Form::Dotenv,
                 "docker-env" => Form::DockerEnv,

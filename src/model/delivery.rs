@@ -24,6 +24,9 @@ pub struct Delivery {
     /// What it was last seen to have taken.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub receipt: Option<Receipt>,
+    /// It was seen to have something else since.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub lost: bool,
     /// What was put since, and may be there instead.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub intents: Vec<Intent>,
@@ -46,7 +49,7 @@ pub struct Receipt {
     pub fingerprint: String,
     /// When it was last put, or seen there.
     pub delivered_at: Timestamp,
-    /// Since when it has been there without another in between.
+    /// When it was first seen to have taken it.
     pub since: Timestamp,
     /// It was read there, too.
     pub read_back: bool,
@@ -84,6 +87,7 @@ impl Delivery {
             place: None,
             then,
             receipt: None,
+            lost: false,
             intents: Vec::new(),
             late: Vec::new(),
             then_pending: false,
@@ -98,7 +102,7 @@ impl Delivery {
             .receipt
             .as_ref()
             .is_some_and(|receipt| receipt.fingerprint == fingerprint);
-        received && self.intents.iter().all(|intent| intent.fingerprint == fingerprint)
+        received && !self.lost && self.intents.iter().all(|intent| intent.fingerprint == fingerprint)
     }
 
     /// Whether nothing is left to be done for this key.
@@ -132,7 +136,7 @@ impl Delivery {
             fingerprint: fingerprint.to_owned(),
             at: now,
             // What this process writes itself ends with it.
-            ended: self.target.kind() == TargetKind::File,
+            ended: matches!(self.target.kind(), TargetKind::File | TargetKind::SystemdCreds),
         });
         self.then_pending = !self.then.is_empty();
     }
@@ -153,12 +157,13 @@ impl Delivery {
     pub fn confirm(&mut self, fingerprint: &str, read_back: bool, now: Timestamp) {
         let had = self.has(fingerprint);
         let since = match &self.receipt {
-            Some(receipt) if had => receipt.since,
+            Some(receipt) if receipt.fingerprint == fingerprint => receipt.since,
             _ => now,
         };
         if !had && !self.then.is_empty() {
             self.then_pending = true;
         }
+        self.lost = false;
         self.late.append(&mut self.intents);
         self.late.retain(|intent| intent.may_land(now).is_some());
         self.receipt = Some(Receipt {

@@ -24,6 +24,8 @@ pub struct TargetError {
 pub enum TargetKind {
     /// A file on one machine: `file:/PATH`.
     File,
+    /// A credential for a systemd service, encrypted for one machine: `systemd-creds:/PATH`.
+    SystemdCreds,
     /// Whatever a program `dfns-keys-target-NAME` knows: `plugin:NAME`.
     Plugin,
 }
@@ -44,6 +46,13 @@ const ROWS: &[Row] = &[
         word: "file",
         parameters: Some(&["format", "host", "mode", "owner"]),
         rest: "file:/PATH, whole and without detours",
+        fits: is_plain_path,
+    },
+    Row {
+        kind: TargetKind::SystemdCreds,
+        word: "systemd-creds",
+        parameters: Some(&["format", "host"]),
+        rest: "systemd-creds:/PATH, whole and without detours",
         fits: is_plain_path,
     },
     Row {

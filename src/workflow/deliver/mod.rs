@@ -105,11 +105,15 @@ impl Courier<'_> {
                         changed = true;
                     }
                 }
-                Look::Closed | Look::Unsure(_) if delivery.has(fingerprint) => {}
+                Look::Closed if delivery.has(fingerprint) => {}
+                Look::Unsure(error) if delivery.has(fingerprint) => {
+                    reasons[position] = Some((Reason::Place(error), true));
+                }
                 // The other machine has delivered it.
                 Look::Not(Reason::Elsewhere { .. }) if delivery.in_sync(fingerprint) => {}
                 Look::Not(reason) => reasons[position] = Some((reason, false)),
-                Look::Lacks | Look::Closed | Look::Unsure(_) => {
+                look @ (Look::Lacks | Look::Closed | Look::Unsure(_)) => {
+                    delivery.lost |= matches!(look, Look::Lacks);
                     delivery.intend(fingerprint, now);
                     to_put.push(position);
                     changed = true;
