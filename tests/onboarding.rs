@@ -314,6 +314,29 @@ mod terminal {
     }
 
     #[test]
+    fn what_can_be_no_token_is_asked_for_again() {
+        let env = TestEnv::with_vault();
+        let sandbox = Sandbox::start();
+        let token = env.prepare(&sandbox, "a");
+        let quoted = format!("\"{token}\"");
+        for (pasted, code, end_of_it) in [
+            (&[quoted.as_str(), "Bearer x", token.as_str()][..], 0, "a is active"),
+            (&["x", "", "y"], 5, "the key stays sealed"),
+        ] {
+            let name = if code == 0 { "a" } else { "b" };
+            let mut onboard = session(&env, &["onboard", name, "--api-url", &sandbox.url]);
+            for text in pasted {
+                onboard.exp_string("Token (hidden").unwrap();
+                onboard.exp_string("): ").unwrap();
+                onboard.send_line(text).unwrap();
+            }
+            let shown = end(onboard, code);
+            assert!(shown.contains(end_of_it) && !shown.contains("Token (hidden"), "{shown}");
+            assert!(!shown.contains(&token[..20]), "{shown}");
+        }
+    }
+
+    #[test]
     fn stopping_at_the_token_keeps_the_key_and_the_terminal() {
         let env = TestEnv::with_vault();
         let sandbox = Sandbox::start();

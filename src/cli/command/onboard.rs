@@ -10,6 +10,7 @@ use crate::cli::context::Context;
 use crate::cli::error::{Exit, Failure};
 use crate::cli::slips;
 use crate::cli::terminal;
+use crate::cli::ui::Ui;
 use crate::model::credential::{Kind, State};
 use crate::model::ids::{ApplicationId, CredentialName, ExternalId, OrganisationId};
 use crate::model::quoted;
@@ -278,7 +279,7 @@ impl DashboardJob<'_> {
         context
             .ui
             .say(&instructions(record.kind, &record.api_url, record.name.as_str()));
-        let token = ask_for_token()?;
+        let token = ask_for_token(&context.ui)?;
         self.complete(context, vault, pending, token).await
     }
 
@@ -324,19 +325,33 @@ impl DashboardJob<'_> {
     }
 }
 
-pub(super) fn ask_for_token() -> Result<AuthToken, Failure> {
+/// How often a token may be pasted that can be none.
+const PASTES: usize = 3;
+
+/// Asks for a token, hidden, and again where what was pasted can be none.
+pub(super) fn ask_for_token(ui: &Ui) -> Result<AuthToken, Failure> {
     let prompt = "Token (hidden; or stop here with Ctrl-C and run the same command again): ";
-    let answer = terminal::ask_hidden(prompt).map_err(|error| match error.kind() {
-        std::io::ErrorKind::Interrupted | std::io::ErrorKind::UnexpectedEof => Failure::new(
-            Exit::Interrupted,
-            "interrupted",
-            "stopped before the token; the key stays sealed",
-        )
-        .hint("run the same command again when you have the token"),
-        _ => Failure::new(Exit::Other, "terminal", format!("cannot read the token: {error}")),
-    })?;
-    let text = Zeroizing::new(secrecy::ExposeSecret::expose_secret(&answer).to_owned());
-    AuthToken::parse(&text).map_err(|error| token_shape("what was pasted", error, "the key stays sealed"))
+    let mut tries = 1;
+    loop {
+        let answer = terminal::ask_hidden(prompt).map_err(|error| match error.kind() {
+            std::io::ErrorKind::Interrupted | std::io::ErrorKind::UnexpectedEof => Failure::new(
+                Exit::Interrupted,
+                "interrupted",
+                "stopped before the token; the key stays sealed",
+            )
+            .hint("run the same command again when you have the token"),
+            _ => Failure::new(Exit::Other, "terminal", format!("cannot read the token: {error}")),
+        })?;
+        let text = Zeroizing::new(secrecy::ExposeSecret::expose_secret(&answer).to_owned());
+        match AuthToken::parse(&text) {
+            Ok(token) => return Ok(token),
+            Err(error) if tries < PASTES => {
+                tries += 1;
+                ui.warn(&format!("what was pasted: {error}; {}", remedy(&error)));
+            }
+            Err(error) => return Err(token_shape("what was pasted", &error, "the key stays sealed")),
+        }
+    }
 }
 
 /// Reads a token from a file, or from stdin for `-`.
@@ -349,11 +364,12 @@ pub(super) fn read_token(context: &Context, path: &Path) -> Result<AuthToken, Fa
     };
     let text = std::str::from_utf8(&bytes)
         .map_err(|_| Failure::new(Exit::Refused, "token_shape", format!("{shown} is not text")))?;
-    AuthToken::parse(text).map_err(|error| token_shape(&shown, error, "nothing was changed"))
+    AuthToken::parse(text).map_err(|error| token_shape(&shown, &error, "nothing was changed"))
 }
 
-fn token_shape(source: &str, error: TokenShapeError, as_it_was: &str) -> Failure {
-    let hint = match error {
+/// What to do about a token that can be none.
+fn remedy(error: &TokenShapeError) -> &'static str {
+    match error {
         TokenShapeError::Pem => "the token is the long text with two dots in it that the dashboard shows once",
         TokenShapeError::Quoted => "take the quotes away",
         TokenShapeError::TooLong => "copy the token alone; it is one word with two dots in it",
@@ -364,7 +380,11 @@ fn token_shape(source: &str, error: TokenShapeError, as_it_was: &str) -> Failure
         TokenShapeError::Empty | TokenShapeError::Parts { .. } | TokenShapeError::NoClaims => {
             "copy it again, whole; it has three parts between dots and starts with `eyJ`"
         }
-    };
+    }
+}
+
+fn token_shape(source: &str, error: &TokenShapeError, as_it_was: &str) -> Failure {
+    let hint = remedy(error);
     Failure::new(Exit::Refused, "token_shape", format!("{source}: {error}"))
         .hint(format!("{hint}; it was not sent anywhere, and {as_it_was}"))
 }

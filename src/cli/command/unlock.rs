@@ -58,14 +58,13 @@ impl UnlockArgs {
             }))?;
             return Ok(Exit::Done);
         }
-        context.ui.say(&format!(
-            "The vault is open to the programs of {} for {}.",
-            match reach {
-                Reach::Session => "this login session",
-                Reach::User => "this user that have no session keyring of their own",
-            },
-            self.time
-        ));
+        context.ui.say(&match reach {
+            Reach::Session => format!("The vault is open to the programs of this login session for {}.", self.time),
+            Reach::User => format!(
+                "The vault is open for {} to all programs that you run outside a login session: this one has no keyring of its own.",
+                self.time
+            ),
+        });
         context.ui.say("  shut it:  dfns-keys lock");
         Ok(Exit::Done)
     }
