@@ -1,7 +1,7 @@
 # `make demo` and `make test` need a Rust toolchain and a C compiler, and nothing else; `make bare` shows it.
 INTEROP = target/interop
 
-.PHONY: demo test bare campaign interop check fmt-check lint docs deny windows bench install peers
+.PHONY: demo test judged bare campaign interop check fmt-check lint docs deny windows bench install peers
 
 demo:
 	cargo run -- demo
@@ -18,7 +18,14 @@ campaign:
 	DFNS_KEYS_CAMPAIGN_SEED=$(SEED) DFNS_KEYS_CAMPAIGN_KILLS=$(KILLS) \
 		cargo test --quiet --test campaign -- --ignored --nocapture --test-threads 1
 
-# All that CI runs.
+# The tests in which other programs judge ours. CI has run the others before, by `make bare`.
+JUDGED = $(shell grep -lrE "\b(peer(_ok)?|can_watch)\b" tests --include=*.rs | grep -v ^tests/support \
+	| sed "s/^tests.//; s/[.].*//; s/\/.*//" | sort -u)
+
+judged:
+	DFNS_KEYS_TEST_PEERS=1 cargo test $(addprefix --test ,$(JUDGED)) -- --show-output
+
+# All that guards quality, but for `make bare` and `make interop`.
 check: fmt-check lint docs deny
 	DFNS_KEYS_TEST_PEERS=1 cargo test -- --show-output
 

@@ -175,7 +175,10 @@ fn no_command_shows_a_secret() {
         note(&with(&["lock"]), 0);
         note(&with(&["deliver", "a", "--to", "file:/dev/null/no?format=dotenv"]), 7);
         note(&with(&["deliver", "a", "--check"]), 8);
-        note(&with(&["deliver", "a", "--forget", "file:/dev/null/no?format=dotenv"]), 0);
+        note(
+            &with(&["deliver", "a", "--forget", "file:/dev/null/no?format=dotenv"]),
+            0,
+        );
         note(
             &with(&["context", "set", "staging", "--origin", "https://app.dfns.io"]),
             0,

@@ -11,6 +11,7 @@ use crate::cli::ui::Tone;
 use crate::model::ids::{ApplicationId, CredentialName, OrganisationId};
 use crate::model::quoted;
 use crate::model::url::{ApiUrl, Origin};
+use crate::sys::files;
 
 /// Keep sets of settings by name
 ///
@@ -101,10 +102,14 @@ impl SetArgs {
     fn run(&self, context: &Context) -> Result<Exit, Failure> {
         // As it is read: what is broken is not written over.
         Contexts::read()?;
-        let path = |flag: &str, path: &PathBuf| {
-            let path = std::path::absolute(path)
+        let path = |flag: &str, given: &PathBuf| {
+            // What may be a secret is not kept; a folder that is there may be called whatever it likes.
+            let is_place = given.is_absolute() && given.parent().is_some_and(files::exists);
+            let is_harmless =
+                |text: &str| is_place || quoted::path(given) == given.to_string_lossy() && !text.is_empty();
+            let path = std::path::absolute(given)
                 .map_err(|error| Failure::usage(format!("{flag}: {}", quoted::cleared(&error.to_string()))))?;
-            match path.to_str().filter(|path| quoted::suspicion(path).is_none()) {
+            match path.to_str().filter(|text| is_harmless(text)) {
                 Some(path) => Ok(path.to_owned()),
                 None => Err(Failure::usage(format!(
                     "{flag} {} is no path for a file of settings",
