@@ -6,30 +6,36 @@ use serde_json::Value;
 
 use super::TestEnv;
 
-/// What stands in `$HOME/mood-NAME` says what goes wrong. Its place is `$HOME/place-NAME`.
+/// With what a shell has alone. What stands in `$HOME/mood-NAME` says what goes wrong. Its place is `$HOME/place-NAME`.
 const SCRIPT: &str = r#"#!/bin/sh
 name=${0##*-}
-request=$(cat)
+IFS= read -r request
 printf '%s\n' "$@" >>"$HOME/seen/arguments"
-env >>"$HOME/seen/environment"
-verb=$(printf '%s' "$request" | sed 's/.*"verb":"\([a-z]*\)".*/\1/')
+export -p >>"$HOME/seen/environment"
+case $request in
+*'"verb":"put"'*) verb=put ;;
+*'"verb":"get"'*) verb=get ;;
+*) verb=describe ;;
+esac
 echo "$name $verb" >>"$HOME/seen/verbs"
-mood=$(cat "$HOME/mood-$name" 2>/dev/null)
-keep() { printf '%s' "$request" | sed 's/.*"credential":/{"version":1,"ok":true,"credential":/' >"$HOME/place-$name"; }
-case $verb-$mood in
+line() { line=; { IFS= read -r line <"$HOME/$1-$name"; } 2>/dev/null; }
+keep() { printf '{"version":1,"ok":true,"credential":%s' "${request##*\"credential\":}" >"$HOME/place-$name"; }
+hang() { kill -STOP $$; exit; }
+line mood
+case $verb-$line in
 *-rubbish) echo "<html>"; exit ;;
-*-flood) yes; exit ;;
-*-hang) sleep 600; exit ;;
+*-flood) while :; do echo y; done ;;
+*-hang) hang ;;
 *-signedout) echo "error: please sign in again" >&2; exit 4 ;;
 put-refuse) echo '{"version":1,"error":"no room left"}'; exit 1 ;;
 put-echo) printf '%s' "$request" >&2; exit 1 ;;
 put-lose) keep; exit 1 ;;
-put-hanglater) keep; sleep 600; exit ;;
+put-hanglater) keep; hang ;;
 put-takesother) echo '{"version":1,"ok":true}'; exit ;;
-describe-*) echo "{\"version\":1,\"ok\":true,\"place\":\"$(cat "$HOME/where-$name" 2>/dev/null)\"}"; exit ;;
+describe-*) line where; echo "{\"version\":1,\"ok\":true,\"place\":\"$line\"}"; exit ;;
 put-*) keep; echo '{"version":1,"ok":true}'; exit ;;
 get-blind) echo '{"version":1,"ok":true,"read_back":false}'; exit ;;
-get-*) cat "$HOME/place-$name" 2>/dev/null || echo '{"version":1,"ok":true}'; exit ;;
+get-*) line place; printf '%s\n' "${line:-{\"version\":1,\"ok\":true\}}"; exit ;;
 esac
 "#;
 
