@@ -360,7 +360,8 @@ fn stopped_at_every_instant_the_next_run_ends_it() {
     let scene = Scene::new();
     plugins(&scene.env, &["x"]);
     let target = scene.file("dfns.env");
-    let arguments = ["a", "--to", "plugin:x", "--to", &target, "--then", "touch ran"];
+    program(&scene.env, "mark", "#!/bin/sh\n: >\"$HOME/ran\"\n");
+    let arguments = ["a", "--to", "plugin:x", "--to", &target, "--then", "mark"];
     for stop_at in 1.. {
         assert!(stop_at < 200);
         let run = scene.stopped(&arguments, stop_at);
