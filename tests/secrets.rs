@@ -115,6 +115,8 @@ fn no_command_shows_a_secret() {
 
     note(&["init", "--recipient", RECIPIENT], 0);
     note(&["init"], 3);
+    // A hundred runs open it.
+    env.quicken(PASSPHRASE);
     let public = note(&["onboard", "a", "--prepare", "--api-url", &sandbox.url], 0).stdout;
     let token = sandbox.create("a", &public);
     let other_public = note(&["onboard", "b", "--prepare", "--api-url", &sandbox.url], 0).stdout;

@@ -21,6 +21,7 @@ fn passphrase_vault() -> TestEnv {
     let env = TestEnv::new();
     env.write("passphrase", "correct horse battery staple\n");
     env.ok(&["init", BY[0], BY[1]]);
+    env.quicken("correct horse battery staple");
     env.ok(&["onboard", "a", "--prepare", BY[0], BY[1]]);
     env
 }

@@ -33,6 +33,7 @@ fn scene(sandbox: &Sandbox) -> TestEnv {
     let env = TestEnv::new();
     env.write("passphrase", format!("{PASSPHRASE}\n"));
     env.ok(&["init", "--passphrase-file", "passphrase"]);
+    env.quicken(PASSPHRASE);
     env.write("token", env.prepare(sandbox, "a"));
     env.ok(&[
         "onboard",

@@ -23,6 +23,7 @@ fn passphrase_vault() -> TestEnv {
     let env = TestEnv::new();
     env.write("passphrase", "correct horse battery staple\n");
     env.ok(&["init", "--passphrase-file", "passphrase"]);
+    env.quicken("correct horse battery staple");
     env
 }
 

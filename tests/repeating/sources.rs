@@ -149,7 +149,8 @@ fn no_source_of_verify_repeats_a_secret() {
     assert!(sources.len() > 200, "{}", sources.len());
     for modes in [&["--offline"][..], &["--api-url", &scene.sandbox.url]] {
         for json in [false, true] {
-            let mut arguments = vec!["verify", "--strict", "--verbose"];
+            // Hundreds of environments are more than a minute's requests.
+            let mut arguments = vec!["verify", "--strict", "--verbose", "--rate-limit", "100000"];
             if json {
                 arguments[2] = "--json";
                 arguments.extend(["--junit", "report.xml"]);
