@@ -66,7 +66,7 @@ impl Scene {
             &[("name", "Readers"), ("operations", "Wallets:Read")],
         );
         let (production, production_port) = production(&env, &sandbox);
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let port = free_port();
         let mut scene = Self {
             recipient: age::x25519::Identity::generate().to_public().to_string(),
             env,
@@ -278,20 +278,32 @@ impl Scene {
         let mut shell = Command::new("bash");
         shell.args(["-c", &format!("exec {line}")]);
         shell.env_clear().current_dir(self.env.home.path()).stdin(Stdio::null());
-        shell
-            .stdout(std::fs::File::create(&said).unwrap())
-            .stderr(Stdio::null());
-        let child = self.at_home(shell).spawn().unwrap();
-        let server = Server(child);
-        while !std::fs::read_to_string(&said).unwrap().ends_with('\n') {
+        Server::start(&mut self.at_home(shell), &said)
+    }
+}
+
+/// A port that nothing else listens to.
+pub(crate) fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+/// A server that a recipe starts.
+pub(crate) struct Server(Child);
+
+impl Server {
+    /// Starts a program whose first line, in the file `said`, says that it is ready.
+    pub(crate) fn start(command: &mut Command, said: &Path) -> Self {
+        command.stdout(std::fs::File::create(said).unwrap());
+        command.stderr(Stdio::null());
+        let mut server = Self(command.spawn().unwrap());
+        while !std::fs::read_to_string(said).unwrap().ends_with('\n') {
+            let ended = server.0.try_wait().unwrap();
+            assert!(ended.is_none(), "{command:?} is to serve, and ended: {ended:?}");
             std::thread::sleep(std::time::Duration::from_millis(10));
         }
         server
     }
 }
-
-/// A server that a recipe starts.
-pub(crate) struct Server(Child);
 
 impl Drop for Server {
     fn drop(&mut self) {
