@@ -1,4 +1,4 @@
-//! The auth API: tokens, User Action Signing, and a few calls to use them on.
+//! Who calls and what was signed: tokens, User Action Signing, and a call to use them on.
 
 use base64ct::{Base64UrlUnpadded, Encoding};
 use jiff::Timestamp;
@@ -7,47 +7,10 @@ use serde_json::{Map, Value, json};
 use super::answer::Answer;
 use super::judge::sha256;
 use super::request::{Request, check_fields, text};
-use super::world::{BoundAction, Challenge, Kind, SHORT_LIFE, SignedAction, World};
-use super::{accounts, keys, users};
+use super::world::{BoundAction, Challenge, SHORT_LIFE, SignedAction, World};
 
 /// The origins that this organisation's applications have.
 pub(super) const ORIGINS: [&str; 1] = ["https://app.dfns.io"];
-
-pub(super) fn answer(world: &mut World, request: &Request) -> Answer {
-    let segments: Vec<&str> = request.path.trim_start_matches('/').split('/').collect();
-    let outcome = match (request.method.as_str(), &segments[..]) {
-        ("POST", ["auth", "action", "init"]) => init_action(world, request),
-        ("POST", ["auth", "action"]) => sign_action(world, request),
-        ("POST", ["auth", "login", "init"]) => users::init_login(world, request),
-        ("POST", ["auth", "login"]) => users::log_in(world, request),
-        ("POST", ["auth", "credentials", "code", "init"]) => users::open_code(world, request),
-        ("POST", ["auth", "credentials", "code", "verify"]) => users::register_by_code(world, request),
-        ("GET", ["auth", "credentials"]) => keys::list(world, request),
-        ("POST", ["auth", "credentials", "init"]) => keys::init(world, request),
-        ("POST", ["auth", "credentials"]) => keys::register(world, request),
-        ("PUT", ["auth", "credentials", "activate"]) => keys::switch(world, request, true),
-        ("PUT", ["auth", "credentials", "deactivate"]) => keys::switch(world, request, false),
-        ("GET", ["wallets"]) => token_id(world, request).map(|_| Answer::json(&json!({"items": []}))),
-        ("POST", ["wallets"]) => create_wallet(world, request),
-        ("GET", ["auth", "pats"]) => accounts::list_pats(world, request),
-        ("GET", ["auth", "service-accounts"]) => accounts::list_service_accounts(world, request),
-        ("POST", ["auth", "pats"]) => accounts::create(world, request, Kind::Pat),
-        ("POST", ["auth", "service-accounts"]) => accounts::create(world, request, Kind::ServiceAccount),
-        ("GET", ["auth", "pats", id]) => accounts::show(world, request, Kind::Pat, id),
-        ("GET", ["auth", "service-accounts", id]) => accounts::show(world, request, Kind::ServiceAccount, id),
-        ("PUT", ["auth", "pats", id, verb]) => accounts::switch(world, request, Kind::Pat, id, verb),
-        ("PUT", ["auth", "service-accounts", id, verb]) => {
-            accounts::switch(world, request, Kind::ServiceAccount, id, verb)
-        }
-        ("DELETE", ["auth", "pats", id]) => accounts::delete(world, request, Kind::Pat, id),
-        ("DELETE", ["auth", "service-accounts", id]) => accounts::delete(world, request, Kind::ServiceAccount, id),
-        ("GET", ["permissions"]) => accounts::list_permissions(world, request),
-        ("GET", ["permissions", id]) => accounts::permission(world, request, id),
-        ("POST", ["permissions", id, "assignments"]) => accounts::assign(world, request, id),
-        _ => Err(Answer::error(404, "Not Found")),
-    };
-    outcome.unwrap_or_else(|refusal| refusal)
-}
 
 /// Who calls: the id of a token that is genuine, alive and active.
 pub(super) fn token_id(world: &World, request: &Request) -> Result<String, Answer> {
@@ -77,7 +40,7 @@ pub(super) fn token_id(world: &World, request: &Request) -> Result<String, Answe
     Ok(token_id.to_owned())
 }
 
-fn init_action(world: &mut World, request: &Request) -> Result<Answer, Answer> {
+pub(super) fn init_action(world: &mut World, request: &Request) -> Result<Answer, Answer> {
     let token_id = token_id(world, request)?;
     let fields = request.json(
         &["userActionPayload", "userActionHttpMethod", "userActionHttpPath"],
@@ -140,7 +103,7 @@ fn init_action(world: &mut World, request: &Request) -> Result<Answer, Answer> {
     })))
 }
 
-fn sign_action(world: &mut World, request: &Request) -> Result<Answer, Answer> {
+pub(super) fn sign_action(world: &mut World, request: &Request) -> Result<Answer, Answer> {
     let token_id = token_id(world, request)?;
     let fields = request.json(&["challengeIdentifier", "firstFactor"], &["secondFactor"])?;
     let identifier = text(&fields, "challengeIdentifier")?;
@@ -247,7 +210,7 @@ pub(super) fn signed(world: &mut World, request: &Request) -> Result<String, Ans
     }
 }
 
-fn create_wallet(world: &mut World, request: &Request) -> Result<Answer, Answer> {
+pub(super) fn create_wallet(world: &mut World, request: &Request) -> Result<Answer, Answer> {
     signed(world, request)?;
     let fields = request.json(&["network"], &["name", "externalId", "tags"])?;
     let network = text(&fields, "network")?;

@@ -1,12 +1,11 @@
-//! Faults on request, and a look behind the scenes: `/sandbox/faults`, `/sandbox/calls`, `/sandbox/settings`.
+//! Faults on request: what is to go wrong with which of the answers to come.
 
 use std::time::{Duration, Instant};
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::answer::Answer;
 use super::request::Request;
-use super::world::World;
 
 /// What goes wrong with one answer.
 #[derive(Debug, Clone)]
@@ -130,6 +129,17 @@ impl Faults {
         }
         Some(fault)
     }
+
+    /// Plans the fault that a request asks for; how many are planned then.
+    pub(super) fn plan(&mut self, request: &Request) -> Result<usize, Answer> {
+        self.planned.push(plan(request)?);
+        Ok(self.planned.len())
+    }
+
+    /// Forgets all that are planned; how many they were.
+    pub(super) fn clear(&mut self) -> usize {
+        self.planned.drain(..).count()
+    }
 }
 
 impl Planned {
@@ -137,67 +147,6 @@ impl Planned {
         let is = |wanted: &Option<String>, found: &str| wanted.as_ref().is_none_or(|wanted| wanted == found);
         is(&self.path, &request.path) && is(&self.method, &request.method)
     }
-}
-
-/// Answers the calls that steer the sandbox itself.
-pub(super) fn control(world: &mut World, request: &Request) -> Answer {
-    match (request.method.as_str(), request.path.as_str()) {
-        ("GET", "/sandbox/calls") => Answer::json(&json!({ "calls": world.calls })),
-        ("POST", "/sandbox/faults") => match plan(request) {
-            Ok(planned) => {
-                world.faults.planned.push(planned);
-                Answer::json(&json!({"planned": world.faults.planned.len()}))
-            }
-            Err(refusal) => refusal,
-        },
-        ("DELETE", "/sandbox/faults") => {
-            let cleared = world.faults.planned.len();
-            world.faults.planned.clear();
-            Answer::json(&json!({"cleared": cleared}))
-        }
-        ("POST", "/sandbox/settings") => {
-            match request.json(&[], &["clock_offset_s", "session_s", "approvals", "bare_tokens"]) {
-                Ok(fields) => {
-                    let number = |name: &str| fields.get(name).and_then(Value::as_i64);
-                    world.clock_offset_s = number("clock_offset_s").unwrap_or(world.clock_offset_s);
-                    world.session_s = number("session_s").unwrap_or(world.session_s);
-                    let bare = fields.get("bare_tokens").and_then(Value::as_bool);
-                    world.bare_tokens = bare.unwrap_or(world.bare_tokens);
-                    if let Some(paths) = fields.get("approvals").and_then(Value::as_array) {
-                        world.approvals = paths.iter().filter_map(Value::as_str).map(str::to_owned).collect();
-                    }
-                    Answer::json(&json!({"clock_offset_s": world.clock_offset_s}))
-                }
-                Err(refusal) => refusal,
-            }
-        }
-        ("GET", "/sandbox/identities") => Answer::json(&json!({ "identities": identities(world) })),
-        _ => Answer::error(404, "Not Found"),
-    }
-}
-
-fn identities(world: &World) -> Vec<Value> {
-    world
-        .identities
-        .iter()
-        .map(|identity| {
-            let keys: Vec<&str> = identity
-                .keys
-                .iter()
-                .filter(|key| key.active)
-                .map(|key| key.pem.as_str())
-                .collect();
-            json!({
-                "name": identity.name,
-                "user_id": identity.user_id,
-                "token_id": identity.token_id,
-                "kind": format!("{:?}", identity.kind),
-                "active": identity.active,
-                "keys": keys,
-                "permissions": identity.assignments.len(),
-            })
-        })
-        .collect()
 }
 
 fn plan(request: &Request) -> Result<Planned, Answer> {

@@ -1,14 +1,14 @@
 //! An identity's own keys: a second one registered, listed, activated and deactivated. The doctrine decides whether
 //! service accounts and personal access tokens may.
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::Doctrine;
 use super::answer::Answer;
-use super::auth::{ORIGINS, object, signed, token_id};
-use super::request::{Request, check_fields, text};
-use super::users::{answered, challenge, check_attestation};
-use super::world::{Identity, Kind, RegisteredKey, World};
+use super::auth::{signed, token_id};
+use super::registration::{REGISTRATION, challenge, new_key, shown};
+use super::request::{Request, text};
+use super::world::{Identity, Kind, World};
 
 fn caller(world: &World, request: &Request) -> Result<String, Answer> {
     let token_id = token_id(world, request)?;
@@ -28,19 +28,6 @@ fn own<'a>(world: &'a mut World, token_id: &str) -> Result<&'a mut Identity, Ans
     world
         .identity_mut(token_id)
         .ok_or_else(|| Answer::error(401, "the token is revoked"))
-}
-
-pub(super) fn shown(key: &RegisteredKey) -> Value {
-    json!({
-        "kind": "Key",
-        "credentialId": key.id,
-        "credentialUuid": key.uuid,
-        "isActive": key.active,
-        "name": key.id,
-        "publicKey": key.pem,
-        "relyingPartyId": "",
-        "origin": ORIGINS[0],
-    })
 }
 
 pub(super) fn list(world: &World, request: &Request) -> Result<Answer, Answer> {
@@ -81,38 +68,6 @@ pub(super) fn register(world: &mut World, request: &Request) -> Result<Answer, A
     // In front, so that a client which takes the first one blindly is found out.
     identity.keys.insert(0, key);
     Ok(Answer::json(&answer))
-}
-
-/// The fields of a registration.
-pub(super) const REGISTRATION: &[&str] = &[
-    "challengeIdentifier",
-    "credentialName",
-    "credentialKind",
-    "credentialInfo",
-];
-
-/// The key that a registration brings, checked, and the user whose challenge it answers.
-pub(super) fn new_key(world: &mut World, fields: &Map<String, Value>) -> Result<(RegisteredKey, String), Answer> {
-    if text(fields, "credentialKind")? != "Key" {
-        return Err(Answer::error(400, "credentialKind must be Key"));
-    }
-    let opened = answered(world, fields)?;
-    let info = object(fields, "credentialInfo")?;
-    check_fields(info, &["credId", "clientData", "attestationData"], &[])?;
-    let (pem, key) = check_attestation(info, &opened.challenge)?;
-    let id = text(info, "credId")?.to_owned();
-    let mut keys = world.identities.iter().flat_map(|identity| &identity.keys);
-    if id.is_empty() || keys.any(|key| key.id == id) {
-        return Err(Answer::error(400, "credId must be unique"));
-    }
-    let key = RegisteredKey {
-        id,
-        pem,
-        uuid: world.id("cr"),
-        key,
-        active: true,
-    };
-    Ok((key, opened.user_id))
 }
 
 pub(super) fn switch(world: &mut World, request: &Request, active: bool) -> Result<Answer, Answer> {

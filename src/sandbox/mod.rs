@@ -7,11 +7,14 @@
 mod accounts;
 mod answer;
 mod auth;
+mod control;
 mod dashboard;
 mod faults;
 mod judge;
 mod keys;
+mod registration;
 mod request;
+mod routes;
 mod users;
 mod world;
 
@@ -212,7 +215,7 @@ async fn answer(
 fn land(world: &mut World, late: &[Request]) -> Vec<u16> {
     let mut statuses = Vec::new();
     for request in late {
-        let status = auth::answer(world, request).status;
+        let status = routes::answer(world, request).status;
         world.log(request, status);
         statuses.push(status);
     }
@@ -232,7 +235,7 @@ fn route(shared: &Shared, request: &Request) -> Answer {
         return Answer::json(&json!({ "landed": land(&mut world, &all) }));
     }
     if request.path.starts_with("/sandbox/") {
-        return faults::control(&mut world, request);
+        return control::answer(&mut world, request);
     }
     if request.path == "/favicon.ico" {
         return Answer::new(204, "image/x-icon", Vec::new());
@@ -245,5 +248,5 @@ fn route(shared: &Shared, request: &Request) -> Answer {
     {
         return Answer::error(429, "Too Many Requests").header("retry-after", wait.to_string());
     }
-    auth::answer(&mut world, request)
+    routes::answer(&mut world, request)
 }
