@@ -16,6 +16,7 @@ mod junit;
 mod listing;
 mod origin;
 mod passphrase;
+mod record;
 mod signals;
 mod slips;
 mod table;

@@ -3,9 +3,9 @@ use std::path::{Path, PathBuf};
 use clap::{ArgGroup, Args, ValueEnum};
 use jiff::Timestamp;
 
-use super::onboard::document;
 use crate::cli::context::Context;
 use crate::cli::error::{Exit, Failure};
+use crate::cli::record::document;
 use crate::cli::slips;
 use crate::keys::pem::{is_encrypted, read_any_private_key};
 use crate::keys::{Algorithm, PrivateKey};

@@ -1,13 +1,13 @@
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
-use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
 use super::manifest::{self, Entry};
 use super::provision;
 use crate::cli::context::Context;
 use crate::cli::error::{Exit, Failure};
+use crate::cli::record::document;
 use crate::cli::slips;
 use crate::cli::terminal;
 use crate::cli::ui::Ui;
@@ -416,19 +416,4 @@ fn describe(token: &AuthToken) -> String {
         .expires_at
         .map_or_else(String::new, |at| format!(", valid until {}", at.strftime("%Y-%m-%d")));
     format!("  the token {of}{until}")
-}
-
-pub(super) fn document(record: &PublicRecord) -> Value {
-    json!({
-        "name": record.name,
-        "state": record.state,
-        "kind": record.kind,
-        "fingerprint": record.fingerprint,
-        "public_key": record.public_key,
-        "org_id": record.org_id,
-        "identity_id": record.identity_id,
-        "token_id": record.token_id,
-        "credential_id": record.credential_id,
-        "token_expires_at": record.token_expires_at,
-    })
 }

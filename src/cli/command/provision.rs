@@ -7,10 +7,10 @@ use futures_util::stream;
 use serde_json::{Value, json};
 
 use super::manifest::Entry;
-use super::onboard::document;
 use crate::api::{Client, UserSession};
 use crate::cli::context::Context;
 use crate::cli::error::{Exit, Failure};
+use crate::cli::record::document;
 use crate::cli::slips;
 use crate::cli::ui::{Tone, fields};
 use crate::model::credential::{Environment, Kind};
@@ -163,7 +163,7 @@ fn report(context: &Context, client: &Client, outcomes: Vec<Outcome>) -> Result<
     let worst = failures
         .iter()
         .map(|(_, failure)| failure.exit)
-        .max_by_key(|exit| gravity(*exit));
+        .max_by_key(|exit| exit.gravity());
     if context.ui.json() {
         if single && failures.is_empty() {
             context.ui.document(&rows[0])?;
@@ -212,21 +212,4 @@ fn report(context: &Context, client: &Client, outcomes: Vec<Outcome>) -> Result<
             .say("  run the same command again: it goes on where it stopped");
     }
     Ok(worst.unwrap_or(Exit::Done))
-}
-
-/// Which of two exit codes tells more about a job in which several things went wrong.
-pub(super) fn gravity(exit: Exit) -> u8 {
-    match exit {
-        Exit::Done => 0,
-        Exit::Found => 1,
-        Exit::Waiting => 2,
-        Exit::Unreachable => 3,
-        Exit::State => 4,
-        Exit::Usage => 5,
-        Exit::Refused => 6,
-        Exit::Other | Exit::NotExecutable | Exit::NoProgram => 7,
-        Exit::Vault => 8,
-        Exit::Interrupted => 9,
-        Exit::Bug => 10,
-    }
 }

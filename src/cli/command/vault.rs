@@ -1,8 +1,8 @@
 use clap::{Args, Subcommand};
 
-use super::onboard::document;
 use crate::cli::context::Context;
 use crate::cli::error::{Exit, Failure};
+use crate::cli::record::document;
 use crate::model::ids::CredentialName;
 use crate::vault::VaultError;
 use crate::workflow::adopt;

@@ -4,7 +4,6 @@ use clap::Args;
 use secrecy::SecretString;
 use serde_json::Value;
 
-use crate::cli::command::provision::gravity;
 use crate::cli::context::Context;
 use crate::cli::error::{Exit, Failure};
 use crate::cli::junit;
@@ -106,7 +105,7 @@ impl VerifyArgs {
         Ok(damage.into_iter().fold(
             verdict,
             |worst, exit| {
-                if gravity(exit) > gravity(worst) { exit } else { worst }
+                if exit.gravity() > worst.gravity() { exit } else { worst }
             },
         ))
     }

@@ -53,6 +53,23 @@ impl Exit {
         Self::Interrupted,
     ];
 
+    /// How much it tells about a job in which several things went wrong: the code of the gravest is the job's.
+    pub(super) fn gravity(self) -> u8 {
+        match self {
+            Self::Done => 0,
+            Self::Found => 1,
+            Self::Waiting => 2,
+            Self::Unreachable => 3,
+            Self::State => 4,
+            Self::Usage => 5,
+            Self::Refused => 6,
+            Self::Other | Self::NotExecutable | Self::NoProgram => 7,
+            Self::Vault => 8,
+            Self::Interrupted => 9,
+            Self::Bug => 10,
+        }
+    }
+
     /// What it means, for the manual.
     pub(super) fn meaning(self) -> &'static str {
         match self {

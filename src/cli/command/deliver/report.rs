@@ -3,7 +3,6 @@
 use serde_json::json;
 
 use super::{DeliverArgs, Results};
-use crate::cli::command::provision::gravity;
 use crate::cli::context::Context;
 use crate::cli::error::{Exit, Failure, delivery_row, of_place};
 use crate::cli::ui::{Tone, fields};
@@ -33,7 +32,7 @@ impl DeliverArgs {
             }
         }
         failures.extend(self.summary(context, behind));
-        let worst = (0..failures.len()).max_by_key(|index| gravity(failures[*index].exit));
+        let worst = (0..failures.len()).max_by_key(|index| failures[*index].exit.gravity());
         let Some(worst) = worst else {
             if ui.json() {
                 ui.document(&json!({ "deliveries": rows }))?;

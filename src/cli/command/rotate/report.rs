@@ -3,7 +3,6 @@
 use serde_json::{Value, json};
 
 use super::{Outcome, RotateArgs, Scene};
-use crate::cli::command::provision::gravity;
 use crate::cli::error::{Exit, Failure};
 use crate::cli::ui::{Tone, fields};
 use crate::model::credential::State;
@@ -38,7 +37,7 @@ impl RotateArgs {
                 }
             }
         }
-        let worst = (0..failures.len()).max_by_key(|index| gravity(failures[*index].1.exit));
+        let worst = (0..failures.len()).max_by_key(|index| failures[*index].1.exit.gravity());
         let Some(worst) = worst else {
             if ui.json() {
                 let mut document = json!({ "credentials": rows });
