@@ -51,6 +51,7 @@ fmt-check:
 lint:
 	cargo clippy --all-targets -- -D warnings
 	cargo clippy --no-default-features -- -D warnings
+	cargo clippy --no-default-features --features cli -- -D warnings
 
 docs:
 	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --quiet

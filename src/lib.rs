@@ -8,6 +8,7 @@
 #![cfg_attr(not(test), warn(clippy::unwrap_used))]
 
 pub mod api;
+#[cfg(feature = "cli")]
 pub mod cli;
 pub mod deliver;
 pub mod export;

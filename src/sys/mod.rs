@@ -8,5 +8,6 @@ pub mod instants;
 pub mod lock;
 pub mod memory;
 pub mod panics;
+#[cfg(feature = "cli")]
 pub mod session;
 pub mod stamp;

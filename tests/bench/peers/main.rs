@@ -9,7 +9,7 @@
     reason = "a benchmark sets up files and prints figures"
 )]
 
-#[path = "../../tests/support/mod.rs"]
+#[path = "../../support/mod.rs"]
 mod support;
 
 mod calls;
