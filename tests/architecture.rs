@@ -154,6 +154,141 @@ fn modules_name_only_what_lies_below_them() {
     }
 }
 
+/// The files that a file names by `crate::`, `super::`, or as a module of its own, wherever it does. A name that stands for no
+/// file is one of something that its parent's `mod.rs` has.
+fn imports(path: &Path, text: &str) -> Vec<PathBuf> {
+    let directory = path.parent().unwrap();
+    // Where the modules of this file's own stand.
+    let below = match path.file_name().unwrap().to_str().unwrap() {
+        "mod.rs" | "lib.rs" => directory.to_path_buf(),
+        _ => path.with_extension(""),
+    };
+    let parent = below.parent().unwrap();
+    let mut found = Vec::new();
+    for (start, from) in [
+        ("crate::", root()),
+        ("super::super::", parent.parent().unwrap().to_path_buf()),
+        ("super::", parent.to_path_buf()),
+    ] {
+        for (position, _) in text.match_indices(start) {
+            let before = text[..position].chars().next_back();
+            // A longer way that ends like this one, as a macro's `$crate::` or the second half of `super::super::`.
+            if before.is_some_and(|c| c == ':' || c == '$' || c.is_alphanumeric())
+                || text[position + start.len()..].starts_with("super::")
+            {
+                continue;
+            }
+            for name in paths(&text[position + start.len()..]) {
+                found.extend(file_of(&from, &name));
+            }
+        }
+    }
+    found.sort();
+    found.dedup();
+    found.retain(|file| file != path);
+    found
+}
+
+/// The paths of a use tree (`a::{b, c::D}`) or of an expression (`a::b(…)`), one after the other.
+fn paths(text: &str) -> Vec<Vec<String>> {
+    let end = text
+        .find(|c: char| !(c.is_alphanumeric() || c == '_' || c == ':'))
+        .unwrap_or(text.len());
+    let start: Vec<String> = text[..end]
+        .split("::")
+        .filter(|part| !part.is_empty())
+        .map(str::to_owned)
+        .collect();
+    if !text[end..].starts_with('{') || !text[..end].ends_with("::") && !start.is_empty() {
+        return vec![start];
+    }
+    let mut depth = 0;
+    let mut parts = vec![String::new()];
+    for c in text[end..].chars() {
+        match c {
+            '{' => depth += 1,
+            '}' => depth -= 1,
+            _ => {}
+        }
+        match c {
+            '{' if depth == 1 => {}
+            ',' if depth == 1 => parts.push(String::new()),
+            _ if depth == 0 => break,
+            _ => parts.last_mut().unwrap().push(c),
+        }
+    }
+    let inner = parts.iter().flat_map(|part| paths(part.trim()));
+    inner.map(|part| [start.clone(), part].concat()).collect()
+}
+
+/// The file that holds what a path names.
+fn file_of(from: &Path, name: &[String]) -> Option<PathBuf> {
+    let mut directory = from.to_path_buf();
+    let mut file = directory.join("mod.rs");
+    for part in name {
+        if directory.join(part).with_extension("rs").exists() {
+            return Some(directory.join(part).with_extension("rs"));
+        }
+        if !directory.join(part).join("mod.rs").exists() {
+            break;
+        }
+        directory.push(part);
+        file = directory.join("mod.rs");
+    }
+    file.exists().then_some(file)
+}
+
+/// A `mod.rs` may name what lies below it and be named by it; otherwise no way leads from a file back to it.
+#[test]
+fn no_file_imports_one_that_imports_it() {
+    let files = sources(&root());
+    let graph: Vec<(PathBuf, Vec<PathBuf>)> = files
+        .iter()
+        .filter(|path| !path.ends_with("src/lib.rs") && !path.ends_with("src/main.rs"))
+        .map(|path| {
+            let is_parent = |file: &Path| {
+                file.file_name().is_some_and(|name| name == "mod.rs") && path.starts_with(file.parent().unwrap())
+            };
+            let named = imports(path, &code(path));
+            (
+                path.clone(),
+                named.into_iter().filter(|file| !is_parent(file)).collect(),
+            )
+        })
+        .collect();
+    let arrows: usize = graph.iter().map(|(_, named)| named.len()).sum();
+    assert!(arrows > 500, "the test reads the sources: {arrows}");
+    // Files that nothing else imports are taken away until none is left, or a circle.
+    let mut left: Vec<&(PathBuf, Vec<PathBuf>)> = graph.iter().collect();
+    loop {
+        let before = left.len();
+        let names: Vec<&PathBuf> = left.iter().map(|(path, _)| path).collect();
+        left.retain(|(_, named)| named.iter().any(|file| names.contains(&file)));
+        if left.len() == before {
+            break;
+        }
+    }
+    let circle: Vec<String> = left
+        .iter()
+        .map(|(path, named)| {
+            let named = named.iter().filter(|file| left.iter().any(|(path, _)| path == *file));
+            let named: Vec<_> = named
+                .map(|file| file.strip_prefix(root()).unwrap().display().to_string())
+                .collect();
+            format!(
+                "{} imports {}",
+                path.strip_prefix(root()).unwrap().display(),
+                named.join(", ")
+            )
+        })
+        .collect();
+    assert!(
+        circle.is_empty(),
+        "a circle, or what leads to one:\n{}",
+        circle.join("\n")
+    );
+}
+
 #[test]
 fn the_library_below_cli_reads_no_environment_and_prints_nothing() {
     for (module, _) in ARROWS.iter().filter(|(module, _)| *module != "cli") {

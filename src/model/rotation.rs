@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::attempt::Attempt;
-use super::credential::{ActiveGeneration, PublicKeyText};
+use super::credential::generation::{ActiveGeneration, PublicKeyText};
 use super::ids::{CredentialId, CredentialUuid, ExternalId, IdentityId, PermissionId, TokenId};
 use super::secret::PrivateKeyPem;
 use super::token::AuthToken;

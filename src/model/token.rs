@@ -8,7 +8,6 @@ use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
 use thiserror::Error;
 
-use super::credential::Kind;
 use super::ids::{IdentityId, OrganisationId, TokenId};
 
 /// What is wrong with a text that should be a token. No variant repeats any of the text.
@@ -183,20 +182,6 @@ impl Claims {
                 .and_then(|id| id.parse().ok()),
             issuer: claims.get("iss").and_then(serde_json::Value::as_str).map(str::to_owned),
         }
-    }
-}
-
-impl Claims {
-    /// What the token of an account of this kind says of the account: what it is addressed by, and the token's id.
-    #[must_use]
-    pub fn account_ids(&self, kind: Kind) -> (Option<IdentityId>, Option<TokenId>) {
-        let identity_id = match kind {
-            // Its user is another identity.
-            Kind::Pat => self.token_id.clone().map(IdentityId::from),
-            Kind::ServiceAccount => self.user_id.clone(),
-            Kind::User => None,
-        };
-        (identity_id, self.token_id.clone())
     }
 }
 

@@ -7,10 +7,10 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use super::codes::{Secret, VaultId, digest};
-use super::document::SealedText;
 use super::list::{self, List, ListError, Member, SignedList, Written};
 use super::machine::{Machine, Memory, Pin};
 use super::recipients::{self, RecipientError, RecipientText};
+use super::sealed_text::SealedText;
 use super::store::{Expected, Store, StoreError, Version};
 use super::{AgeIdentity, ListChange, VaultError, VouchedBy, WrongVault, sealed};
 

@@ -22,6 +22,7 @@ mod recipients;
 mod scenes;
 mod seal_only;
 mod sealed;
+mod sealed_text;
 mod settings;
 mod ssh;
 pub mod store;

@@ -14,7 +14,7 @@ pub(super) async fn account_ids(
     kind: Kind,
     credential_id: &CredentialId,
 ) -> (Option<IdentityId>, Option<TokenId>) {
-    match access.token.claims().account_ids(kind) {
+    match kind.account_ids(access.token.claims()) {
         (None, said) => match client.own_ids(access, kind, credential_id).await {
             Ok(Some((identity_id, token_id))) => (Some(identity_id), Some(token_id)),
             Ok(None) | Err(_) => (None, said),

@@ -230,7 +230,7 @@ impl Found {
                 organisation_id: claims.organisation_id.clone(),
             }
         })?;
-        let (identity_id, token_id) = claims.account_ids(kind);
+        let (identity_id, token_id) = kind.account_ids(&claims);
         credential.environment.organisation_id = credential.environment.organisation_id.or(claims.organisation_id);
         let credential = credential.with_generation(|pending| ActiveGeneration {
             private_key: pending.private_key,

@@ -2,8 +2,7 @@
 
 use super::damaged;
 use super::forms::{
-    ActiveForm, CreatedForm, NextStepForm, PendingForm, RegisteredForm, RotationForm, SealedForm, SealedText,
-    StageForm, UserForm,
+    ActiveForm, CreatedForm, NextStepForm, PendingForm, RegisteredForm, RotationForm, SealedForm, StageForm, UserForm,
 };
 use crate::model::credential::{
     ActiveGeneration, AnyCredential, Created, Credential, Environment, PendingGeneration, PublicKeyText, Stage, State,
@@ -15,6 +14,7 @@ use crate::model::rotation::{Next, NextStep, Outgoing, Registered, Rotating, Rot
 use crate::model::secret::PrivateKeyPem;
 use crate::model::token::AuthToken;
 use crate::vault::VaultError;
+use crate::vault::sealed_text::SealedText;
 
 pub(super) fn assemble(
     name: &CredentialName,

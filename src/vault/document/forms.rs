@@ -1,10 +1,7 @@
 //! What is sealed, as it is written: the forms between serde and our own types.
 
-use std::fmt;
-
 use jiff::Timestamp;
-use serde::de::{self, Visitor};
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use zeroize::Zeroizing;
 
@@ -16,37 +13,7 @@ use crate::model::ids::{
 };
 use crate::model::rotation::{Journal, Next, NextStep, Outgoing, Registered};
 use crate::vault::recipients::RecipientText;
-
-/// A secret inside the sealed plaintext, which is itself wiped. It exists between serde and our own types only.
-pub(in crate::vault) struct SealedText(pub(in crate::vault) Zeroizing<String>);
-
-impl Serialize for SealedText {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&self.0)
-    }
-}
-
-impl<'de> Deserialize<'de> for SealedText {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct TextVisitor;
-        impl Visitor<'_> for TextVisitor {
-            type Value = SealedText;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a text")
-            }
-
-            fn visit_str<E: de::Error>(self, text: &str) -> Result<SealedText, E> {
-                Ok(SealedText(Zeroizing::new(text.to_owned())))
-            }
-
-            fn visit_string<E: de::Error>(self, text: String) -> Result<SealedText, E> {
-                Ok(SealedText(Zeroizing::new(text)))
-            }
-        }
-        deserializer.deserialize_string(TextVisitor)
-    }
-}
+use crate::vault::sealed_text::SealedText;
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -24,7 +24,7 @@ use assemble::assemble;
 use forms::SealedForm;
 
 pub use disassemble::Contents;
-pub(super) use forms::{Moves, SealedText};
+pub(super) use forms::Moves;
 
 /// The folder of credential files inside the vault.
 pub(super) const FOLDER: &str = "credentials";

@@ -3,8 +3,7 @@
 
 use jiff::Timestamp;
 
-use super::incoming::next;
-use super::{Job, RotateError, Work};
+use super::{Job, RotateError, Work, next};
 use crate::model::credential::Credential;
 use crate::model::delivery::Delivery;
 use crate::model::rotation::{Outgoing, Rotating};

@@ -1,14 +1,14 @@
 //! The new key on its way in: registered, proven, promoted.
 
 use super::late::as_generation;
-use super::{DAYS_OTHERWISE, Job, Plan, RotateError, Work, access, days_made_for, is_not_offered, random_bytes};
+use super::{DAYS_OTHERWISE, Job, Plan, RotateError, Work, access, days_made_for, is_not_offered, next, random_bytes};
 use crate::api::accounts::{AccountVerb, CreatedAccount, NewAccount, RemoteAccount};
 use crate::api::credentials::{NewKey, RemoteKey};
 use crate::api::{Action, ApiError, CallError};
 use crate::keys::pem::{public_fingerprint, same_public_key};
 use crate::model::credential::{ActiveGeneration, Kind};
 use crate::model::ids::{CredentialId, PermissionId};
-use crate::model::rotation::{Next, NextStep, Outgoing, Registered, RotationStage, Strategy};
+use crate::model::rotation::{NextStep, Outgoing, Registered, RotationStage, Strategy};
 use crate::model::token::AuthToken;
 use crate::workflow::identity::{account_ids, has_key};
 use crate::workflow::refusal::{check_claims, diagnose};
@@ -252,7 +252,7 @@ impl Job<'_> {
         is_old: bool,
     ) -> Result<Option<RemoteAccount>, RotateError> {
         let accounts = self.accounts(work).await?;
-        let said = generation.token.claims().account_ids(work.credential.kind);
+        let said = work.credential.kind.account_ids(generation.token.claims());
         let identity_id = generation.identity_id.as_ref().or(said.0.as_ref());
         let token_id = generation.token_id.as_ref().or(said.1.as_ref());
         let by_id = |account: &&RemoteAccount| {
@@ -452,7 +452,7 @@ impl Job<'_> {
         let old = rotating.active.clone();
         let same_identity = token.is_none();
         // What was sealed before ids were kept, or before its token was looked at, learns them now.
-        let said = old.token.claims().account_ids(work.credential.kind);
+        let said = work.credential.kind.account_ids(old.token.claims());
         rotating.active = ActiveGeneration {
             private_key: next.private_key,
             public_key: next.public_key,
@@ -479,14 +479,6 @@ impl Job<'_> {
         work.credential.generation += 1;
         work.credential.rotated_at = Some(now);
         self.save(work).await
-    }
-}
-
-/// The next generation, which is there before the promotion only.
-pub(super) fn next<'w>(work: &'w Work<'_>) -> Result<&'w Next, RotateError> {
-    match &work.credential.current.stage {
-        RotationStage::Preparing(next) => Ok(next),
-        RotationStage::Retiring(_) => Err(RotateError::NotRotating(work.credential.name.clone())),
     }
 }
 

@@ -3,8 +3,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::incoming::next;
-use super::{Job, RotateError, Work, access, is_not_offered, new_key, new_rotation_id};
+use super::{Job, RotateError, Work, access, is_not_offered, new_key, new_rotation_id, next};
 use crate::api::accounts::AccountVerb;
 use crate::api::{Action, CallError};
 use crate::keys::pem::same_public_key;

@@ -531,3 +531,11 @@ fn still_used(dependents: &Dependents) -> String {
 fn is_not_offered(error: &CallError) -> bool {
     matches!(error.api_error(), Some(ApiError::Refused { status: 401 | 403, .. }))
 }
+
+/// The next generation, which is there before the promotion only.
+fn next<'w>(work: &'w Work<'_>) -> Result<&'w Next, RotateError> {
+    match &work.credential.current.stage {
+        RotationStage::Preparing(next) => Ok(next),
+        RotationStage::Retiring(_) => Err(RotateError::NotRotating(work.credential.name.clone())),
+    }
+}

@@ -2,9 +2,8 @@
 
 use jiff::Timestamp;
 
-use super::incoming::next;
 use super::late::as_generation;
-use super::{Job, RETIRED, ROLLED_BACK, RotateError, Standing, Work, access, is_not_offered};
+use super::{Job, RETIRED, ROLLED_BACK, RotateError, Standing, Work, access, is_not_offered, next};
 use crate::api::accounts::AccountVerb;
 use crate::api::{Action, ApiError, CallError, SigningError};
 use crate::keys::pem::same_public_key;

@@ -65,7 +65,7 @@ async fn identified(record: PublicRecord, unlocked: &Unlocked<'_>) -> PublicReco
     let Some((_, generation)) = opened.and_then(|opened| opened.into_usable().ok()) else {
         return record;
     };
-    let (identity_id, token_id) = generation.token.claims().account_ids(record.kind);
+    let (identity_id, token_id) = record.kind.account_ids(generation.token.claims());
     PublicRecord {
         identity_id,
         token_id: record.token_id.clone().or(token_id),
