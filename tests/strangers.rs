@@ -12,7 +12,7 @@ use std::os::unix::fs::symlink;
 use std::path::Path;
 
 use serde_json::Value;
-use support::{Run, Sandbox, TestEnv};
+use support::{Run, Sandbox, TestEnv, set_mode};
 
 const BY: [&str; 2] = ["--passphrase-file", "passphrase"];
 
@@ -253,4 +253,36 @@ fn a_place_written_into_the_public_part_gets_nothing() {
     env.run(&["deliver", "a"])
         .fails(4, &["tampered", "another `deliveries`"]);
     assert!(!env.path("theirs.env").exists() && !env.path("ours.env").exists());
+}
+
+/// One entry that cannot be looked at is told of, and is in the way of no other.
+#[test]
+fn an_entry_that_cannot_be_looked_at_hides_no_other() {
+    let env = TestEnv::with_vault();
+    env.ok(&["onboard", "a", "--prepare"]);
+    for entry in ["credentials/loop.json", "keys/9-loop.age"] {
+        let place = env.vault().join(entry);
+        symlink(place.file_name().unwrap(), &place).unwrap();
+    }
+    let run = env.run(&["list", "--json"]);
+    assert_eq!(run.json()["credentials"][0]["name"], "a", "{run:?}");
+    run.fails(1, &[]);
+    assert!(run.stdout.contains("loop.json"), "{run:?}");
+    let list = env.vault().join("recipients.txt");
+    let genuine = std::fs::read_to_string(&list).unwrap();
+    std::fs::write(&list, format!("{genuine}{}\n", stranger())).unwrap();
+    env.run(&["recipients", "sync"]).fails(3, &["loop"]);
+    assert_eq!(std::fs::read_to_string(&list).unwrap(), genuine);
+}
+
+/// What a passphrase vault's `init` left belongs to that vault, and would make the passphrase open nothing.
+#[test]
+fn a_vault_that_only_seals_is_not_made_over_what_another_init_left() {
+    let env = TestEnv::new();
+    std::fs::create_dir(env.vault()).unwrap();
+    set_mode(&env.vault(), 0o700);
+    env.write("vault/identity.age", "age-encryption.org/v1\n");
+    env.run(&["init", "--recipient", &stranger()])
+        .fails(3, &["is unfinished", "cut short"]);
+    assert!(!env.vault().join("recipients.txt").exists());
 }

@@ -20,6 +20,8 @@ use crate::model::secret::Passphrase;
 
 /// How many documents are sealed again at once.
 const AT_ONCE: usize = 8;
+/// How often one document is sealed again in a run, whoever puts an older one in its place.
+const MOST_ROUNDS: usize = 5;
 /// How long to wait for somebody who works on a credential, before it is left to them or to a later run.
 pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -99,6 +101,7 @@ impl Unlocked<'_> {
     ///
     /// # Errors
     /// When the store refuses. From the moment at which `identity.age` is replaced the new passphrase is in force.
+    /// [`VaultError::IdentityKept`] where something would be lost with the old one.
     pub async fn rekey(
         &mut self,
         passphrase: &Passphrase,
@@ -144,7 +147,10 @@ impl Unlocked<'_> {
             self.put_identity(&own, passphrase, &expected).await?;
             return self.seal_all(watch).await;
         }
-        self.seal_all(watch).await?;
+        let resealed = self.seal_all(watch).await?;
+        if !resealed.left.is_empty() {
+            return Err(VaultError::IdentityKept(resealed.left));
+        }
         self.put_identity(&own, passphrase, &expected).await?;
         let ring = self.version_2().await?;
         self.replace_list(&ring, with(&own), watch).await
@@ -228,13 +234,16 @@ impl Unlocked<'_> {
             let bytes = match self.vault.store.get(&document).await {
                 Ok((bytes, _)) => bytes,
                 Err(StoreError::NotFound) => continue,
-                Err(error) => return Err(VaultError::of_credential(error, &name)),
+                // What cannot be read is found out about when it is opened.
+                Err(_) => {
+                    names.push(name);
+                    continue;
+                }
             };
             match document::glimpse(&name, &bytes) {
                 Ok(Glimpse { epoch: found, .. }) if found >= epoch => {
                     seen.insert(document, version);
                 }
-                // What cannot be read is found out about when it is opened.
                 Ok(_) | Err(_) => names.push(name),
             }
         }
@@ -249,6 +258,7 @@ impl Unlocked<'_> {
         let mut done = Resealed::default();
         let mut seen = BTreeMap::new();
         let mut left: BTreeMap<CredentialName, String> = BTreeMap::new();
+        let mut rounds: BTreeMap<CredentialName, usize> = BTreeMap::new();
         loop {
             let epoch = self.refresh().await?.epoch();
             let names: Vec<CredentialName> = self
@@ -268,7 +278,12 @@ impl Unlocked<'_> {
                 })
                 .buffer_unordered(AT_ONCE);
             while let Some((name, outcome)) = outcomes.next().await {
+                let round = rounds.entry(name.clone()).or_default();
+                *round += 1;
                 match outcome {
+                    Ok(()) if *round > MOST_ROUNDS => {
+                        left.insert(name, "others put an older file back again and again".to_owned());
+                    }
                     Ok(()) => done.count += 1,
                     Err(error) => {
                         left.insert(name, error.to_string());
@@ -311,7 +326,7 @@ impl Unlocked<'_> {
             return Ok(());
         };
         if found.document.authenticated {
-            return self.overwrite(lease, credential).await;
+            return self.overwrite(lease, &found, credential).await;
         }
         let ring = self.version_2().await?;
         let turn = Turn::after(found.document.mark.revision, &found.document.mark.writes)?;

@@ -50,6 +50,10 @@ impl Vault {
             files::create_private_directory(&directory.join(folder))?;
         }
         let ring = match opening {
+            // It would stay, and open another vault than this one.
+            Opening::SealOnly if vault.has_identity().await? => {
+                return Err(VaultError::Unfinished(directory.to_owned()));
+            }
             Opening::SealOnly => {
                 let ring = NewKeyring::first(others.to_vec(), std::collections::BTreeMap::new())?;
                 ring.put_object(&*vault.store).await?;
@@ -96,8 +100,9 @@ impl Vault {
         let wanted = members(&own.recipient(), others);
         let identities: Vec<AgeIdentity> = own.into_identities();
         for (name, _) in self.store.list(keyring::KEYS).await? {
-            let (object, _) = self.store.get(&name).await?;
-            if let Ok(ring) = keyring::open_object(&name, &object, &identities)
+            // One that cannot be read is not the one; anybody could have put it there.
+            if let Ok((object, _)) = self.store.get(&name).await
+                && let Ok(ring) = keyring::open_object(&name, &object, &identities)
                 && ring.id == id
                 && ring.epoch() == 1
             {

@@ -66,16 +66,23 @@ impl Unlocked<'_> {
         if matches!(*ring, Ring::One(_)) {
             // Whoever moves the vault to version 2 has the list's lease, and then each name's once.
             drop(self.lease_list("looking", self.vault.wait.max(LOOK)).await?);
+            self.refresh().await?;
         }
         let name = lease.name().clone();
         let mut edit = if let Some(Found { document, version }) = self.find(&name).await? {
             if document.credential.is_some() && !document.authenticated {
                 return Err(VaultError::Unauthenticated(name));
             }
-            let mut edit = self.over(lease, Expected::Version(version), document.turn());
+            let known = document.trusted_turn();
+            let mark = self.memory().mark(&name).cloned();
+            // A removal that nobody vouches for is none that a member made.
+            let vanished = known.is_none() && mark.is_some();
+            let turn = known.unwrap_or_else(|| Turn::of(mark));
+            let mut edit = self.over(lease, Expected::Version(version), turn);
             edit.moves = document.moves;
             edit.is_there = document.credential.is_some();
             edit.credential = document.credential;
+            edit.vanished = vanished;
             edit
         } else {
             let mark = self.memory().mark(&name).cloned();
@@ -106,21 +113,21 @@ impl Unlocked<'_> {
         }
     }
 
-    /// Seals a credential in place of a document that nobody vouches for.
-    pub(super) async fn overwrite(&self, lease: NameLease, credential: &AnyCredential) -> Result<(), VaultError> {
-        let name = lease.name().clone();
-        let found = self
-            .find(&name)
-            .await?
-            .ok_or_else(|| VaultError::NoSuchCredential(name.clone()))?;
+    /// Seals a credential in place of the document that was found under its name, whoever wrote that.
+    pub(super) async fn overwrite(
+        &self,
+        lease: NameLease,
+        found: &Found,
+        credential: &AnyCredential,
+    ) -> Result<(), VaultError> {
         let mut turn = found.document.trusted_turn().unwrap_or_else(|| Turn::of(None));
-        if let Some(mark) = self.memory().mark(&name)
+        if let Some(mark) = self.memory().mark(lease.name())
             && mark.revision > turn.revision
         {
             turn = Turn::of(Some(mark.clone()));
         }
-        let mut edit = self.over(lease, Expected::Version(found.version), turn);
-        edit.moves = found.document.moves;
+        let mut edit = self.over(lease, Expected::Version(found.version.clone()), turn);
+        edit.moves = found.document.trusted_moves();
         edit.put(credential).await
     }
 
@@ -130,19 +137,20 @@ impl Unlocked<'_> {
     /// When there is nothing, or the store refuses.
     pub async fn discard(&self, lease: NameLease) -> Result<(), VaultError> {
         let name = lease.name().clone();
-        let (bytes, version) = self
+        let (_, version) = self
             .vault
             .store
             .get(&document::document_name(&name))
             .await
             .map_err(|error| VaultError::of_credential(error, &name))?;
-        let known = match self.find(&name).await {
-            Ok(Some(found)) => found.document.trusted_turn(),
-            _ => None,
+        // What nobody vouches for says nothing that counts, of other names neither.
+        let (known, moves) = match self.find(&name).await {
+            Ok(Some(Found { document, .. })) => (document.trusted_turn(), document.trusted_moves()),
+            _ => (None, None),
         };
         let turn = known.unwrap_or_else(|| Turn::of(self.memory().mark(&name).cloned()));
         let mut edit = self.over(lease, Expected::Version(version), turn);
-        edit.moves = document::glimpse(&name, &bytes).ok().and_then(|glimpse| glimpse.moves);
+        edit.moves = moves;
         edit.settle_arrival(self.vault.wait).await?;
         edit.bury(None).await
     }

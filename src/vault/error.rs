@@ -80,6 +80,16 @@ pub enum VaultError {
     /// A file is older than one that was seen.
     #[error(transparent)]
     RolledBack(RolledBack),
+    /// The list has secrets that none of the identities opens, and this machine knows an earlier one.
+    #[error(
+        "recipients.txt is of epoch {found}, which none of the identities at hand opens; they opened epoch {known}"
+    )]
+    NotOnTheList {
+        /// The epoch that the list says it has.
+        found: u64,
+        /// The newest that opens.
+        known: u64,
+    },
     /// None of the identities is a member's.
     #[error("none of the identities at hand opens this vault")]
     NotAMember,
@@ -152,6 +162,9 @@ pub enum VaultError {
     /// Some credentials were not sealed again.
     #[error("{} credentials are not sealed to the new list yet: {}", .0.len(), shortened(.0))]
     LeftBehind(Vec<(CredentialName, String)>),
+    /// Some credentials were not sealed to a new identity of the vault's, which therefore did not take the place of the old one.
+    #[error("identity and passphrase are as they were: {} credentials could not be sealed to the new identity: {}", .0.len(), shortened(.0))]
+    IdentityKept(Vec<(CredentialName, String)>),
     /// The vault's own recipient is changed by `rekey` alone.
     #[error("{0} is the vault's own recipient: the passphrase would open nothing any more")]
     OwnRecipient(RecipientText),

@@ -7,9 +7,10 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use super::codes::{Secret, VaultId, digest};
-use super::list::{self, List, ListError, Member, SignedList, Written};
+use super::list::{self, List, ListError, Member, SignedList, Written, check_label};
 use super::machine::{Machine, Memory, Pin};
 use super::recipients::{self, RecipientError, RecipientText};
+use super::sealed::MOST_RECIPIENTS;
 use super::sealed_text::SealedText;
 use super::store::{Expected, Store, StoreError, Version};
 use super::{AgeIdentity, ListChange, VaultError, VouchedBy, WrongVault, sealed};
@@ -225,12 +226,22 @@ pub(super) fn seal(plaintext: &[u8], recipients: &[RecipientText]) -> Result<Str
 
 /// The list as it stands, of either version, with what the store calls this state of it. Nobody vouched for it.
 pub(super) async fn read_list(store: &dyn Store) -> Result<(Written, Zeroizing<Vec<u8>>, Version), VaultError> {
-    let (bytes, version) = match store.get(list::FILE).await {
-        Ok(found) => found,
-        Err(StoreError::NotFound) => return Err(VaultError::ListMissing(store.place().into())),
-        Err(error) => return Err(error.into()),
-    };
-    let written = list::parse(&bytes).map_err(|error| match error {
+    let (bytes, version) = get_list(store).await?;
+    Ok((parse_list(&bytes)?, bytes, version))
+}
+
+/// The file of the list, unread.
+pub(super) async fn get_list(store: &dyn Store) -> Result<(Zeroizing<Vec<u8>>, Version), VaultError> {
+    match store.get(list::FILE).await {
+        Ok(found) => Ok(found),
+        Err(StoreError::NotFound) => Err(VaultError::ListMissing(store.place().into())),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// What the file of the list says. Nobody vouched for it.
+pub(super) fn parse_list(bytes: &[u8]) -> Result<Written, VaultError> {
+    list::parse(bytes).map_err(|error| match error {
         ListError::Damaged(reason) => VaultError::Damaged {
             what: list::FILE.to_owned(),
             reason,
@@ -240,8 +251,7 @@ pub(super) async fn read_list(store: &dyn Store) -> Result<(Written, Zeroizing<V
             found,
             known: 2,
         },
-    })?;
-    Ok((written, bytes, version))
+    })
 }
 
 /// Who says which vault it is.
@@ -364,6 +374,11 @@ pub(super) fn open_object(name: &str, bytes: &[u8], identities: &[AgeIdentity]) 
     if format != FORMAT || version != VERSION || epoch == 0 || secrets.len() as u64 != epoch || !is_named {
         return Err(damaged("it opens, but does not hold what it should"));
     }
+    // They are shown, and written into the list, a line each.
+    let fits = |member: &Member| member.label.as_deref().is_none_or(|label| check_label(label).is_ok());
+    if members.is_empty() || members.len() > MOST_RECIPIENTS || !members.iter().all(fits) {
+        return Err(damaged("a label in it is none, or it is for nobody or too many"));
+    }
     let secrets = secrets
         .iter()
         .map(|text| Secret::from_hex(&text.0))
@@ -402,13 +417,16 @@ pub(super) fn check_and_remember(
             ),
         }));
     }
-    memory.check_epoch(ring.epoch(), &ring.list.keys, |epoch| {
+    let follows = memory.check_epoch(ring.epoch(), &ring.list.keys, |epoch| {
         ring.secret(epoch).map(Secret::proof)
     })?;
     let mut pin = ring.pin(place);
     if let Some(known) = memory.pin() {
         pin.recipients_digest.clone_from(&known.recipients_digest);
-        pin.complete = pin.complete.max(known.complete);
+        // Of an older list that was accepted only that list itself tells.
+        if follows {
+            pin.complete = pin.complete.max(known.complete);
+        }
     }
     Ok(memory.remember(pin))
 }

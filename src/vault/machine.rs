@@ -241,13 +241,14 @@ impl Memory {
     }
 
     /// Refuses a list that is older than one that was seen, or does not come from it. `proof_of` names the list's secret of an epoch.
+    /// Returns whether it comes from what was seen; otherwise it was accepted all the same.
     pub(super) fn check_epoch(
         &mut self,
         epoch: u64,
         keys: &str,
         proof_of: impl Fn(u64) -> Option<String>,
-    ) -> Result<(), VaultError> {
-        let Some(pin) = &self.pin else { return Ok(()) };
+    ) -> Result<bool, VaultError> {
+        let Some(pin) = &self.pin else { return Ok(true) };
         let reason = if epoch < pin.epoch {
             format!("this machine has seen epoch {}, and it is of epoch {epoch}", pin.epoch)
         } else if epoch == pin.epoch && keys != pin.keys || proof_of(pin.epoch).as_ref() != Some(&pin.proof) {
@@ -256,12 +257,13 @@ impl Memory {
                 pin.epoch
             )
         } else {
-            return Ok(());
+            return Ok(true);
         };
         self.refuse_or_accept(RolledBack {
             what: "recipients.txt".to_owned(),
             reason,
-        })
+        })?;
+        Ok(false)
     }
 
     /// Remembers the vault. Returns whether it is remembered from now on and was not before.

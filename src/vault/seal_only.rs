@@ -6,6 +6,7 @@ use super::edit::{Edit, NameLease, put_document};
 use super::list::{self, Member, Written};
 use super::machine;
 use super::store::{Expected, StoreError};
+use super::unlocked::Found;
 use super::{ListChange, Vault, VaultError, keyring};
 use crate::model::credential::AnyCredential;
 use crate::model::ids::CredentialName;
@@ -75,10 +76,11 @@ impl SealOnly<'_> {
             document::seal_unauthenticated(&contents, &turn, self.epoch, &recipients)?
         };
         self.check_list().await?;
+        // Remembered before it is there: whoever is killed in between knows it again.
+        machine::remember_sealed(&self.vault.machine, &self.vault.store.place(), lease.name(), &bytes);
         put_document(self.vault, lease.name(), &bytes, &Expected::Absent, &turn)
             .await
             .map_err(|error| VaultError::of_credential(error, lease.name()))?;
-        machine::remember_sealed(&self.vault.machine, &self.vault.store.place(), lease.name(), &bytes);
         self.check_list().await
     }
 
@@ -121,11 +123,15 @@ impl super::Unlocked<'_> {
     /// # Errors
     /// When there is none, a member vouches for it, or there was one of that name that a member vouched for.
     pub async fn unauthenticated(&self, name: &CredentialName) -> Result<AnyCredential, VaultError> {
-        let found = self
+        self.find_unauthenticated(name).await.map(|(_, credential)| credential)
+    }
+
+    async fn find_unauthenticated(&self, name: &CredentialName) -> Result<(Found, AnyCredential), VaultError> {
+        let mut found = self
             .find(name)
             .await?
             .ok_or_else(|| VaultError::NoSuchCredential(name.clone()))?;
-        match found.document.credential {
+        match found.document.credential.take() {
             None => Err(VaultError::NoSuchCredential(name.clone())),
             Some(_) if found.document.authenticated => Err(VaultError::Authenticated(name.clone())),
             Some(credential) => {
@@ -135,7 +141,7 @@ impl super::Unlocked<'_> {
                         reason: "this machine has seen one that a member vouched for in its place".to_owned(),
                     }));
                 }
-                Ok(credential)
+                Ok((found, credential))
             }
         }
     }
@@ -151,11 +157,11 @@ impl super::Unlocked<'_> {
         matches: impl Fn(&AnyCredential) -> bool,
     ) -> Result<PublicRecord, VaultError> {
         let name = lease.name().clone();
-        let credential = self.unauthenticated(&name).await?;
+        let (found, credential) = self.find_unauthenticated(&name).await?;
         if !matches(&credential) {
             return Err(VaultError::OtherFingerprint(name));
         }
-        self.overwrite(lease, &credential).await?;
+        self.overwrite(lease, &found, &credential).await?;
         Ok(PublicRecord::from(&credential))
     }
 }

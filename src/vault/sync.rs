@@ -7,7 +7,7 @@ use super::change::{Resealed, Watch};
 use super::codes::{Secret, VaultId};
 use super::identity::{self, Keyholder, PassphrasePurpose};
 use super::keyring::{self, Keyring, Voucher};
-use super::list::{self, Member};
+use super::list::{self, Member, Written};
 use super::machine::{self, Memory};
 use super::store::{Expected, StoreError};
 use super::{AgeIdentity, Unlocked, Vault, VaultError, document};
@@ -58,6 +58,8 @@ impl Vault {
                 Ok((identity::open_files(files, keyholder)?, None))
             }
         };
+        // What is put back goes over what was refused, and over nothing that members wrote since.
+        let (expected, listed) = self.expected_list().await?;
         let (identities, id) = load().await?;
         let refusal = match self.unlock_with(identities, id.clone(), by_own_identity).await {
             Ok(unlocked) => return Ok(Synced::Sound(unlocked)),
@@ -65,6 +67,7 @@ impl Vault {
                 error @ (VaultError::ListChanged(_)
                 | VaultError::ListMissing(_)
                 | VaultError::Damaged { .. }
+                | VaultError::RolledBack(_)
                 | VaultError::NotAMember),
             ) => error,
             Err(error) => return Err(error),
@@ -76,12 +79,19 @@ impl Vault {
             error => error.to_string(),
         };
         match self.find_genuine(&identities, id.clone()).await? {
+            // Perhaps members made it when they took this one out; it is not for this one to go back to theirs.
+            Some((ring, _)) if matches!(refusal, VaultError::NotAMember) && listed > ring.epoch() => {
+                Err(VaultError::NotOnTheList {
+                    found: listed,
+                    known: ring.epoch(),
+                })
+            }
             Some((ring, is_known)) => Ok(Synced::Broken(Box::new(Repair {
                 identities,
                 id,
                 by_own_identity,
                 ring,
-                expected: self.expected_list().await?,
+                expected,
                 is_known,
                 change,
             }))),
@@ -89,10 +99,17 @@ impl Vault {
         }
     }
 
-    async fn expected_list(&self) -> Result<Expected, VaultError> {
+    /// The list as it stands, to be replaced, and the epoch that it says it has.
+    async fn expected_list(&self) -> Result<(Expected, u64), VaultError> {
         match self.store.get(list::FILE).await {
-            Ok((_, version)) => Ok(Expected::Version(version)),
-            Err(StoreError::NotFound) => Ok(Expected::Absent),
+            Ok((bytes, version)) => {
+                let epoch = match list::parse(&bytes) {
+                    Ok(Written::Two(signed)) => signed.list.epoch,
+                    Ok(Written::One(_)) | Err(_) => 0,
+                };
+                Ok((Expected::Version(version), epoch))
+            }
+            Err(StoreError::NotFound) => Ok((Expected::Absent, 0)),
             Err(error) => Err(error.into()),
         }
     }
@@ -109,15 +126,22 @@ impl Vault {
         let voucher = Voucher::find(id, &self.machine, pin.as_ref())?;
         let Some(id) = voucher.id() else { return Ok(None) };
         let mut memory = Memory::load(&self.machine, &place, id)?;
+        let least = self
+            .machine
+            .expected
+            .as_ref()
+            .and_then(|(_, least)| *least)
+            .unwrap_or(0);
         let mut rings = Vec::new();
         let mut objects = self.store.list(keyring::KEYS).await?;
         // The one that this machine knows first: anybody could add others.
         let is_known = |name: &str| pin.as_ref().is_some_and(|pin| pin.keys == name);
         objects.sort_by_key(|(name, _)| std::cmp::Reverse((is_known(name), epoch_of(name))));
         for (name, _) in objects.into_iter().take(MOST_OBJECTS) {
-            let (bytes, _) = self.store.get(&name).await?;
-            if let Ok(ring) = keyring::open_object(&name, &bytes, identities)
+            if let Ok((bytes, _)) = self.store.get(&name).await
+                && let Ok(ring) = keyring::open_object(&name, &bytes, identities)
                 && ring.id == *id
+                && ring.epoch() >= least
                 && memory
                     .check_epoch(ring.epoch(), &name, |epoch| ring.secret(epoch).map(Secret::proof))
                     .is_ok()

@@ -211,17 +211,19 @@ impl<'v> Unlocked<'v> {
     /// The list as it is now, checked.
     pub(super) async fn refresh(&self) -> Result<Arc<Ring>, VaultError> {
         let held = self.ring();
-        let (written, bytes, version) = keyring::read_list(&*self.vault.store).await?;
-        let ring = match (&*held, written) {
-            (Ring::Two(ring), Written::Two(_)) if ring.list_text().as_bytes() == &**bytes => {
-                if ring.version == version {
-                    return Ok(held);
-                }
-                // Put back to the byte.
-                let mut ring = ring.clone();
-                ring.version = version;
-                Ring::Two(ring)
+        let (bytes, version) = keyring::get_list(&*self.vault.store).await?;
+        if let Ring::Two(ring) = &*held
+            && ring.list_text().as_bytes() == &**bytes
+        {
+            if ring.version == version {
+                return Ok(held);
             }
+            // Put back to the byte.
+            let mut ring = ring.clone();
+            ring.version = version;
+            return Ok(self.hold(Ring::Two(ring)));
+        }
+        let ring = match (&*held, keyring::parse_list(&bytes)?) {
             (Ring::One(_), Written::One(members)) => Ring::One(members),
             (Ring::Two(_), Written::One(_)) => return Err(VaultError::ListChanged(ListChange::Downgraded)),
             (_, Written::Two(signed)) => {
@@ -268,7 +270,10 @@ impl<'v> Unlocked<'v> {
                 to: to.clone(),
             });
         }
-        let moved_to = document.removed.and_then(|removed| removed.moved_to);
+        let moved_to = document
+            .removed
+            .filter(|_| document.authenticated)
+            .and_then(|removed| removed.moved_to);
         match (document.credential, moved_to) {
             (Some(credential), _) if document.authenticated => Ok(credential),
             (Some(_), _) => Err(VaultError::Unauthenticated(name.clone())),

@@ -44,6 +44,9 @@ impl From<VaultError> for Failure {
             VaultError::RolledBack(_) => Self::new(Exit::Vault, "rolled_back", message).hint(
                 "somebody put an old copy back: find out who, or, if it was you, say so with --accept-rollback",
             ),
+            VaultError::NotOnTheList { .. } => Self::new(Exit::Vault, "no_matching_identity", message).hint(
+                "ask a member: if they removed you, this is their list. If they did not, somebody else replaced it: take recipients.txt away, and `dfns-keys recipients sync` puts the last one back that you know",
+            ),
             VaultError::UnknownEpoch { .. } => Self::new(Exit::Vault, "rolled_back", message)
                 .hint("an older recipients.txt was put back: `dfns-keys recipients sync` on a machine that knows the newer one"),
             VaultError::Unauthenticated(name) => Self::new(Exit::Vault, "unauthenticated", message).hint(format!(
@@ -75,6 +78,8 @@ impl From<VaultError> for Failure {
                 .hint("`dfns-keys recipients sync` puts it back; find out who can write to the vault"),
             VaultError::LeftBehind(_) => Self::new(Exit::State, "left_behind", message)
                 .hint("the change itself is in force; `dfns-keys recipients sync` does the rest"),
+            VaultError::IdentityKept(_) => Self::new(Exit::State, "left_behind", message)
+                .hint("wait for whoever works on them, or put right what is wrong with their files; then run `rekey` again"),
             VaultError::OwnRecipient(_) => Self::new(Exit::State, "own_recipient", message)
                 .hint("`dfns-keys rekey` replaces it by a new one, under a new passphrase"),
             VaultError::Randomness => Self::new(Exit::Other, "randomness", message),

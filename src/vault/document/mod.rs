@@ -33,6 +33,8 @@ const FORMAT: &str = "dfns-keys/credential";
 const NEWEST: u64 = 2;
 /// How many of its writers before the last a document remembers.
 const ANCESTORS: usize = 8;
+/// No name is written so often. A former member could make one that says so, and nothing could follow it.
+const MOST_WRITES: u64 = 1 << 53;
 
 /// The name of a credential's document.
 pub(super) fn document_name(name: &CredentialName) -> String {
@@ -395,14 +397,30 @@ pub(super) struct Glimpse {
     pub(super) unauthenticated: bool,
 }
 
+/// A document says its format and version, in an object: serde would take the same in an array.
+fn read_header(name: &CredentialName, bytes: &[u8]) -> Result<(), VaultError> {
+    let header = serde_json::from_slice::<Header>(bytes)
+        .ok()
+        .filter(|_| is_object(bytes));
+    let Some(Header { format, version }) = header else {
+        return Err(damaged(name, "it is not JSON, or says neither format nor version"));
+    };
+    check_header(name, &format, version)
+}
+
+fn is_object(bytes: &[u8]) -> bool {
+    bytes.trim_ascii_start().first() == Some(&b'{')
+}
+
 pub(super) fn glimpse(name: &CredentialName, bytes: &[u8]) -> Result<Glimpse, VaultError> {
-    let Ok(form) = serde_json::from_slice::<PublicForm>(bytes) else {
+    let form = serde_json::from_slice::<PublicForm>(bytes)
+        .ok()
+        .filter(|_| is_object(bytes));
+    let Some(form) = form else {
         // What is wrong is found out on the slow path.
-        let header: Header = serde_json::from_slice(bytes)
-            .map_err(|_| damaged(name, "it is not JSON, or says neither format nor version"))?;
-        check_header(name, &header.format, header.version)?;
-        let public = serde_json::from_slice::<Value>(bytes).unwrap_or_default()["public"].take();
-        if let Some((field, reason)) = refused_in(&public) {
+        read_header(name, bytes)?;
+        let whole: Value = serde_json::from_slice(bytes).unwrap_or_default();
+        if let Some((field, reason)) = whole.get("public").and_then(refused_in) {
             return Err(VaultError::Refused {
                 name: name.clone(),
                 field,
@@ -423,7 +441,8 @@ pub(super) fn glimpse(name: &CredentialName, bytes: &[u8]) -> Result<Glimpse, Va
             ));
         }
         (Some(_), None) | (None, Some(_)) => {}
-        _ => return Err(damaged(name, "it has no public part")),
+        (None, None) => return Err(damaged(name, "it has no public part")),
+        (Some(_), Some(_)) => return Err(damaged(name, "it is a credential and what stays of one, both")),
     }
     Ok(Glimpse {
         unauthenticated: form.version > 1 && form.code != Presence::There,
@@ -460,12 +479,15 @@ impl OpenedDocument {
     pub(super) fn trusted_turn(&self) -> Option<Turn> {
         self.authenticated.then(|| self.turn())
     }
+
+    /// Half of a move, if a member wrote it.
+    pub(super) fn trusted_moves(&self) -> Option<Moves> {
+        self.moves.clone().filter(|_| self.authenticated)
+    }
 }
 
 fn parse(name: &CredentialName, bytes: &[u8]) -> Result<WholeForm, VaultError> {
-    let header: Header = serde_json::from_slice(bytes)
-        .map_err(|_| damaged(name, "it is not JSON, or says neither format nor version"))?;
-    check_header(name, &header.format, header.version)?;
+    read_header(name, bytes)?;
     serde_json::from_slice(bytes).map_err(|_| {
         damaged(
             name,
@@ -495,6 +517,7 @@ pub(super) fn open_version_1(
     {
         return Err(tampered(name, "a file of version 1 has no places to deliver to"));
     }
+    glimpse(name, bytes)?;
     Ok(document)
 }
 
@@ -503,6 +526,19 @@ pub(super) fn open_version_1(
 /// `complete` is the epoch for which everything was sealed once: what is sealed more than one epoch below it is a former member's.
 /// A document that nobody vouches for is opened too, and says so; the caller decides what may be done with it.
 pub(super) fn open(
+    name: &CredentialName,
+    bytes: &[u8],
+    identities: &[AgeIdentity],
+    ring: &Keyring,
+    complete: u64,
+) -> Result<OpenedDocument, VaultError> {
+    let document = open_checked(name, bytes, identities, ring, complete)?;
+    // What a listing refuses is refused here too: otherwise it would be outdated for ever, and never be sealed again.
+    glimpse(name, bytes)?;
+    Ok(document)
+}
+
+fn open_checked(
     name: &CredentialName,
     bytes: &[u8],
     identities: &[AgeIdentity],
@@ -550,6 +586,9 @@ pub(super) fn open(
     };
     if !genuine {
         return Err(tampered(name, "nobody who can open this vault wrote it as it is"));
+    }
+    if turn.revision > MOST_WRITES {
+        return Err(tampered(name, "no credential is written so often as its revision says"));
     }
     // Whoever put a document while the list was replaced, and was killed before sealing it again, left it one epoch behind.
     let authenticated = epoch.saturating_add(1) >= complete;

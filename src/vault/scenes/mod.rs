@@ -1,6 +1,7 @@
 //! What somebody who can write to the vault tries, what a kill leaves, and what random interleavings of members do, on a store in
 //! memory.
 
+mod changes;
 mod strangers;
 
 use std::cell::RefCell;

@@ -4,14 +4,14 @@ use super::document::{self, Turn};
 use super::unlocked::Ring;
 use super::*;
 
-fn doctored(bytes: &[u8], change: impl FnOnce(&mut serde_json::Value)) -> Vec<u8> {
+pub(super) fn doctored(bytes: &[u8], change: impl FnOnce(&mut serde_json::Value)) -> Vec<u8> {
     let mut value = serde_json::from_slice(bytes).unwrap();
     change(&mut value);
     serde_json::to_vec(&value).unwrap()
 }
 
 /// A document as anybody can make one who knows the recipients.
-fn planted(scene: &Scene, name_text: &str, revision: u64) -> Vec<u8> {
+pub(super) fn planted(scene: &Scene, name_text: &str, revision: u64) -> Vec<u8> {
     let recipients = [scene.alice.member().recipient, scene.bob.member().recipient];
     let turn = Turn {
         revision,
@@ -38,14 +38,9 @@ fn says_moves(scene: &Scene, name_text: &str) -> bool {
         .is_some_and(|bytes| String::from_utf8_lossy(bytes).contains("\"moves\""))
 }
 
-#[tokio::test]
-async fn half_a_move_that_a_stranger_completes_loses_nothing() {
-    let scene = Scene::new().await;
-    let vault = scene.vault(scene.machine("m"));
-    let alice = unlock(&vault, &scene.alice).await.unwrap();
-    put(&alice, "old", "1").await.unwrap();
-    rename_until(&scene, &alice, |scene| says_moves(scene, "old")).await;
-    // What the second half must say is there to be read; a vault of the stranger's own, which alice can open, seals it.
+/// The second half of the move of `old`, as anybody can make it: what it must say is there to be read, and a vault of the
+/// stranger's own, which alice can open, seals it.
+async fn second_half_by_a_stranger(scene: &Scene) -> Vec<u8> {
     let old: serde_json::Value = serde_json::from_slice(&scene.document("old")).unwrap();
     let strangers = Scene::new().await;
     let theirs = strangers.vault(Machine::default());
@@ -63,7 +58,17 @@ async fn half_a_move_that_a_stranger_completes_loses_nothing() {
     };
     let turn = Turn::after(0, &[]).unwrap();
     let (sealed, _) = document::seal(&(&credential("new", "theirs")).into(), Some(&half), &turn, ring).unwrap();
-    let theirs = doctored(&sealed, |value| value["code"] = serde_json::Value::Null);
+    doctored(&sealed, |value| value["code"] = serde_json::Value::Null)
+}
+
+#[tokio::test]
+async fn half_a_move_that_a_stranger_completes_loses_nothing() {
+    let scene = Scene::new().await;
+    let vault = scene.vault(scene.machine("m"));
+    let alice = unlock(&vault, &scene.alice).await.unwrap();
+    put(&alice, "old", "1").await.unwrap();
+    rename_until(&scene, &alice, |scene| says_moves(scene, "old")).await;
+    let theirs = second_half_by_a_stranger(&scene).await;
     scene.store.world().overwrite("credentials/new.json", &theirs);
 
     assert_eq!(get(&alice, "old").await.unwrap(), "1");
@@ -272,5 +277,126 @@ async fn key_objects_that_a_stranger_adds_or_renames_do_not_keep_the_list_from_b
         let alice = vault.repair(*repair).await.unwrap();
         assert_eq!(scene.list(), genuine);
         assert_eq!(get(&alice, "a").await.unwrap(), "1");
+    }
+}
+
+/// Whoever takes a planted file away, or adopts it, must not believe what it says of another name.
+#[tokio::test]
+async fn half_a_move_that_a_stranger_completes_buries_nothing_whatever_becomes_of_it() {
+    for adopts in [false, true] {
+        let scene = Scene::new().await;
+        let vault = scene.vault(scene.machine("m"));
+        let alice = unlock(&vault, &scene.alice).await.unwrap();
+        put(&alice, "old", "1").await.unwrap();
+        rename_until(&scene, &alice, |scene| says_moves(scene, "old")).await;
+        let theirs = second_half_by_a_stranger(&scene).await;
+        scene.store.world().overwrite("credentials/new.json", &theirs);
+
+        let lease = vault.lease(&name("new"), "going on").await.unwrap();
+        if adopts {
+            alice.adopt(lease, |_| true).await.unwrap();
+        } else {
+            alice.discard(lease).await.unwrap();
+        }
+        assert_eq!(get(&alice, "old").await.unwrap(), "1", "adopted: {adopts}");
+        assert_eq!(get(&alice, "new").await.is_ok(), adopts);
+    }
+}
+
+/// A former member knows the secrets of their time: what stays of a name can be theirs, with any revision.
+#[tokio::test]
+async fn a_former_members_tombstone_counts_for_nothing() {
+    let scene = Scene::new().await;
+    let vault = scene.vault(scene.machine("m"));
+    let alice = unlock(&vault, &scene.alice).await.unwrap();
+    let bobs = scene.vault(scene.machine("m2"));
+    let bob = unlock(&bobs, &scene.bob).await.unwrap();
+    let Ring::Two(former) = &*bob.ring() else {
+        panic!("of version 2")
+    };
+    put(&alice, "seen", "1").await.unwrap();
+    let theirs = |name_text: &str, revision: u64| {
+        let removed = document::Removed {
+            at: SystemClock.now(),
+            moved_to: Some(name("b")),
+        };
+        let turn = Turn {
+            revision,
+            writes: vec!["0".repeat(32)],
+        };
+        document::bury(&name(name_text), &removed, &turn, former).0
+    };
+    alice
+        .remove_recipient(&scene.bob.member().recipient, &unwatched())
+        .await
+        .unwrap();
+    // One change behind, it could be what a kill left; but nothing counts that far.
+    let far = theirs("far", u64::MAX - 1);
+    scene.store.world().overwrite("credentials/far.json", &far);
+    let found = get(&alice, "far").await;
+    assert!(matches!(found, Err(VaultError::Tampered { .. })), "{found:?}");
+    assert!(put(&alice, "far", "1").await.is_err());
+    let lease = vault.lease(&name("far"), "discarding").await.unwrap();
+    alice.discard(lease).await.unwrap();
+
+    for name in ["carol", "dave"] {
+        let member = Person::new(&scene.folder, name).member();
+        alice.add_recipient(member, &unwatched()).await.unwrap();
+    }
+    for (name_text, revision) in [("a", 1), ("seen", 5)] {
+        let document = format!("credentials/{name_text}.json");
+        scene.store.world().overwrite(&document, &theirs(name_text, 1_000_000));
+        let found = get(&alice, name_text).await;
+        assert!(
+            matches!(found, Err(VaultError::NoSuchCredential(_))),
+            "{name_text}: {found:?}"
+        );
+        let lease = vault.lease(&name(name_text), "looking").await.unwrap();
+        assert_eq!(alice.edit(lease).await.unwrap().has_vanished(), name_text == "seen");
+        put(&alice, name_text, "2").await.unwrap();
+        let written: serde_json::Value = serde_json::from_slice(&scene.document(name_text)).unwrap();
+        assert_eq!(written["revision"], revision, "{name_text}");
+    }
+}
+
+#[tokio::test]
+async fn a_label_that_a_key_object_brings_moves_no_terminal() {
+    let scene = Scene::new().await;
+    let identities: Vec<AgeIdentity> = vec![Box::new(scene.alice.identity.clone())];
+    for (label, opens) in [("alice, laptop", true), ("a\u{1b}[2J", false), ("a\nage1", false)] {
+        let member = Member {
+            label: Some(label.to_owned()),
+            ..scene.alice.member()
+        };
+        let theirs = keyring::NewKeyring::first(vec![member], BTreeMap::new()).unwrap();
+        theirs.put_object(&scene.store).await.unwrap();
+        let bytes = scene.store.world().bytes(&theirs.list.keys).unwrap().to_vec();
+        let opened = keyring::open_object(&theirs.list.keys, &bytes, &identities);
+        assert_eq!(opened.is_ok(), opens, "{label:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_writer_that_is_killed_behind_its_put_knows_its_own_again() {
+    for steps in 0.. {
+        let scene = Scene::new().await;
+        let digest = list::list_digest(scene.list().as_bytes());
+        let ci = scene.vault(Machine {
+            recipients_digest: Some(digest),
+            ..scene.machine("ci")
+        });
+        let writer = ci.seal_only().await.unwrap();
+        let lease = ci.lease(&name("a"), "preparing").await.unwrap();
+        let sealed = credential("a", "1");
+        let ended = {
+            let mut creating = Box::pin(writer.create(&lease, &sealed));
+            (0..steps).any(|_| poll(creating.as_mut()).is_ready())
+        };
+        let is_there = scene.store.world().bytes("credentials/a.json").is_some();
+        let known = writer.own_record(&name("a")).await.unwrap();
+        assert_eq!(known.is_some(), is_there, "after {steps} steps");
+        if ended {
+            break;
+        }
     }
 }

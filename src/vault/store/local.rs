@@ -121,7 +121,8 @@ impl Store for LocalDirectory {
                 Ok(version) => documents.push((name, version)),
                 // Removed since the folder was read.
                 Err(StoreError::NotFound) => {}
-                Err(error) => return Err(error),
+                // One that cannot be looked at hides no other: whoever gets it is told what is wrong with it.
+                Err(_) => documents.push((name, Version::new("cannot be looked at"))),
             }
         }
         Ok(documents)
