@@ -396,6 +396,8 @@ fn keys_taken_in_sign_as_openssl_does() {
     if !peer("openssl") {
         return;
     }
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let signed = |key: &dfns_keys::keys::PrivateKey| runtime.block_on(key.sign(b"to be signed")).unwrap();
     let env = TestEnv::new();
     env.write("message", "to be signed");
     let rsa = ["dgst", "-sha256", "-sign", "key.pem", "message"];
@@ -410,7 +412,7 @@ fn keys_taken_in_sign_as_openssl_does() {
         let Ok(key) = read_any_private_key(&contents, None) else {
             panic!("{make:?} is read");
         };
-        assert_eq!(key.sign(b"to be signed"), openssl(&env, sign), "{make:?}");
+        assert_eq!(signed(&key), openssl(&env, sign), "{make:?}");
         let public = String::from_utf8(openssl(&env, &["pkey", "-in", "key.pem", "-pubout"])).unwrap();
         assert_eq!(key.public_key().pem, public);
         // What the vault keeps is the key as openssl would write it.

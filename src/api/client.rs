@@ -55,6 +55,26 @@ pub struct ClientConfig {
     pub progress: Box<dyn Progress>,
 }
 
+impl Default for ClientConfig {
+    /// What the program does unless it is told otherwise: 30 seconds, 900 requests a minute, and nobody is told.
+    fn default() -> Self {
+        Self {
+            timeout: Duration::from_secs(30),
+            per_minute: const { NonZeroU32::new(900).expect("it is not zero") },
+            progress: Box::new(Untold),
+        }
+    }
+}
+
+/// Nobody is told.
+struct Untold;
+
+impl Progress for Untold {
+    fn waiting(&self, _reason: &ApiError, _wait: Duration) {}
+
+    fn answered(&self, _method: &str, _path: &str, _status: u16, _elapsed: Duration) {}
+}
+
 /// The client. Cheap to share; counts its requests.
 pub struct Client {
     config: ClientConfig,

@@ -33,8 +33,6 @@ pub struct NewKey<'a> {
     pub name: &'a str,
     /// What signatures will name it by: unique, of our making.
     pub credential_id: &'a CredentialId,
-    /// SPKI PEM.
-    pub public_key: &'a str,
     /// The new private key, which signs its own registration.
     pub signer: &'a dyn Signer,
 }
@@ -48,12 +46,12 @@ impl Client {
         let challenge: wire::KeyChallenge = self
             .post_unsigned(access, "/auth/credentials/init", r#"{"kind":"Key"}"#)
             .await?;
+        let info = credential_info(access.environment, &challenge.challenge, key.credential_id, key.signer).await;
         let body = serde_json::json!({
             "challengeIdentifier": challenge.challenge_identifier,
             "credentialName": key.name,
             "credentialKind": "Key",
-            "credentialInfo": credential_info(
-                access.environment, &challenge.challenge, key.credential_id, key.public_key, key.signer),
+            "credentialInfo": info.map_err(|error| CallError::Signing(error.into()))?,
         })
         .to_string();
         let registered: wire::Credential = self

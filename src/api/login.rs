@@ -22,7 +22,7 @@ use crate::model::credential::Environment;
 use crate::model::effect::Effect;
 use crate::model::ids::{CredentialId, IdentityId, OrganisationId, Username};
 use crate::model::token::AuthToken;
-use crate::model::user_action::{Ceremony, Signer, client_data};
+use crate::model::user_action::{Ceremony, Signer, SignerError, client_data};
 
 /// How often a session is renewed for the sake of one call.
 const MOST_RENEWALS: usize = 5;
@@ -253,7 +253,7 @@ impl Client {
         challenge: &wire::Challenge,
         credential_id: &CredentialId,
     ) -> Result<AuthToken, SigningError> {
-        let body = assertion(session.environment, session.signer, challenge, credential_id);
+        let body = assertion(session.environment, session.signer, challenge, credential_id).await?;
         let call = unauthenticated(session.environment, "/auth/login", &body);
         let (answer, _): (wire::LoginAnswer, _) = self.send_json(&call).await.map_err(SigningError::Signature)?;
         let token = SecretString::from(answer.token);
@@ -295,14 +295,14 @@ impl Client {
         code: &CodeChallenge,
         credential_name: &str,
         credential_id: &CredentialId,
-        public_key: &str,
         signer: &dyn Signer,
-    ) -> Result<CredentialId, ApiError> {
+    ) -> Result<CredentialId, CallError> {
+        let info = credential_info(environment, &code.challenge, credential_id, signer).await;
         let body = serde_json::json!({
             "challengeIdentifier": code.challenge_identifier,
             "credentialName": credential_name,
             "credentialKind": "Key",
-            "credentialInfo": credential_info(environment, &code.challenge, credential_id, public_key, signer),
+            "credentialInfo": info.map_err(|error| CallError::Signing(error.into()))?,
         });
         let call = Call {
             changes: true,
@@ -315,25 +315,25 @@ impl Client {
 
 /// What registers a new key: the client data, and by the new key itself a signature over that and its public half. Hex
 /// here, where assertions have base64url.
-pub(super) fn credential_info(
+pub(super) async fn credential_info(
     environment: &Environment,
     challenge: &str,
     credential_id: &CredentialId,
-    public_key: &str,
     signer: &dyn Signer,
-) -> serde_json::Value {
+) -> Result<serde_json::Value, SignerError> {
+    let public_key = signer.public_key().pem;
     let client_data = client_data(Ceremony::Create, challenge, &environment.origin);
     let fingerprint = serde_json::json!({
         "clientDataHash": hex(&Sha256::digest(&client_data)),
         "publicKey": public_key,
     });
-    let signature = signer.sign(fingerprint.to_string().as_bytes());
+    let signature = signer.sign(fingerprint.to_string().as_bytes()).await?;
     let attestation = serde_json::json!({"publicKey": public_key, "signature": hex(&signature)});
-    serde_json::json!({
+    Ok(serde_json::json!({
         "credId": credential_id,
         "clientData": Base64UrlUnpadded::encode_string(&client_data),
         "attestationData": Base64UrlUnpadded::encode_string(attestation.to_string().as_bytes()),
-    })
+    }))
 }
 
 fn hex(bytes: &[u8]) -> String {

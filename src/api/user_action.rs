@@ -14,10 +14,10 @@ use super::call::Call;
 use super::client::{Client, MayPass};
 use super::error::ApiError;
 use super::wire;
-use crate::model::credential::Environment;
+use crate::model::credential::{ActiveGeneration, Environment};
 use crate::model::ids::CredentialId;
 use crate::model::token::AuthToken;
-use crate::model::user_action::{Ceremony, Signer, client_data};
+use crate::model::user_action::{Ceremony, Signer, SignerError, client_data};
 
 /// More registered keys than this are not tried one after the other.
 const MOST_TRIES: usize = 20;
@@ -33,6 +33,19 @@ pub struct Access<'a> {
     pub signer: &'a dyn Signer,
     /// Which of the identity's keys it is, where that is known.
     pub credential_id: Option<&'a CredentialId>,
+}
+
+impl<'a> Access<'a> {
+    /// With a token and a key that were proven together.
+    #[must_use]
+    pub fn of(environment: &'a Environment, generation: &'a ActiveGeneration, signer: &'a dyn Signer) -> Self {
+        Self {
+            environment,
+            token: &generation.token,
+            signer,
+            credential_id: generation.credential_id.as_ref(),
+        }
+    }
 }
 
 /// The call that a signature is to allow.
@@ -94,6 +107,9 @@ pub enum SigningError {
     /// Step 3, the signature: the key is refused, or the call itself failed.
     #[error(transparent)]
     Signature(ApiError),
+    /// The private key did not sign; nothing more was asked of Dfns.
+    #[error(transparent)]
+    Signer(#[from] SignerError),
     /// The identity has no key at all.
     #[error("the identity of this token has no key registered")]
     NoKeys,
@@ -119,7 +135,7 @@ impl MayPass for SigningError {
     fn call(&self) -> Option<&ApiError> {
         match self {
             Self::Challenge(error) | Self::Signature(error) => Some(error),
-            Self::NoKeys | Self::KeyNotAmong { .. } | Self::NoneFits { .. } => None,
+            Self::Signer(_) | Self::NoKeys | Self::KeyNotAmong { .. } | Self::NoneFits { .. } => None,
         }
     }
 }
@@ -224,7 +240,7 @@ impl Client {
         challenge: &wire::Challenge,
         credential_id: &CredentialId,
     ) -> Result<SecretString, SigningError> {
-        let body = assertion(access.environment, access.signer, challenge, credential_id);
+        let body = assertion(access.environment, access.signer, challenge, credential_id).await?;
         let (answer, _): (wire::UserAction, _) = self
             .send_json(&post(access, "/auth/action", json(&body)))
             .await
@@ -234,15 +250,15 @@ impl Client {
 }
 
 /// The answer to a challenge: its client data, signed.
-pub(super) fn assertion<'a>(
+pub(super) async fn assertion<'a>(
     environment: &Environment,
     signer: &dyn Signer,
     challenge: &'a wire::Challenge,
     credential_id: &'a CredentialId,
-) -> wire::SignedChallenge<'a> {
+) -> Result<wire::SignedChallenge<'a>, SignerError> {
     let client_data = client_data(Ceremony::Get, &challenge.challenge, &environment.origin);
-    let signature = signer.sign(&client_data);
-    wire::SignedChallenge {
+    let signature = signer.sign(&client_data).await?;
+    Ok(wire::SignedChallenge {
         challenge_identifier: &challenge.challenge_identifier,
         first_factor: wire::FirstFactor {
             kind: "Key",
@@ -252,7 +268,7 @@ pub(super) fn assertion<'a>(
                 signature: Base64UrlUnpadded::encode_string(&signature),
             },
         },
-    }
+    })
 }
 
 /// Which keys to try, in which order: the known one alone, or all there are.

@@ -1,6 +1,7 @@
 //! Keys that are not on P-256: RSA and Ed25519, which some of the vendor's guides had people make. They are taken in and sign
 //! as long as they have to; every new key is on P-256.
 
+use async_trait::async_trait;
 use aws_lc_rs::encoding::{AsDer, PublicKeyX509Der};
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa;
@@ -16,7 +17,7 @@ use super::KeyError;
 use super::diagnosis::RSA;
 use crate::model::credential::PublicKeyText;
 use crate::model::secret::PrivateKeyPem;
-use crate::model::user_action::Signer;
+use crate::model::user_action::{Signer, SignerError};
 
 /// An RSA or Ed25519 private key with its public half. AWS-LC wipes what it frees.
 pub struct ForeignKey {
@@ -69,10 +70,6 @@ impl ForeignKey {
         })
     }
 
-    pub(super) fn public_key(&self) -> &PublicKeyText {
-        &self.public
-    }
-
     pub(super) fn to_sealable(&self) -> PrivateKeyPem {
         let pem = self
             .der
@@ -89,16 +86,21 @@ impl ForeignKey {
     }
 }
 
+#[async_trait]
 impl Signer for ForeignKey {
-    fn sign(&self, message: &[u8]) -> Vec<u8> {
+    fn public_key(&self) -> PublicKeyText {
+        self.public.clone()
+    }
+
+    async fn sign(&self, message: &[u8]) -> Result<Vec<u8>, SignerError> {
         match &self.kind {
             ForeignKind::Rsa(pair) => {
                 let mut signature = vec![0; pair.public_modulus_len()];
                 pair.sign(&RSA_PKCS1_SHA256, &SystemRandom::new(), message, &mut signature)
-                    .expect("the signature is as long as the modulus");
-                signature
+                    .map_err(|_| SignerError("RSA refused it"))?;
+                Ok(signature)
             }
-            ForeignKind::Ed25519(pair) => pair.sign(message).as_ref().to_vec(),
+            ForeignKind::Ed25519(pair) => Ok(pair.sign(message).as_ref().to_vec()),
         }
     }
 }

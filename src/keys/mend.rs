@@ -93,6 +93,7 @@ mod tests {
     use super::*;
     use crate::keys::KeyPair;
     use crate::keys::pem::PrivateKeyFormat;
+    use crate::model::user_action::Signer;
 
     #[test]
     fn each_wound_alone_and_in_layers_is_mended() {
@@ -118,7 +119,7 @@ mod tests {
             ];
             for (text, wound) in cases {
                 let (read, found) = read_mending(&text).ok().unwrap_or_else(|| panic!("{wound:?}"));
-                assert_eq!(read.public_key(), pair.public_key().to_text());
+                assert_eq!(Signer::public_key(&read), pair.public_key().to_text());
                 assert_eq!(found, wound);
             }
         }

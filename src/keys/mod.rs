@@ -11,6 +11,7 @@ mod stretching;
 
 use std::sync::OnceLock;
 
+use async_trait::async_trait;
 use base64ct::{Base64Unpadded, Encoding};
 use p256::ProjectivePoint;
 use p256::ecdsa::signature::Signer as _;
@@ -22,7 +23,7 @@ use thiserror::Error;
 
 use crate::model::credential::PublicKeyText;
 use crate::model::secret::PrivateKeyPem;
-use crate::model::user_action::Signer;
+use crate::model::user_action::{Signer, SignerError};
 
 pub use diagnosis::KeyError;
 pub use foreign::{Algorithm, ForeignKey};
@@ -70,11 +71,16 @@ impl KeyPair {
     }
 }
 
+#[async_trait]
 impl Signer for KeyPair {
-    fn sign(&self, message: &[u8]) -> Vec<u8> {
+    fn public_key(&self) -> PublicKeyText {
+        self.public.to_text()
+    }
+
+    async fn sign(&self, message: &[u8]) -> Result<Vec<u8>, SignerError> {
         let signing = self.signing.get_or_init(|| SigningKey::from(&self.secret));
         let signature: DerSignature = signing.sign(message);
-        signature.as_bytes().to_vec()
+        Ok(signature.as_bytes().to_vec())
     }
 }
 
@@ -87,15 +93,6 @@ pub enum PrivateKey {
 }
 
 impl PrivateKey {
-    /// The public half, as metadata keeps it.
-    #[must_use]
-    pub fn public_key(&self) -> PublicKeyText {
-        match self {
-            Self::P256(pair) => pair.public_key().to_text(),
-            Self::Foreign(key) => key.public_key().clone(),
-        }
-    }
-
     /// The private key as the vault keeps it: PKCS#8 PEM.
     #[must_use]
     pub fn to_sealable(&self) -> PrivateKeyPem {
@@ -115,11 +112,19 @@ impl PrivateKey {
     }
 }
 
+#[async_trait]
 impl Signer for PrivateKey {
-    fn sign(&self, message: &[u8]) -> Vec<u8> {
+    fn public_key(&self) -> PublicKeyText {
         match self {
-            Self::P256(pair) => pair.sign(message),
-            Self::Foreign(key) => key.sign(message),
+            Self::P256(pair) => Signer::public_key(pair),
+            Self::Foreign(key) => key.public_key(),
+        }
+    }
+
+    async fn sign(&self, message: &[u8]) -> Result<Vec<u8>, SignerError> {
+        match self {
+            Self::P256(pair) => pair.sign(message).await,
+            Self::Foreign(key) => key.sign(message).await,
         }
     }
 }

@@ -2,14 +2,29 @@
 //!
 //! Source: <https://docs.dfns.co/api-reference/auth/signing-flows>.
 
+use async_trait::async_trait;
 use serde::Serialize;
+use thiserror::Error;
 
+use super::credential::PublicKeyText;
 use super::url::Origin;
 
-/// Something that holds a private key and signs with it.
+/// A private key did not sign.
+#[derive(Debug, Error)]
+#[error("the private key does not sign: {0}")]
+pub struct SignerError(pub &'static str);
+
+/// Whoever holds a private key and signs with it; it need not be in this process.
+#[async_trait]
 pub trait Signer: Send + Sync {
+    /// The public half.
+    fn public_key(&self) -> PublicKeyText;
+
     /// Signs `message` as Dfns wants it: for P-256, ECDSA with SHA-256 as ASN.1 DER.
-    fn sign(&self, message: &[u8]) -> Vec<u8>;
+    ///
+    /// # Errors
+    /// When the key does not sign; nothing was sent to Dfns then.
+    async fn sign(&self, message: &[u8]) -> Result<Vec<u8>, SignerError>;
 }
 
 /// What a signature is for, as client data says it.

@@ -23,12 +23,7 @@ pub(super) struct Live {
 
 impl Live {
     pub(super) fn access(&self) -> Access<'_> {
-        Access {
-            environment: &self.environment,
-            token: &self.generation.token,
-            signer: &self.key,
-            credential_id: self.generation.credential_id.as_ref(),
-        }
+        Access::of(&self.environment, &self.generation, &self.key)
     }
 
     pub(super) fn fingerprint(&self) -> &str {

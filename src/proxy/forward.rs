@@ -142,6 +142,7 @@ fn is_key_refused(error: &SigningError) -> bool {
         SigningError::Challenge(error) | SigningError::Signature(error) => {
             matches!(error, ApiError::Refused { status: 401 | 403, .. })
         }
+        SigningError::Signer(_) => false,
         SigningError::NoKeys | SigningError::KeyNotAmong { .. } | SigningError::NoneFits { .. } => true,
     }
 }

@@ -42,7 +42,7 @@ use crate::model::token::AuthToken;
 use crate::model::url::{ApiUrl, Origin};
 use crate::model::user_action::{Ceremony, Signer, client_data};
 use crate::sys::clock::SystemClock;
-use crate::vault::{IdentityError, Keyholder, Machine, PassphrasePurpose, PluginDialogue, Vault, VaultError};
+use crate::vault::{Machine, Unattended, Vault, VaultError};
 
 /// A credential could not be had for a service.
 #[derive(Debug, Error)]
@@ -82,7 +82,7 @@ impl ServiceCredential {
         passphrase: Option<Passphrase>,
     ) -> Result<Self, OpenError> {
         let vault = Vault::open(vault, Machine::default(), Box::new(SystemClock), Duration::ZERO).await?;
-        let unlocked = vault.unlock(identities, &Unattended(passphrase)).await?;
+        let unlocked = vault.unlock(identities, &Unattended::with(passphrase)).await?;
         let (environment, generation) = unlocked.get(name).await?.into_usable()?;
         Ok(Self {
             signer: KeySigner {
@@ -130,42 +130,15 @@ impl KeySigner {
 impl UserActionSigner for KeySigner {
     async fn sign(&self, challenge: &UserActionChallenge) -> Result<CredentialAssertion, SdkError> {
         let client_data = client_data(Ceremony::Get, &challenge.challenge, &self.origin);
+        let signature = self.key.sign(&client_data).await;
+        let signature = signature.map_err(|error| SdkError::Signer(error.to_string()))?;
         Ok(CredentialAssertion {
             kind: "Key".to_owned(),
             credential_assertion: CredentialAssertionData {
                 cred_id: self.credential_id.as_str().to_owned(),
-                signature: Base64UrlUnpadded::encode_string(&self.key.sign(&client_data)),
+                signature: Base64UrlUnpadded::encode_string(&signature),
                 client_data: Base64UrlUnpadded::encode_string(&client_data),
             },
         })
-    }
-}
-
-/// A service's start: a passphrase that was given or none, and nobody to answer a plugin.
-struct Unattended(Option<Passphrase>);
-
-impl Keyholder for Unattended {
-    fn passphrase(&self, _purpose: &PassphrasePurpose) -> Result<Passphrase, IdentityError> {
-        self.0.clone().ok_or(IdentityError::NobodyToAsk)
-    }
-
-    fn callbacks(&self) -> Box<dyn PluginDialogue> {
-        Box::new(Self(None))
-    }
-}
-
-impl PluginDialogue for Unattended {
-    fn show(&self, _message: &str) {}
-
-    fn secret(&self, _description: &str) -> Option<Passphrase> {
-        None
-    }
-
-    fn text(&self, _description: &str) -> Option<String> {
-        None
-    }
-
-    fn confirm(&self, _message: &str, _yes: &str, _no: Option<&str>) -> Option<bool> {
-        None
     }
 }

@@ -27,6 +27,7 @@ mod settings;
 mod ssh;
 pub mod store;
 mod sync;
+mod unattended;
 mod unlocked;
 
 use std::path::{Path, PathBuf};
@@ -50,6 +51,7 @@ pub use machine::Machine;
 pub use recipients::{RecipientError, RecipientText};
 pub use seal_only::{FreeName, SealOnly};
 pub use sync::{Repair, Synced};
+pub use unattended::Unattended;
 pub use unlocked::Unlocked;
 
 type AgeIdentity = Box<dyn age::Identity + Send + Sync>;

@@ -7,7 +7,7 @@ use secrecy::SecretString;
 use thiserror::Error;
 
 use super::settings::{OtherSettings, Wishes, same};
-use crate::api::{ApiError, CallError, Client, UserSession};
+use crate::api::{ApiError, CallError, Client, SigningError, UserSession};
 use crate::keys::{KeyError, KeyPair, PrivateKey, RandomnessError, pem};
 use crate::model::credential::{
     AnyCredential, Credential, Enrolling, Environment, Kind, PendingGeneration, Stage, UserGeneration,
@@ -53,7 +53,7 @@ pub enum AdministratorError {
     },
     /// Dfns refuses the code, or could not be asked.
     #[error("the one-time code: {0}")]
-    Code(ApiError),
+    Code(CallError),
     /// Logging in with the key failed.
     #[error(transparent)]
     Login(CallError),
@@ -237,9 +237,10 @@ async fn take_up<'a>(
         }
         // Refused: the key was never registered, and another code is needed.
         Err(error)
-            if error
-                .api_error()
-                .is_none_or(|error| matches!(error, ApiError::Refused { .. })) =>
+            if !matches!(error, CallError::Login(SigningError::Signer(_)))
+                && error
+                    .api_error()
+                    .is_none_or(|error| matches!(error, ApiError::Refused { .. })) =>
         {
             Ok(Begun::NeedsCode(Enrolment { credential, edit }))
         }
@@ -287,7 +288,7 @@ pub async fn enroll(
     let opened = client
         .open_code(&credential.environment, code)
         .await
-        .map_err(AdministratorError::Code)?;
+        .map_err(|error| AdministratorError::Code(error.into()))?;
     if let Some(expected) = expected_user.filter(|expected| **expected != opened.username) {
         return Err(AdministratorError::OtherUser {
             found: opened.username,
@@ -320,7 +321,6 @@ pub async fn enroll(
             &opened,
             &credential_name,
             &enrolling.credential_id,
-            &credential.current.public_key.pem,
             &key,
         )
         .await

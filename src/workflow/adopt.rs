@@ -6,6 +6,7 @@ use crate::keys::{KeyError, pem};
 use crate::model::credential::AnyCredential;
 use crate::model::ids::CredentialName;
 use crate::model::record::PublicRecord;
+use crate::model::user_action::Signer;
 use crate::vault::{NameLease, Unlocked, VaultError};
 
 /// A credential was not adopted.

@@ -17,6 +17,7 @@ use crate::model::ids::{ApplicationId, CredentialId, CredentialName, IdError, Or
 use crate::model::record::PublicRecord;
 use crate::model::token::{AuthToken, TokenShapeError};
 use crate::model::url::{ApiUrl, Origin, UrlError};
+use crate::model::user_action::Signer;
 use crate::vault::{FreeName, Vault};
 
 /// What a source does not give.

@@ -8,6 +8,7 @@ use crate::model::credential::Environment;
 use crate::model::ids::{CredentialId, OrganisationId};
 use crate::model::quoted::suspicion;
 use crate::model::token::Claims;
+use crate::model::user_action::SignerError;
 
 /// Why a token and a key were not accepted together.
 #[derive(Debug, Error)]
@@ -73,6 +74,9 @@ pub enum Refusal {
         /// What Dfns said.
         message: String,
     },
+    /// No refusal: the key did not sign.
+    #[error(transparent)]
+    Signer(SignerError),
     /// No refusal: Dfns could not be asked, or answered something unexpected.
     #[error(transparent)]
     Call(ApiError),
@@ -128,6 +132,7 @@ pub fn diagnose(error: SigningError, claims: &Claims, environment: &Environment)
                 _ => None,
             },
         },
+        SigningError::Signer(error) => Refusal::Signer(error),
         SigningError::NoKeys => Refusal::NoKeyRegistered,
         SigningError::KeyNotAmong { wanted, registered } => Refusal::KeyGone { wanted, registered },
         SigningError::Challenge(error) | SigningError::Signature(error) => Refusal::Call(error),

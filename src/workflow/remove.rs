@@ -41,7 +41,7 @@ pub enum RemoveError {
         /// The credential.
         name: CredentialName,
         /// Why not.
-        error: ApiError,
+        error: CallError,
     },
     /// The sealed key is unusable.
     #[error("the sealed key of {name} {error}")]
@@ -100,12 +100,7 @@ pub async fn check_unused(
         name: name.clone(),
         error,
     })?;
-    let access = Access {
-        environment: &credential.environment,
-        token: &generation.token,
-        signer: &key,
-        credential_id: generation.credential_id.as_ref(),
-    };
+    let access = Access::of(&credential.environment, generation, &key);
     let fingerprint = &generation.public_key.fingerprint;
     let sharers = sharers(unlocked.vault(), name, fingerprint, Some(&generation.token)).await?;
     let account_of = sharers
@@ -187,15 +182,22 @@ async fn user_unused(unlocked: &Unlocked<'_>, client: &Client, name: &Credential
             name: name.clone(),
             account_of: Vec::new(),
         }),
-        Err(CallError::Login(SigningError::Challenge(error) | SigningError::Signature(error)))
-            if !matches!(error, ApiError::Refused { status: 400..=404, .. }) =>
-        {
+        Err(error) => {
+            let refused = match &error {
+                CallError::Login(SigningError::Signer(_)) => false,
+                error => matches!(
+                    error.api_error(),
+                    None | Some(ApiError::Refused { status: 400..=404, .. })
+                ),
+            };
+            if refused {
+                return Ok(());
+            }
             Err(RemoveError::Unknown {
                 name: name.clone(),
                 error,
             })
         }
-        Err(_) => Ok(()),
     }
 }
 
@@ -210,7 +212,11 @@ fn unless_dead(
         Refusal::TokenExpired { .. } | Refusal::TokenRefused { .. } => Ok(()),
         Refusal::Call(error) => Err(RemoveError::Unknown {
             name: name.clone(),
-            error,
+            error: error.into(),
+        }),
+        Refusal::Signer(error) => Err(RemoveError::Unknown {
+            name: name.clone(),
+            error: CallError::Signing(error.into()),
         }),
         Refusal::OtherOrganisation { .. }
         | Refusal::OtherRegion { .. }

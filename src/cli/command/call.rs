@@ -78,12 +78,7 @@ impl CallArgs {
         let (environment, generation) = super::usable(context, &unlocked, &self.name).await?;
         let key = unseal(&generation.private_key)
             .map_err(|error| Failure::key(&format!("the sealed key of {}", self.name), &error))?;
-        let access = Access {
-            environment: &environment,
-            token: &generation.token,
-            signer: &key,
-            credential_id: generation.credential_id.as_ref(),
-        };
+        let access = Access::of(&environment, &generation, &key);
         let client = context.client();
         let fail = |error| Failure::single_call(error, &self.name, &call);
         async {

@@ -14,6 +14,7 @@ use crate::model::ids::{ApplicationId, CredentialId, CredentialName, Organisatio
 use crate::model::quoted;
 use crate::model::record::PublicRecord;
 use crate::model::url::{ApiUrl, Origin};
+use crate::model::user_action::Signer;
 use crate::sys::files;
 use crate::vault::{FreeName, Vault, VaultError};
 use crate::workflow::administrator;

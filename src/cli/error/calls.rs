@@ -95,6 +95,7 @@ impl Failure {
         let message = error.to_string();
         match error {
             SigningError::Challenge(error) | SigningError::Signature(error) => Self::as_user(error, IN_THE_DASHBOARD),
+            SigningError::Signer(_) => Self::new(Exit::State, "signer", message).with_effect(Effect::None),
             SigningError::NoKeys | SigningError::KeyNotAmong { .. } | SigningError::NoneFits { .. } => {
                 Self::new(Exit::Refused, "refused", message).with_effect(Effect::None)
             }
@@ -233,6 +234,7 @@ impl Failure {
             Refusal::OriginRefused { message, .. } => refused("origin_refused")
                 .details(said(&Some(message)))
                 .hint("give the application's own origin with --origin"),
+            Refusal::Signer(_) => refused("signer"),
             Refusal::Call(error) => error.into(),
         };
         match failure.hint.clone() {

@@ -161,7 +161,7 @@ impl From<AdministratorError> for Failure {
             }
             AdministratorError::OtherUser { .. } => Self::new(Exit::Refused, "other_user", message)
                 .hint("make the code while signed in as that user; nothing was registered"),
-            AdministratorError::Code(error) => Self::as_user(
+            AdministratorError::Code(error) => Self::call(
                 error,
                 "run the same command again: it finds out by logging in, and asks for another code only where it must",
             )

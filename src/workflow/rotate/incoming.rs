@@ -61,7 +61,6 @@ impl Job<'_> {
             let key = NewKey {
                 name: &work.credential.current.journal.account_name,
                 credential_id: &credential_id,
-                public_key: &next.public_key.pem,
                 signer: &new_key,
             };
             self.client.register_key(access, key).await

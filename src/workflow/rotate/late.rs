@@ -5,7 +5,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::{Job, RotateError, Work, access, is_not_offered, new_key, new_rotation_id, next};
 use crate::api::accounts::AccountVerb;
-use crate::api::{Action, CallError};
+use crate::api::{Access, Action, CallError};
 use crate::keys::pem::same_public_key;
 use crate::model::attempt::Attempt;
 use crate::model::credential::ActiveGeneration;
@@ -194,12 +194,7 @@ impl Job<'_> {
     ) -> Result<Option<Refusal>, RotateError> {
         let key = self.key(&generation.private_key)?;
         let environment = &work.credential.environment;
-        let access = access(
-            &work.credential,
-            &generation.token,
-            &key,
-            generation.credential_id.as_ref(),
-        );
+        let access = Access::of(&work.credential.environment, generation, &key);
         let outcome = self.client.sign(access, Action::TEST_CALL).await;
         Ok(outcome
             .err()

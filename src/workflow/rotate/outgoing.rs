@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use super::late::as_generation;
 use super::{Job, RETIRED, ROLLED_BACK, RotateError, Standing, Work, access, is_not_offered, next};
 use crate::api::accounts::AccountVerb;
-use crate::api::{Action, ApiError, CallError, SigningError};
+use crate::api::{Access, Action, ApiError, CallError, SigningError};
 use crate::keys::pem::same_public_key;
 use crate::model::credential::ActiveGeneration;
 use crate::model::rotation::{Next, NextStep, Registered, RotationStage, Strategy};
@@ -291,12 +291,7 @@ impl Job<'_> {
         otherwise: &'static str,
     ) -> Result<(), RotateError> {
         let key = self.key(&generation.private_key)?;
-        let access = access(
-            &work.credential,
-            &generation.token,
-            &key,
-            generation.credential_id.as_ref(),
-        );
+        let access = Access::of(&work.credential.environment, generation, &key);
         match self.client.sign(access, Action::TEST_CALL).await {
             Ok(_) => Err(RotateError::StillHonoured(otherwise)),
             Err(

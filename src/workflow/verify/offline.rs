@@ -14,6 +14,7 @@ use crate::model::quoted::Quoted;
 use crate::model::record::PublicRecord;
 use crate::model::token::{AuthToken, TokenShapeError};
 use crate::model::url::{ApiUrl, Origin, UrlError};
+use crate::model::user_action::Signer;
 use crate::workflow::sources::{Source, Subject, Variable};
 
 /// The vendor's deprecated staging environment.

@@ -303,6 +303,7 @@ fn with_message(refusal: &Refusal) -> String {
         | Refusal::OtherRegion { .. }
         | Refusal::NoKeyRegistered
         | Refusal::KeyGone { .. }
+        | Refusal::Signer(_)
         | Refusal::Call(_) => None,
     };
     match message {
