@@ -25,7 +25,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
 }
 
 /// Asks for a wallet, and hands back the answer's status.
-pub async fn create_wallet(vault: &Path, name: &str, identity: &Path) -> Result<u16, Box<dyn Error>> {
+pub(crate) async fn create_wallet(vault: &Path, name: &str, identity: &Path) -> Result<u16, Box<dyn Error>> {
     let vault = Vault::open(vault, Machine::default(), Box::new(SystemClock), Duration::ZERO).await?;
     let unlocked = vault.unlock(&[PathBuf::from(identity)], &Unattended::default()).await?;
     // While a rotation is under way this is the key in use: open it again after one, before the old key is retired.

@@ -25,7 +25,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
 }
 
 /// Begins a rotation, or goes on with one; the step it comes to. Whatever stops it, the next run goes on from there.
-pub async fn rotate(vault: &Path, name: &str, identity: &Path) -> Result<&'static str, Box<dyn Error>> {
+pub(crate) async fn rotate(vault: &Path, name: &str, identity: &Path) -> Result<&'static str, Box<dyn Error>> {
     let name = name.parse()?;
     let vault = Vault::open(vault, Machine::default(), Box::new(SystemClock), Duration::ZERO).await?;
     let unlocked = vault.unlock(&[PathBuf::from(identity)], &Unattended::default()).await?;

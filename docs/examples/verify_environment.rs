@@ -22,7 +22,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
 }
 
 /// What is wrong with an environment: nothing, when it can be used.
-pub async fn failures(file: &Path) -> Vec<String> {
+pub(crate) async fn failures(file: &Path) -> Vec<String> {
     let expectations = Expectations {
         min_days: 14,
         ..Expectations::default()
