@@ -8,7 +8,7 @@
 mod support;
 
 use serde_json::Value;
-use support::{PROGRAM, Run, Sandbox, TestEnv, mode};
+use support::{PROGRAM, Run, Sandbox, TestEnv, mode, set_mode};
 
 /// A home with two vaults, `one` and `two`, that the same identity opens, and a context for each.
 struct Scene(TestEnv);
@@ -91,6 +91,39 @@ fn a_flag_goes_before_the_environment_and_that_before_a_context_unless_a_flag_na
     scene
         .run_with(&[("DFNS_KEYS_VAULT", two)], &["list", "--context", "empty"])
         .fails(3, &["there is no vault", ".local/share/dfns-keys"]);
+}
+
+/// Nothing of another vault is asked under a context's name, and what opens the context's own vault, and who acts in it, stays there.
+#[test]
+fn a_context_whose_vault_is_not_used_lends_its_addresses_and_nothing_else() {
+    let scene = Scene::new();
+    let stranger = age::x25519::Identity::generate().to_public().to_string();
+    scene.ok(&["init", "--vault", "three", "--recipient", &stranger]);
+    let three = scene.0.path("three");
+    let three = three.to_str().unwrap();
+    scene.ok(&["context", "set", "one", "--as", "ops", "--app-id", "ap-1"]);
+    scene.ok(&["context", "use", "one"]);
+    for (variables, flags) in [
+        (&[("DFNS_KEYS_VAULT", three)][..], &[][..]),
+        (&[("DFNS_KEYS_VAULT", three), ("DFNS_KEYS_CONTEXT", "one")], &[]),
+        (&[], &["--vault", "three"]),
+        (&[], &["--vault", "three", "--context", "one"]),
+    ] {
+        let run = |arguments: &[&str]| scene.run_with(variables, &[arguments, flags].concat());
+        run(&["recipients", "list", "--digest"]).fails(4, &["no identity of its own"]);
+        let told = run(&["list", "--verbose"]).stderr;
+        assert!(told.contains("not that of context one"), "{told}");
+        let run = run(&["account", "list"]);
+        assert!(run.code != 0 && !run.stderr.contains("ops"), "{run:?}");
+    }
+    // Written otherwise it is the same vault; and a context that names none goes with any.
+    let told = scene.run(&["list", "--verbose", "--vault", "three/../one"]).stderr;
+    assert!(told.contains("context one, vault"), "{told}");
+    scene.ok(&["recipients", "list", "--digest", "--vault", "three/../one"]);
+    scene.ok(&["context", "set", "any", "--identity", "id.txt"]);
+    scene.ok(&["recipients", "list", "--digest", "--context", "any", "--vault", "two"]);
+    scene.ok(&["onboard", "a", "--prepare", "--vault", "two", "--identity", "id.txt"]);
+    assert_eq!(scene.show("a", "two")["app_id"], "ap-1");
 }
 
 #[test]
@@ -183,19 +216,132 @@ fn the_file_is_a_persons_too() {
         ("[context.a]\napi_url = \"ftp://x\"\n", &["config.toml, line 2"]),
         ("default = 7\n", &["config.toml, line 1"]),
         ("[context.a\n", &["config.toml, line 1"]),
+        (
+            "[context.a]\nvault = \"vaults/a\"\n",
+            &["config.toml, line 2", "absolute"],
+        ),
+        (
+            "[context.a]\nidentity = \"key.txt\"\n",
+            &["config.toml, line 2", "absolute"],
+        ),
     ] {
         std::fs::write(&path, wrong).unwrap();
         scene.run(&["list"]).fails(2, words);
         scene.run(&["context", "set", "b", "--vault", "x"]).fails(2, words);
         assert_eq!(scene.config(), wrong, "what is broken is left as it is");
         scene.ok(&["completions", "bash"]);
+        scene.ok(&["public-key", "--help"]);
+        // What stands behind `--` is another program's.
+        let run = scene.run(&["exec", "a", "--", "x", "--json"]);
+        assert_eq!((run.code, run.stdout.as_str()), (2, ""), "{run:?}");
+        assert_eq!(scene.run(&["list", "--json"]).json()["error"]["code"], "config");
     }
+}
+
+/// It says which vault is used and what opens it. A person may have it elsewhere, behind a link.
+#[cfg(unix)]
+#[test]
+fn a_file_that_others_can_write_to_is_not_believed() {
+    let scene = Scene::new();
+    let path = scene.0.path(".config/dfns-keys/config.toml");
+    let folder = path.parent().unwrap();
+    let elsewhere = scene.0.path("dotfiles");
+    std::fs::create_dir(&elsewhere).unwrap();
+    set_mode(&elsewhere, 0o755);
+    std::fs::rename(&path, elsewhere.join("config.toml")).unwrap();
+    std::os::unix::fs::symlink(elsewhere.join("config.toml"), &path).unwrap();
+    scene.ok(&["list", "--context", "one"]);
+    for (place, mode) in [
+        (&path, 0o620),
+        (&path, 0o602),
+        (&folder.to_owned(), 0o770),
+        (&elsewhere, 0o777),
+    ] {
+        let before = support::mode(place);
+        set_mode(place, mode);
+        scene
+            .run(&["list", "--context", "one"])
+            .fails(1, &["others can write to it", "chmod go-w"]);
+        set_mode(place, before);
+    }
+    // It stays where it is when it is changed.
+    scene.ok(&["context", "set", "one", "--org-id", "or-1"]);
+    assert!(
+        path.is_symlink() && scene.config().contains("or-1"),
+        "{}",
+        scene.config()
+    );
+    if rustix::process::geteuid().is_root() {
+        std::os::unix::fs::chown(elsewhere.join("config.toml"), Some(65534), None).unwrap();
+        scene
+            .run(&["list", "--context", "one"])
+            .fails(1, &["belongs to another user"]);
+    }
+}
+
+#[test]
+fn two_who_change_the_file_at_once_lose_nothing_of_each_other() {
+    let scene = Scene::new();
+    let names: Vec<String> = (0..12).map(|number| format!("at-once-{number}")).collect();
+    std::thread::scope(|threads| {
+        for name in &names {
+            threads.spawn(|| scene.ok(&["context", "set", name, "--org-id", "or-1"]));
+        }
+    });
+    let config = scene.config();
+    for name in &names {
+        assert!(config.contains(&format!("[context.{name}]\n")), "{name}: {config}");
+    }
+}
+
+/// As in a container under a number that no user has.
+#[cfg(target_os = "linux")]
+#[test]
+fn without_a_home_directory_there_are_no_contexts_and_everything_else_works() {
+    let scene = Scene::new();
+    if !support::peer("unshare") {
+        return;
+    }
+    let nobody = |arguments: &[&str]| {
+        let mut command = scene.0.bare("unshare");
+        command.args(["--user", "--map-user=54321", "--map-group=54321", PROGRAM]);
+        command.args(arguments).env_remove("HOME");
+        command
+    };
+    if Run::of(&mut nobody(&["--version"])).code != 0 {
+        return support::lacking("no user namespaces here");
+    }
+    let run = Run::of(&mut nobody(&["list", "--vault", "one", "--json"]));
+    assert_eq!(run.code, 0, "{run:?}");
+    Run::of(&mut nobody(&["list"])).fails(2, &["no home directory", "--vault DIR"]);
+    Run::of(&mut nobody(&["context", "set", "a", "--vault", "one"])).fails(2, &["no home directory"]);
+    // Whoever says where things are needs none.
+    let mut command = nobody(&["list", "--context", "one", "--verbose"]);
+    let run = Run::of(command.env("XDG_CONFIG_HOME", scene.0.path(".config")));
+    run.fails(0, &["context one"]);
+    let mut command = nobody(&[
+        "recipients",
+        "list",
+        "--digest",
+        "--vault",
+        "one",
+        "--identity",
+        "id.txt",
+    ]);
+    let run = Run::of(command.env("XDG_STATE_HOME", scene.0.path("state")));
+    run.fails(0, &["for the first time"]);
+    assert!(
+        scene.0.path("state/dfns-keys").exists(),
+        "what was seen of the vault is remembered"
+    );
 }
 
 #[test]
 fn a_shell_is_told_the_contexts_and_the_names_in_them() {
     let scene = Scene::new();
     scene.ok(&["onboard", "payments", "--prepare", "--context", "two"]);
+    let recipient = scene.ok(&["recipients", "list", "--context", "one"]).stdout;
+    scene.ok(&["init", "--recipient", recipient.trim()]);
     let told = |words: &[&str]| {
         let variables = [("_DFNS_KEYS_COMPLETE", "fish")];
         scene
@@ -210,6 +356,27 @@ fn a_shell_is_told_the_contexts_and_the_names_in_them() {
     assert!(told(&["context", "use", "t"]).contains("two"));
     assert!(told(&["--context", "two", "show", "p"]).contains("payments"));
     assert!(!told(&["--context", "one", "show", "p"]).contains("payments"));
+    // What stands behind `--` is another program's.
+    scene.ok(&["context", "use", "two"]);
+    let variables = [("_DFNS_KEYS_COMPLETE", "bash"), ("_CLAP_COMPLETE_INDEX", "2")];
+    let words = ["--", "dfns-keys", "show", "p", "--", "--context", "one"];
+    assert!(scene.run_with(&variables, &words).stdout.contains("payments"));
+    // The names of another vault than the one that is meant would mislead.
+    scene.ok(&[
+        "onboard",
+        "p-default",
+        "--prepare",
+        "--vault",
+        ".local/share/dfns-keys",
+        "--identity",
+        "id.txt",
+    ]);
+    for wrong in ["nobody", "No Name"] {
+        assert_eq!(told(&["--context", wrong, "show", "p"]), "");
+    }
+    std::fs::write(scene.0.path(".config/dfns-keys/config.toml"), "[context.a\n").unwrap();
+    assert_eq!(told(&["show", "p"]), "");
+    assert!(told(&["sh"]).contains("show"));
 }
 
 #[cfg(unix)]

@@ -12,8 +12,35 @@ use support::{Run, TestEnv};
 #[test]
 fn the_demonstration_ends_by_itself_with_exit_0() {
     let env = TestEnv::new();
-    let run = Run::of(env.bare(support::PROGRAM).arg("demo"));
+    // It has nothing to do with what its reader works on.
+    let settings = env.path("settings");
+    std::fs::create_dir_all(settings.join("dfns-keys")).unwrap();
+    let theirs =
+        "default = \"prod\"\n[context.prod]\nvault = \"/nowhere\"\napp_id = \"ap-theirs\"\norg_id = \"or-theirs\"\n";
+    std::fs::write(settings.join("dfns-keys/config.toml"), theirs).unwrap();
+    let mut demo = env.bare(support::PROGRAM);
+    demo.arg("demo").env("XDG_CONFIG_HOME", &settings);
+    for (variable, value) in [
+        ("DFNS_KEYS_CONTEXT", "prod"),
+        ("DFNS_KEYS_VAULT", "/nowhere"),
+        ("DFNS_KEYS_IDENTITY", "/nowhere/identity"),
+        ("DFNS_KEYS_API_URL", "https://api.example"),
+        ("DFNS_KEYS_ORIGIN", "https://origin.example"),
+        ("DFNS_KEYS_APP_ID", "ap-theirs"),
+        ("DFNS_KEYS_ORG_ID", "or-theirs"),
+        ("DFNS_KEYS_AS", "theirs"),
+        ("DFNS_KEYS_RECIPIENTS", "theirs"),
+        ("DFNS_KEYS_VAULT_ID", "theirs"),
+    ] {
+        demo.env(variable, value);
+    }
+    let run = Run::of(&mut demo);
     assert_eq!(run.code, 0, "{run:?}");
+    assert!(
+        !run.stdout.contains("theirs") && !run.stderr.contains("theirs"),
+        "{run:?}"
+    );
+    std::fs::remove_dir_all(settings).unwrap();
     for words in [
         "$ dfns-keys onboard payments-api --prepare",
         "does not accept this key for this token",

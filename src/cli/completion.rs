@@ -131,16 +131,9 @@ fn is_flag(word: &OsStr) -> bool {
 fn taught(mut command: Command, words: &[OsString], index: usize) -> Command {
     // With --help, and what is global where it belongs.
     command.build();
-    let flags = Flags {
-        context: value_of(words, "--context").and_then(|name| name.parse().ok()),
-        vault: value_of(words, "--vault").and_then(expanded),
-        identities: Vec::new(),
-    };
-    let surroundings = flags.resolve().unwrap_or_default();
-    let vault: Arc<PathBuf> = match vault_directory(surroundings.vault.as_deref()) {
-        Ok(directory) => Arc::new(directory),
-        Err(_) => return command,
-    };
+    // What stands behind `--` is another program's.
+    let ours: Vec<OsString> = words.iter().take_while(|word| *word != "--").cloned().collect();
+    let vault = vault_of(&ours).map(Arc::new);
     // Flags only to who begins one: among them the names would not be seen, nor a single one be completed.
     let hide_flags = words.get(index).is_none_or(|word| word.is_empty());
     let given: Arc<[OsString]> = words.iter().take(index).cloned().collect();
@@ -154,8 +147,22 @@ fn taught(mut command: Command, words: &[OsString], index: usize) -> Command {
     )
 }
 
+/// The vault that a line means; none where its context cannot be had, since the names of another one would mislead.
+fn vault_of(words: &[OsString]) -> Option<PathBuf> {
+    let context = match value_of(words, "--context") {
+        Some(name) => Some(name.parse().ok()?),
+        None => None,
+    };
+    let flags = Flags {
+        context,
+        vault: value_of(words, "--vault").and_then(expanded),
+        identities: Vec::new(),
+    };
+    vault_directory(flags.resolve().ok()?.vault.as_deref()).ok()
+}
+
 struct Lesson {
-    vault: Arc<PathBuf>,
+    vault: Option<Arc<PathBuf>>,
     /// The words in front of the cursor.
     given: Arc<[OsString]>,
     hide_flags: bool,
@@ -170,9 +177,11 @@ fn taught_one(command: Command, lesson: &Lesson) -> Command {
                     arg.add(ArgValueCompleter::new(contexts))
                 }
                 Some(wanted) => {
-                    let (vault, given) = (Arc::clone(&lesson.vault), Arc::clone(&lesson.given));
+                    let (vault, given) = (lesson.vault.clone(), Arc::clone(&lesson.given));
                     arg.add(ArgValueCompleter::new(move |begun: &OsStr| {
-                        names(&vault, wanted, begun, &given)
+                        vault
+                            .as_ref()
+                            .map_or_else(Vec::new, |vault| names(vault, wanted, begun, &given))
                     }))
                 }
                 None if arg.get_id() == "path" && name == "call" => {

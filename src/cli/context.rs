@@ -3,13 +3,13 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use etcetera::BaseStrategy;
 use zeroize::Zeroizing;
 
 use super::Globals;
 use super::beginning;
 use super::contexts::{Flags, Surroundings, variable};
 use super::error::{Exit, Failure};
+use super::folders;
 use super::input;
 use super::origin::Origin;
 use super::passphrase::{Asker, Supplier};
@@ -175,10 +175,16 @@ impl Context {
     /// The vault, which must exist.
     pub(super) async fn vault(&self) -> Result<Vault, Failure> {
         let machine = self.machine()?;
-        if let (Some(name), true) = (&self.surroundings.name, self.ui.verbose()) {
-            let directory = self.new_vault_directory()?;
-            self.ui
-                .say(&format!("  context {name}, vault {}", quoted::path(&directory)));
+        if self.ui.verbose() {
+            let directory = quoted::path(&self.new_vault_directory()?);
+            let Surroundings { name, apart, .. } = &self.surroundings;
+            if let Some(name) = name {
+                self.ui.say(&format!("  context {name}, vault {directory}"));
+            } else if let Some(apart) = apart {
+                self.ui.say(&format!(
+                    "  vault {directory}, which is not that of context {apart}: of the context the addresses alone count"
+                ));
+            }
         }
         Ok(Vault::open(&self.new_vault_directory()?, machine, Box::new(SystemClock), self.wait).await?)
     }
@@ -205,10 +211,7 @@ impl Context {
             }
         });
         Ok(Machine {
-            state: etcetera::base_strategy::Xdg::new()
-                .ok()
-                .and_then(|base| base.state_dir())
-                .map(|state| state.join("dfns-keys")),
+            state: folders::state(),
             expected: expected.transpose()?,
             recipients_digest: text("DFNS_KEYS_RECIPIENTS"),
             accept_rollback: self.accept_rollback,
@@ -467,11 +470,9 @@ pub(super) fn vault_directory(flag: Option<&Path>) -> Result<PathBuf, Failure> {
     if let Some(local) = std::env::var_os("LOCALAPPDATA") {
         return Ok(PathBuf::from(local).join("dfns-keys"));
     }
-    etcetera::base_strategy::Xdg::new()
-        .map(|base| base.data_dir().join("dfns-keys"))
-        .map_err(|_| {
-            Failure::usage("there is no home directory to look for the vault in").hint("name it with --vault DIR")
-        })
+    folders::data().ok_or_else(|| {
+        Failure::usage("there is no home directory to look for the vault in").hint("name it with --vault DIR")
+    })
 }
 
 /// In debug builds, the tests' way to stop the process at a chosen instant.

@@ -5,16 +5,18 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::time::Duration;
 
-use etcetera::BaseStrategy;
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use toml_edit::DocumentMut;
 
 use super::error::{Exit, Failure};
+use super::folders;
 use crate::model::ids::{ApplicationId, CredentialName, OrganisationId};
 use crate::model::quoted;
 use crate::model::url::{ApiUrl, Origin};
 use crate::sys::files::{self, IfExists, Readable};
+use crate::sys::lock::{self, Lock, LockError};
 use crate::workflow::settings::Defaults;
 
 /// A person writes it: a thousand contexts fit.
@@ -22,12 +24,16 @@ const LARGEST: u64 = 1024 * 1024;
 /// The table of the contexts.
 const TABLE: &str = "context";
 const DEFAULT: &str = "default";
+/// A change of the file takes milliseconds.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// One context: whatever it leaves out has its usual default.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Entry {
+    #[serde(default, deserialize_with = "place")]
     pub(super) vault: Option<PathBuf>,
+    #[serde(default, deserialize_with = "place")]
     pub(super) identity: Option<PathBuf>,
     pub(super) api_url: Option<ApiUrl>,
     pub(super) origin: Option<Origin>,
@@ -47,18 +53,36 @@ pub(super) struct Contexts {
     pub(super) entries: BTreeMap<CredentialName, Entry>,
 }
 
-fn path() -> Result<PathBuf, Failure> {
-    etcetera::base_strategy::Xdg::new()
-        .map(|base| base.config_dir().join("dfns-keys").join("config.toml"))
-        .map_err(|_| Failure::usage("there is no home directory to look for config.toml in"))
+/// A path that means the same from every directory.
+fn place<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<PathBuf>, D::Error> {
+    let path = PathBuf::deserialize(deserializer)?;
+    if path.is_absolute() || path.starts_with("~") {
+        return Ok(Some(path));
+    }
+    Err(serde::de::Error::custom(
+        "a path here is absolute or begins with ~/, for it would be another from each directory",
+    ))
+}
+
+fn path() -> Option<PathBuf> {
+    Some(folders::config()?.join("config.toml"))
 }
 
 fn text_of(path: &Path) -> Result<String, Failure> {
-    match files::read(path, LARGEST) {
+    match files::read_trusted(path, LARGEST) {
         Ok(bytes) => String::from_utf8(bytes.to_vec()).map_err(|_| damaged(path, None, "it is not text (UTF-8)")),
         Err(error) if error.is_not_found() => Ok(String::new()),
-        Err(error) => Err(error.into()),
+        Err(error) => {
+            Err(Failure::from(error).hint("it says which vault is used: `chmod go-w` what others can write to"))
+        }
     }
+}
+
+fn parse(path: &Path, text: &str) -> Result<Contexts, Failure> {
+    toml::from_str(text).map_err(|error| {
+        let line = error.span().map(|span| text[..span.start].matches('\n').count() + 1);
+        damaged(path, line, error.message())
+    })
 }
 
 fn damaged(path: &Path, line: Option<usize>, reason: &str) -> Failure {
@@ -74,12 +98,10 @@ fn damaged(path: &Path, line: Option<usize>, reason: &str) -> Failure {
 impl Contexts {
     /// Reads the file; where there is none, there are no contexts.
     pub(super) fn read() -> Result<Self, Failure> {
-        let path = path()?;
-        let text = text_of(&path)?;
-        toml::from_str(&text).map_err(|error| {
-            let line = error.span().map(|span| text[..span.start].matches('\n').count() + 1);
-            damaged(&path, line, error.message())
-        })
+        match path() {
+            Some(path) => parse(&path, &text_of(&path)?),
+            None => Ok(Self::default()),
+        }
     }
 
     /// The context of a name.
@@ -103,24 +125,40 @@ impl Contexts {
     }
 }
 
-/// Changes the file and leaves alone whatever else a person wrote there.
-pub(super) fn change(change: impl FnOnce(&mut DocumentMut)) -> Result<(), Failure> {
-    let path = path()?;
+/// Changes the file and leaves alone whatever else a person wrote there. Two who change it do so one after the other.
+pub(super) fn change(change: impl FnOnce(&Contexts, &mut DocumentMut) -> Result<(), Failure>) -> Result<(), Failure> {
+    let path = path().ok_or_else(|| Failure::usage("there is no home directory to keep config.toml in"))?;
+    let folder = path.parent().expect("it is in the folder of our name");
+    files::create_private_directory(folder)?;
+    let _lock = locked(folder)?;
     let text = text_of(&path)?;
+    // As it is read: what is broken is not written over.
+    let contexts = parse(&path, &text)?;
     let mut document: DocumentMut = text.parse().map_err(|error: toml_edit::TomlError| {
         let line = error.span().map(|span| text[..span.start].matches('\n').count() + 1);
         damaged(&path, line, error.message())
     })?;
-    change(&mut document);
-    let folder = path.parent().expect("it is in the folder of our name");
-    files::create_private_directory(folder)?;
-    files::write(
-        &path,
-        document.to_string().as_bytes(),
-        IfExists::Replace,
-        Readable::ByOwner,
-    )?;
+    change(&contexts, &mut document)?;
+    // Where it is a link, it stays one.
+    let target = files::canonical(&path);
+    let bytes = document.to_string();
+    files::write(&target, bytes.as_bytes(), IfExists::Replace, Readable::ByOwner)?;
     Ok(())
+}
+
+fn locked(folder: &Path) -> Result<Lock, Failure> {
+    lock::acquire(&folder.join("config.lock"), "context", PATIENCE).map_err(|error| {
+        let code = match &error {
+            LockError::Held { .. } => "locked",
+            LockError::Io { .. } => "file",
+        };
+        let source = std::error::Error::source(&error).map(|source| format!(": {source}"));
+        Failure::new(
+            Exit::State,
+            code,
+            format!("config.toml is not changed: {error}{}", source.unwrap_or_default()),
+        )
+    })
 }
 
 /// Sets fields of a context, which is made where it is not there.
@@ -160,8 +198,10 @@ pub(super) fn remove(document: &mut DocumentMut, name: &CredentialName) {
 /// What a run goes by, whoever said so.
 #[derive(Debug, Default)]
 pub(super) struct Surroundings {
-    /// The context, where there is one.
+    /// The context, where there is one and its vault is the one in use.
     pub(super) name: Option<CredentialName>,
+    /// A context of which the addresses alone count, since another vault than its own is in use.
+    pub(super) apart: Option<CredentialName>,
     pub(super) vault: Option<PathBuf>,
     pub(super) identities: Vec<PathBuf>,
     /// For a credential that is begun.
@@ -197,17 +237,27 @@ impl Flags {
             Some(name) => contexts.get(name)?.clone(),
             None => Entry::default(),
         };
-        let of_environment = |name: &str| variable(name).map(PathBuf::from);
+        let vault = vault.or_else(|| variable("DFNS_KEYS_VAULT").map(PathBuf::from));
+        let own = entry.vault.map(at_home);
+        // What opens a context's own vault, and who acts in it, is not for another one. A context that names no vault goes with any.
+        let is_apart = match (&vault, &own) {
+            (Some(vault), Some(own)) => files::canonical(vault) != files::canonical(own),
+            _ => false,
+        };
+        let (identity, admin) = if is_apart {
+            (None, None)
+        } else {
+            (entry.identity, entry.admin)
+        };
+        let (apart, name) = if is_apart { (name, None) } else { (None, name) };
         Ok(Surroundings {
-            vault: vault
-                .or_else(|| of_environment("DFNS_KEYS_VAULT"))
-                .or_else(|| entry.vault.map(at_home)),
+            vault: vault.or(own),
             identities: if !identities.is_empty() {
                 identities
             } else if let Some(paths) = variable("DFNS_KEYS_IDENTITY") {
                 std::env::split_paths(&paths).collect()
             } else {
-                entry.identity.map(at_home).into_iter().collect()
+                identity.map(at_home).into_iter().collect()
             },
             defaults: Defaults {
                 api_url: parsed("DFNS_KEYS_API_URL", variable("DFNS_KEYS_API_URL"))?.or(entry.api_url),
@@ -215,8 +265,9 @@ impl Flags {
                 application_id: parsed("DFNS_KEYS_APP_ID", variable("DFNS_KEYS_APP_ID"))?.or(entry.app_id),
                 organisation_id: parsed("DFNS_KEYS_ORG_ID", variable("DFNS_KEYS_ORG_ID"))?.or(entry.org_id),
             },
-            admin: parsed("DFNS_KEYS_AS", variable("DFNS_KEYS_AS"))?.or(entry.admin),
+            admin: parsed("DFNS_KEYS_AS", variable("DFNS_KEYS_AS"))?.or(admin),
             name,
+            apart,
         })
     }
 }
@@ -239,8 +290,8 @@ fn parsed<T: FromStr<Err: std::fmt::Display>>(name: &str, value: Option<OsString
 
 /// `~/` in a path of the file is the user's home, as in a shell.
 fn at_home(path: PathBuf) -> PathBuf {
-    match (path.strip_prefix("~"), etcetera::home_dir()) {
-        (Ok(rest), Ok(home)) => home.join(rest),
+    match (path.strip_prefix("~"), folders::home()) {
+        (Ok(rest), Some(home)) => home.join(rest),
         _ => path,
     }
 }

@@ -8,6 +8,7 @@ mod context;
 mod contexts;
 mod ending;
 mod error;
+mod folders;
 mod foreign;
 mod harmless;
 mod help;
@@ -159,7 +160,7 @@ fn run(arguments: impl Iterator<Item = OsString>) -> Exit {
     if let Some(exit) = completion::answer(Cli::command, &arguments) {
         return exit;
     }
-    let json = arguments.iter().any(|argument| argument == "--json");
+    let json = asks_for_json(&arguments);
     let given = match beginning::given(&mut arguments) {
         Ok(given) => given,
         Err(failure) => return conclude(&Ui::new(json, false, false, When::Never), &failure),
@@ -173,16 +174,18 @@ fn run(arguments: impl Iterator<Item = OsString>) -> Exit {
     let cli = match parsed {
         Ok(cli) => cli,
         Err(error) => {
-            let json = arguments.iter().any(|argument| argument == "--json");
             let tip = slips::tip(&error, &arguments);
             return ui::usage(error, tip, json);
         }
     };
     let Cli { globals, command } = cli;
-    let surroundings = match globals.flags().resolve() {
-        Ok(surroundings) => surroundings,
-        Err(_) if !command.goes_by_a_context() => Surroundings::default(),
-        Err(failure) => return conclude(&Ui::new(json, false, false, When::Never), &failure),
+    let surroundings = if command.goes_by_a_context() {
+        match globals.flags().resolve() {
+            Ok(surroundings) => surroundings,
+            Err(failure) => return conclude(&Ui::new(globals.json, false, false, When::Never), &failure),
+        }
+    } else {
+        Surroundings::default()
     };
     let context = Context::new(globals, given, surroundings);
     context.keep_descriptors(command.passes_descriptors_on());
@@ -201,6 +204,12 @@ fn run(arguments: impl Iterator<Item = OsString>) -> Exit {
         Ok(exit) => exit,
         Err(failure) => conclude(&context.ui, &failure),
     }
+}
+
+/// Whether a command line that is not parsed yet, or cannot be, asks for JSON. What stands behind `--` is another program's.
+fn asks_for_json(arguments: &[OsString]) -> bool {
+    let ours = arguments.iter().take_while(|argument| *argument != "--");
+    ours.into_iter().any(|argument| argument == "--json")
 }
 
 fn conclude(ui: &Ui, failure: &Failure) -> Exit {

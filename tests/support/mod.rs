@@ -544,6 +544,15 @@ pub fn peer(program: &str) -> bool {
     found
 }
 
+/// Says that a part of a test could not be done for want of what the machine has not. Where the tests are judged, it must have it.
+pub fn lacking(what: &str) {
+    assert!(
+        std::env::var_os("DFNS_KEYS_TEST_PEERS").is_none(),
+        "required here and missing: {what}"
+    );
+    skipped(what);
+}
+
 /// Says that a part of a test could not be done here.
 pub fn skipped(why: &str) {
     eprintln!("skipped: {why}");

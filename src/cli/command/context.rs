@@ -72,13 +72,19 @@ impl ContextArgs {
             Action::List => list(context),
             Action::Set(args) => args.run(context),
             Action::Use { context_name: name } => {
-                Contexts::read()?.get(name)?;
-                contexts::change(|document| contexts::set_default(document, name))?;
+                contexts::change(|contexts, document| {
+                    contexts.get(name)?;
+                    contexts::set_default(document, name);
+                    Ok(())
+                })?;
                 done(context, name, &format!("{name} counts where no context is named."))
             }
             Action::Remove { context_name: name } => {
-                Contexts::read()?.get(name)?;
-                contexts::change(|document| contexts::remove(document, name))?;
+                contexts::change(|contexts, document| {
+                    contexts.get(name)?;
+                    contexts::remove(document, name);
+                    Ok(())
+                })?;
                 done(
                     context,
                     name,
@@ -100,8 +106,6 @@ fn done(context: &Context, name: &CredentialName, told: &str) -> Result<Exit, Fa
 
 impl SetArgs {
     fn run(&self, context: &Context) -> Result<Exit, Failure> {
-        // As it is read: what is broken is not written over.
-        Contexts::read()?;
         let path = |flag: &str, given: &PathBuf| {
             // What may be a secret is not kept; a folder that is there may be called whatever it likes.
             let is_place = given.is_absolute() && given.parent().is_some_and(files::exists);
@@ -152,7 +156,10 @@ impl SetArgs {
             return Err(Failure::usage("nothing to set")
                 .hint("say --vault, --identity, --api-url, --origin, --app-id, --org-id or --as"));
         }
-        contexts::change(|document| contexts::set(document, name, &fields))?;
+        contexts::change(|_, document| {
+            contexts::set(document, name, &fields);
+            Ok(())
+        })?;
         done(
             context,
             name,

@@ -83,7 +83,7 @@ impl<'a> Stage<'a> {
             .tempdir()
             .map_err(broken("a temporary directory"))?;
         let program = std::env::current_exe().map_err(broken("this program's path"))?;
-        let mut child = Command::new(&program)
+        let mut child = of_its_own(&program)
             .args(["--quiet", "sandbox"])
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -229,17 +229,14 @@ impl<'a> Stage<'a> {
             return Err(stopped());
         }
         self.context.ui.say(&format!("$ dfns-keys {}", arguments.join(" ")));
-        let output = Command::new(&self.program)
+        let output = of_its_own(&self.program)
             .args(arguments)
             .current_dir(self.directory.path())
             .env("DFNS_KEYS_VAULT", Path::new("vault"))
             .env("DFNS_KEYS_PASSPHRASE", PASSPHRASE)
-            // What the machine remembers of the demonstration's vault goes with it.
+            // Contexts are the reader's, and what the machine remembers of the demonstration's vault goes with it.
+            .env("XDG_CONFIG_HOME", self.directory.path().join("config"))
             .env("XDG_STATE_HOME", self.directory.path().join("state"))
-            .env_remove("DFNS_KEYS_PASSPHRASE_FILE")
-            .env_remove("DFNS_KEYS_IDENTITY")
-            .env_remove("DFNS_KEYS_VAULT_ID")
-            .env_remove("DFNS_KEYS_RECIPIENTS")
             .stdin(Stdio::null())
             .stderr(Stdio::inherit())
             .output()
@@ -285,6 +282,17 @@ impl<'a> Stage<'a> {
             .and_then(|answer| answer["token"].as_str().map(str::to_owned))
             .ok_or_else(|| Failure::new(Exit::Other, "demo", "the sandbox's page gave no token"))
     }
+}
+
+/// The program with nothing of what its reader has set for it.
+fn of_its_own(program: &Path) -> Command {
+    let mut command = Command::new(program);
+    for (name, _) in std::env::vars_os() {
+        if name.as_encoded_bytes().starts_with(b"DFNS_KEYS_") {
+            command.env_remove(name);
+        }
+    }
+    command
 }
 
 fn stopped() -> Failure {

@@ -101,7 +101,7 @@ impl Command {
     /// Whether it goes by a context at all, so that one which cannot be had stops it.
     pub(super) fn goes_by_a_context(&self) -> bool {
         match self {
-            Self::Context(_) | Self::Completions(_) | Self::Man(_) | Self::Generate(_) => false,
+            Self::Context(_) | Self::Lock(_) | Self::Completions(_) | Self::Man(_) | Self::Generate(_) => false,
             #[cfg(feature = "sandbox")]
             Self::Sandbox(_) | Self::Demo(_) => false,
             _ => true,

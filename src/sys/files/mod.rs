@@ -21,8 +21,8 @@ mod plain;
 mod prepared;
 
 pub use lines::{Line, Lines, append};
-pub use plain::read_plain;
 pub(in crate::sys) use plain::{open_to_read, open_to_write};
+pub use plain::{read_plain, read_trusted};
 pub use prepared::{Prepared, prepare};
 
 /// A file operation failed.

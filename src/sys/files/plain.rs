@@ -7,7 +7,7 @@ use std::path::Path;
 
 use zeroize::Zeroizing;
 
-use super::{FileError, read_limited};
+use super::{FileError, directory_of, read_limited};
 
 /// Opens a plain file to be written, made for its owner alone if it is not there. A link is not followed.
 ///
@@ -58,6 +58,44 @@ pub fn read_plain(path: &Path, limit: u64) -> Result<Zeroizing<Vec<u8>>, FileErr
     let fail = |source| FileError::new("read", path, source);
     let file = open_to_read(path).map_err(fail)?;
     read_limited(file, limit).map_err(fail)
+}
+
+/// Reads a whole file that says what is to be done, as long as nobody but its user and root can say so: neither in the file nor by
+/// putting another one in its place, in its directory or in that of a link to it.
+///
+/// # Errors
+/// When it is not so, or it cannot be read, is no plain file, or has more than `limit` bytes.
+pub fn read_trusted(path: &Path, limit: u64) -> Result<Zeroizing<Vec<u8>>, FileError> {
+    let fail = |source| FileError::new("read", path, source);
+    let file = open_to_read(path).map_err(fail)?;
+    file.metadata().and_then(|metadata| trusted(&metadata)).map_err(fail)?;
+    for directory in [directory_of(path), directory_of(&super::canonical(path))] {
+        std::fs::metadata(directory)
+            .and_then(|metadata| trusted(&metadata))
+            .map_err(|source| FileError::new("trust what is in", directory, source))?;
+    }
+    read_limited(file, limit).map_err(fail)
+}
+
+fn trusted(metadata: &std::fs::Metadata) -> io::Result<()> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt;
+        if ![0, rustix::process::geteuid().as_raw()].contains(&metadata.uid()) {
+            return Err(io::Error::other("it belongs to another user"));
+        }
+        let mode = metadata.mode() & 0o7777;
+        // In a sticky directory nobody can replace what is another's.
+        let is_sticky = metadata.is_dir() && mode & 0o1000 != 0;
+        if mode & 0o022 != 0 && !is_sticky {
+            return Err(io::Error::other(format!(
+                "others can write to it (its mode is {mode:04o})"
+            )));
+        }
+    }
+    #[cfg(not(unix))]
+    let _ = metadata;
+    Ok(())
 }
 
 #[cfg(unix)]
