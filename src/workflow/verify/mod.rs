@@ -2,6 +2,7 @@
 //!
 //! What can be known without the network is said without it. A check whose ground is gone is skipped, not failed.
 
+mod checks;
 mod offline;
 mod online;
 pub mod report;
@@ -16,7 +17,8 @@ use crate::model::record::PublicRecord;
 use crate::model::url::ApiUrl;
 use crate::workflow::sources::{Subject, Unreadable};
 
-pub use report::{Check, CheckId, Report, Status, SubjectReport};
+pub use checks::{CheckId, Explanation};
+pub use report::{Check, Report, Status, SubjectReport};
 
 /// How many subjects are asked about at once; the client's rate limit stands above it.
 const AT_ONCE: usize = 16;
@@ -73,7 +75,7 @@ async fn verify(
     let ground = offline::check(subject, expectations, now, &mut report);
     match client {
         Some(client) => online::check(&ground, expectations, client, now, &mut report).await,
-        None => online::skip_all(&mut report, "not asked: --offline"),
+        None => report.skip_rest("not asked: --offline"),
     }
     report
 }
@@ -81,8 +83,6 @@ async fn verify(
 fn unread(unreadable: &Unreadable) -> SubjectReport {
     let mut report = SubjectReport::new(unreadable.label.clone());
     report.push(Check::fail(CheckId::SourceReadable, &unreadable.message).hint(&unreadable.hint));
-    for id in &CheckId::ALL[1..] {
-        report.push(Check::skip(*id, "the source cannot be read"));
-    }
+    report.skip_rest("the source cannot be read");
     report
 }

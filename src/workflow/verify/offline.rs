@@ -5,7 +5,8 @@ use std::str::FromStr;
 use jiff::Timestamp;
 
 use super::Expectations;
-use super::report::{Check, CheckId, SubjectReport};
+use super::checks::CheckId;
+use super::report::{Check, SubjectReport};
 use crate::keys::mend::read_mending;
 use crate::keys::pem::public_fingerprint;
 use crate::keys::{Algorithm, KeyError, PrivateKey};

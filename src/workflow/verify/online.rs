@@ -5,8 +5,9 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 
 use super::Expectations;
+use super::checks::CheckId;
 use super::offline::{Ground, UsableKey};
-use super::report::{Check, CheckId, SubjectReport};
+use super::report::{Check, SubjectReport};
 use crate::api::{
     Access, Action, ApiError, CallError, Client, Registration, ServerClock, SignedAction, SigningError, UserSession,
 };
@@ -16,29 +17,8 @@ use crate::model::ids::{CredentialId, Username};
 use crate::model::quoted;
 use crate::workflow::refusal::{Refusal, diagnose};
 
-/// In the order of a report.
-const ONLINE: [CheckId; 7] = [
-    CheckId::ApiReachable,
-    CheckId::ClockSkew,
-    CheckId::TokenAccepted,
-    CheckId::CredentialRegistered,
-    CheckId::SignatureAccepted,
-    CheckId::PublicKeyRegistered,
-    CheckId::PermissionsGranted,
-];
-
 /// From here on a difference of clocks is worth a word, in seconds.
 const SKEW_WORTH_A_WORD: i64 = 60;
-
-pub(super) fn skip_all(report: &mut SubjectReport, reason: &str) {
-    skip(report, &ONLINE, reason);
-}
-
-fn skip(report: &mut SubjectReport, ids: &[CheckId], reason: &str) {
-    for id in ids {
-        report.push(Check::skip(*id, reason));
-    }
-}
 
 pub(super) async fn check(
     ground: &Ground,
@@ -61,7 +41,7 @@ pub(super) async fn check(
         username: _,
     } = ground
     else {
-        return skip_all(report, &missing_ground(ground));
+        return report.skip_rest(&missing_ground(ground));
     };
     let environment = Environment {
         api_url: api_url.clone(),
@@ -102,7 +82,7 @@ async fn log_in(ground: &Ground, username: &Username, client: &Client, report: &
     let (Some(api_url), Some(origin), Some(key), Some(organisation_id)) =
         (&ground.api_url, &ground.origin, &ground.key, &ground.organisation_id)
     else {
-        return skip_all(report, "not asked: no usable address, origin, key or organisation");
+        return report.skip_rest("not asked: no usable address, origin, key or organisation");
     };
     let environment = Environment {
         api_url: api_url.clone(),
@@ -123,29 +103,32 @@ async fn log_in(ground: &Ground, username: &Username, client: &Client, report: &
     match outcome {
         Ok(()) => {
             report.push(Check::pass(CheckId::ApiReachable, format!("{host} answers")));
-            skip(report, &ONLINE[1..2], "not looked at for users");
-            skip(report, &ONLINE[2..3], "a user logs in instead of having a token");
+            report.skip_to(CheckId::TokenAccepted, "not looked at for users");
+            report.skip_to(
+                CheckId::CredentialRegistered,
+                "a user logs in instead of having a token",
+            );
             report.push(Check::pass(
                 CheckId::CredentialRegistered,
                 format!("a key of {username}"),
             ));
             report.push(Check::pass(CheckId::SignatureAccepted, format!("logged in as {username}")).took(took));
             report.push(Check::pass(CheckId::PublicKeyRegistered, "follows from the log-in"));
-            skip(report, &ONLINE[6..], "not looked at for users");
+            report.skip_rest("not looked at for users");
         }
         Err(error) => {
             if let Some(check) = network(&error) {
                 report.push(check);
-                return skip(report, &ONLINE[1..], "Dfns could not be asked");
+                return report.skip_rest("Dfns could not be asked");
             }
             report.push(Check::pass(CheckId::ApiReachable, format!("{host} answers")));
-            skip(report, &ONLINE[1..4], "the log-in was refused");
+            report.skip_to(CheckId::SignatureAccepted, "the log-in was refused");
             report.push(
                 Check::fail(CheckId::SignatureAccepted, error.to_string())
                     .hint("the user or its key may be deactivated: enroll again")
                     .took(took),
             );
-            skip(report, &ONLINE[5..], "the log-in was refused");
+            report.skip_rest("the log-in was refused");
         }
     }
 }
@@ -238,7 +221,7 @@ fn refused(
     let refusal = diagnose(error, access.token.claims(), access.environment);
     if challenge_refused && let Refusal::Call(error) = &refusal {
         report.push(unreachable(CheckId::ApiReachable, error).took(took));
-        skip(report, &ONLINE[1..6], "Dfns could not be asked");
+        report.skip_to(CheckId::PermissionsGranted, "Dfns could not be asked");
         return Registered::Unknown;
     }
     report.push(answers(access));
@@ -249,7 +232,7 @@ fn refused(
                 .hint(token_hint(&refusal))
                 .took(took),
         );
-        skip(report, &ONLINE[3..6], "the token is not accepted");
+        report.skip_to(CheckId::PermissionsGranted, "the token is not accepted");
         return Registered::Unknown;
     }
     report.push(Check::pass(CheckId::TokenAccepted, "Dfns accepts the token"));
@@ -259,13 +242,21 @@ fn refused(
                 Check::fail(CheckId::CredentialRegistered, refusal.to_string())
                     .hint("it was deleted or deactivated, or the credential id is another token's"),
             );
-            skip(report, &ONLINE[4..6], "the key is not registered");
+            report.skip_to(CheckId::PermissionsGranted, "the key is not registered");
+            Registered::Unknown
+        }
+        Refusal::Signer(error) => {
+            report.push(Check::pass(CheckId::CredentialRegistered, "a key is registered"));
+            report.push(
+                Check::fail(CheckId::SignatureAccepted, error.to_string()).hint("look where the private key is kept"),
+            );
+            report.skip_to(CheckId::PermissionsGranted, "the signature could not be tried");
             Registered::Unknown
         }
         Refusal::Call(error) => {
             report.push(Check::pass(CheckId::CredentialRegistered, "a key is registered"));
             report.push(unreachable(CheckId::SignatureAccepted, error).took(took));
-            skip(report, &ONLINE[5..6], "the signature could not be tried");
+            report.skip_to(CheckId::PermissionsGranted, "the signature could not be tried");
             Registered::Unknown
         }
         _ => {
