@@ -10,6 +10,7 @@ mod support;
 
 use std::path::Path;
 
+use age::secrecy::ExposeSecret;
 use serde_json::Value;
 use support::{Run, TestEnv, set_mode};
 
@@ -170,6 +171,41 @@ fn a_move_cut_short_before_the_identity_knew_its_vault_is_finished_by_the_next_s
     elsewhere(1).fails(4, &["nobody vouches for the vault"]);
     env.ok(&sync);
     elsewhere(2).fails(0, &[]);
+}
+
+/// A member who named it once more meant it, whatever it was sealed to; nobody else did.
+#[test]
+fn a_recipient_whose_adding_was_cut_short_is_added_by_its_name() {
+    let env = scene();
+    let carol = age::x25519::Identity::generate();
+    let recipient = carol.to_public().to_string();
+    let path = env.vault().join("recipients.txt");
+    let text = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(&path, format!("{text}{recipient}\n")).unwrap();
+    let other = age::x25519::Identity::generate().to_public().to_string();
+    for arguments in [
+        &["recipients", "sync", "--yes"][..],
+        &["recipients", "add", &other, "--yes"],
+    ] {
+        env.run(arguments).fails(4, &[&recipient]);
+        let settings = std::fs::read(env.vault().join("vault.json")).unwrap();
+        let settings: Value = serde_json::from_slice(&settings).unwrap();
+        assert_eq!(
+            settings["version"], 1,
+            "{arguments:?}: it is as it was, for an older dfns-keys too"
+        );
+    }
+    env.ok(&["recipients", "add", &recipient, "--label", "carol", "--yes"]);
+    for name in NAMES {
+        assert_eq!(file(&env, name)["version"], 2, "{name}");
+    }
+    let listed = env.ok(&["recipients", "list"]);
+    assert!(
+        listed.contains(&format!("{recipient}  carol")) && !listed.contains(&other),
+        "{listed}"
+    );
+    env.write("identity.txt", carol.to_string().expose_secret());
+    all_open(&env, &[]);
 }
 
 /// Whoever could write to the folder could add a line before the vault was moved. The member who moves it sees the line, and

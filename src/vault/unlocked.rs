@@ -301,7 +301,7 @@ impl<'v> Unlocked<'v> {
         let complete = self.memory().complete();
         loop {
             let opened = match &*ring {
-                Ring::One(members) => self.open_version_1(name, &bytes, members),
+                Ring::One(members) => self.open_version_1(name, &bytes, members.iter()),
                 Ring::Two(keyring) => document::open(name, &bytes, &self.identities, keyring, complete),
             };
             match opened {
@@ -335,16 +335,17 @@ impl<'v> Unlocked<'v> {
         Ok(())
     }
 
-    fn open_version_1(
+    /// Opens a document of version 1, which must have been sealed to all of these members.
+    pub(super) fn open_version_1<'m>(
         &self,
         name: &CredentialName,
         bytes: &[u8],
-        members: &[Member],
+        mut members: impl Iterator<Item = &'m Member>,
     ) -> Result<OpenedDocument, VaultError> {
         let mut document = document::open_version_1(name, bytes, &self.identities)?;
         // Whoever can write to the vault could add a recipient and wait for the next sealing.
         let sealed_to = document.sealed_to.take().unwrap_or_default();
-        match members.iter().find(|member| !sealed_to.contains(&member.recipient)) {
+        match members.find(|member| !sealed_to.contains(&member.recipient)) {
             None => {
                 document.authenticated = true;
                 Ok(document)

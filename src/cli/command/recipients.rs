@@ -117,8 +117,20 @@ fn line(member: &Member) -> String {
 }
 
 async fn add(context: &Context, vault: &Vault, member: Member) -> Result<Exit, Failure> {
-    let unlocked = current(context, vault).await?;
+    let unlocked = context.unlock(vault).await?;
     let recipient = member.recipient.clone();
+    if let Some(resealed) = move_to_version_2(context, &unlocked, Some(&member)).await? {
+        // One that was on the list of version 1, its adding cut short perhaps, has come along.
+        if unlocked
+            .members()
+            .await?
+            .iter()
+            .any(|known| known.recipient == recipient)
+        {
+            return conclude(context, &unlocked, resealed).await;
+        }
+        resealed.complete()?;
+    }
     let resealed = with_progress(context, async |watch| unlocked.add_recipient(member, watch).await).await?;
     context.log(vault, "recipient-added", None, None, Some(recipient.to_string()));
     conclude(context, &unlocked, resealed).await
@@ -154,7 +166,7 @@ async fn sync(context: &Context, vault: &Vault) -> Result<Exit, Failure> {
         Synced::Sound(unlocked) => unlocked,
         Synced::Broken(repair) => put_back(context, vault, *repair).await?,
     };
-    let moved = move_to_version_2(context, &unlocked).await?;
+    let moved = move_to_version_2(context, &unlocked, None).await?;
     let resealed = if let Some(resealed) = moved {
         resealed
     } else {
@@ -186,13 +198,17 @@ async fn put_back<'v>(context: &Context, vault: &'v Vault, repair: Repair) -> Re
 /// The vault, moved to version 2 where it is of version 1.
 pub(super) async fn current<'v>(context: &Context, vault: &'v Vault) -> Result<Unlocked<'v>, Failure> {
     let unlocked = context.unlock(vault).await?;
-    if let Some(resealed) = move_to_version_2(context, &unlocked).await? {
+    if let Some(resealed) = move_to_version_2(context, &unlocked, None).await? {
         resealed.complete()?;
     }
     Ok(unlocked)
 }
 
-async fn move_to_version_2(context: &Context, unlocked: &Unlocked<'_>) -> Result<Option<Resealed>, Failure> {
+async fn move_to_version_2(
+    context: &Context,
+    unlocked: &Unlocked<'_>,
+    added: Option<&Member>,
+) -> Result<Option<Resealed>, Failure> {
     let Some(members) = unlocked.unconfirmed_members().await? else {
         return Ok(None);
     };
@@ -205,7 +221,9 @@ async fn move_to_version_2(context: &Context, unlocked: &Unlocked<'_>) -> Result
     }
     context.confirm("Is every one of them meant to?", "recipients")?;
     let resealed = with_progress(context, async |watch| {
-        unlocked.move_to_version_2(&members, &context.asker(), watch).await
+        unlocked
+            .move_to_version_2(&members, added, &context.asker(), watch)
+            .await
     })
     .await?;
     context.log(unlocked.vault(), "moved-to-version-2", None, None, None);
