@@ -2,12 +2,12 @@
 //! seen of it and of each credential (the marks). Who can write to the vault cannot write here, so an old copy is noticed.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use super::codes::{VaultId, digest};
+use super::marks::{self, Line, Mark};
 use super::{RolledBack, VaultError};
 use crate::model::ids::CredentialName;
 use crate::model::quoted;
@@ -47,44 +47,6 @@ pub(super) struct Pin {
     pub(super) complete: u64,
     /// For a writer that only seals: the list it seals to.
     pub(super) recipients_digest: Option<String>,
-}
-
-/// The newest state of a credential that was seen.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Mark {
-    pub(super) epoch: u64,
-    pub(super) revision: u64,
-    /// The random ids of the write that it is and, in a document, of those before it, newest first.
-    pub(super) writes: Vec<String>,
-}
-
-impl Mark {
-    fn order(&self) -> (u64, u64) {
-        (self.epoch, self.revision)
-    }
-
-    fn id(&self) -> &str {
-        self.writes.first().map_or("", String::as_str)
-    }
-
-    /// Why `found` cannot have come after this one.
-    fn is_not_followed_by(&self, found: &Self) -> Option<String> {
-        if found.order() < self.order() {
-            return Some(format!(
-                "this machine has seen revision {} of epoch {}, and it is revision {} of epoch {}",
-                self.revision, self.epoch, found.revision, found.epoch
-            ));
-        }
-        // Within one epoch a document names those it came from.
-        let steps = usize::try_from(found.revision.wrapping_sub(self.revision)).unwrap_or(usize::MAX);
-        let elsewhere = found.epoch == self.epoch && found.writes.get(steps).is_some_and(|id| id != self.id());
-        elsewhere.then(|| {
-            format!(
-                "it does not come from revision {}, which this machine has seen",
-                self.revision
-            )
-        })
-    }
 }
 
 /// The memory of one vault.
@@ -166,7 +128,7 @@ impl Memory {
             accepted: Vec::new(),
         };
         if let Some(path) = memory.marks_file(id) {
-            memory.read_marks(&path, id)?;
+            memory.read_marks(&path)?;
         }
         Ok(memory)
     }
@@ -186,49 +148,20 @@ impl Memory {
         self.folder.as_ref().map(|folder| folder.join(format!("marks-{id}")))
     }
 
-    fn read_marks(&mut self, path: &Path, id: &VaultId) -> Result<(), VaultError> {
+    fn read_marks(&mut self, path: &Path) -> Result<(), VaultError> {
         let bytes = match files::read(path, MARKS_LIMIT) {
             Ok(bytes) => bytes,
             Err(error) if error.is_not_found() => return Ok(()),
             Err(error) if error.source.kind() == std::io::ErrorKind::PermissionDenied => return Ok(()),
             Err(error) => return Err(error.into()),
         };
-        let mut lines = 0_usize;
-        // A line that a kill cut short is no mark.
-        for line in String::from_utf8_lossy(&bytes).lines() {
-            lines += 1;
-            let mut words = line.split(' ');
-            let (Some(name), Some(revision), Some(epoch), Some(id), None) =
-                (words.next(), words.next(), words.next(), words.next(), words.next())
-            else {
-                continue;
-            };
-            let (Ok(name), Ok(revision), Ok(epoch)) = (name.parse(), revision.parse(), epoch.parse()) else {
-                continue;
-            };
-            let mark = Mark {
-                epoch,
-                revision,
-                writes: vec![id.to_owned()],
-            };
-            if id.len() == 32 && self.marks.get(&name).is_none_or(|known| known.order() < mark.order()) {
-                self.marks.insert(name, mark);
-            }
-        }
+        self.marks = marks::parse(&bytes);
+        let lines = bytes.split(|byte| *byte == b'\n').count();
         if lines > 2 * self.marks.len() + 200 {
-            self.rewrite(id);
+            // That it cannot is no reason to fail: they are a guard, and nothing is lost without them.
+            let _ = files::rewrite(path, MARKS_LIMIT, |bytes| marks::render(&marks::parse(bytes)));
         }
         Ok(())
-    }
-
-    /// Writes the marks anew. That it cannot is no reason to fail: they are a guard, and nothing is lost without them.
-    fn rewrite(&self, id: &VaultId) {
-        let Some(path) = self.marks_file(id) else { return };
-        let mut text = String::new();
-        for (name, mark) in &self.marks {
-            push(&mut text, name, mark);
-        }
-        let _ = files::write(&path, text.as_bytes(), IfExists::Replace, Readable::ByOwner);
     }
 
     pub(super) fn pin(&self) -> Option<&Pin> {
@@ -267,7 +200,7 @@ impl Memory {
     }
 
     /// Remembers the vault. Returns whether it is remembered from now on and was not before.
-    pub(super) fn remember(&mut self, pin: Pin) -> bool {
+    pub(super) fn remember(&mut self, mut pin: Pin) -> bool {
         if self.pin.as_ref() == Some(&pin) {
             return false;
         }
@@ -276,14 +209,17 @@ impl Memory {
             self.pin = Some(pin);
             return false;
         };
-        // Another process may have seen a newer list since.
-        if !self.accept_rollback
-            && let Ok(bytes) = files::read(&folder.join(PIN), PIN_LIMIT)
+        // Another process may have seen a newer list since, or that everything was sealed.
+        if let Ok(bytes) = files::read(&folder.join(PIN), PIN_LIMIT)
             && let Ok(known) = serde_json::from_slice::<Pin>(&bytes)
             && known.id == pin.id
-            && known.epoch > pin.epoch
         {
-            return false;
+            if known.epoch > pin.epoch && !self.accept_rollback {
+                return false;
+            }
+            if known.epoch < pin.epoch || known.keys == pin.keys {
+                pin.complete = pin.complete.max(known.complete);
+            }
         }
         let mut bytes = serde_json::to_vec_pretty(&pin).expect("a struct of texts and numbers serialises");
         bytes.push(b'\n');
@@ -304,8 +240,7 @@ impl Memory {
             what: format!("the file of {name}"),
             reason,
         })?;
-        self.marks.insert(name.clone(), found.clone());
-        self.rewrite(id);
+        self.keep(id, name, found.clone(), Line::Accepted);
         Ok(())
     }
 
@@ -322,12 +257,14 @@ impl Memory {
         if self.marks.get(name).is_some_and(|mark| mark.order() >= found.order()) {
             return;
         }
+        self.keep(id, name, found, Line::Seen);
+    }
+
+    fn keep(&mut self, id: &VaultId, name: &CredentialName, mark: Mark, as_what: Line) {
         if let Some(path) = self.marks_file(id) {
-            let mut line = String::new();
-            push(&mut line, name, &found);
-            let _ = files::append(&path, line.as_bytes());
+            let _ = files::append(&path, marks::line(name, &mark, as_what).as_bytes());
         }
-        self.marks.insert(name.clone(), found);
+        self.marks.insert(name.clone(), mark);
     }
 
     /// The newest state of a name that was seen.
@@ -339,10 +276,6 @@ impl Memory {
     pub(super) fn complete(&self) -> u64 {
         self.pin.as_ref().map_or(0, |pin| pin.complete)
     }
-}
-
-fn push(text: &mut String, name: &CredentialName, mark: &Mark) {
-    let _ = writeln!(text, "{name} {} {} {}", mark.revision, mark.epoch, mark.id());
 }
 
 #[cfg(test)]
@@ -420,9 +353,42 @@ mod tests {
         memory.check(&other, &name, &mark(1, 1, &['f'])).unwrap();
     }
 
+    /// Two processes at once: what one accepts or tidies up does not forget what the other has seen.
     #[test]
-    fn a_forged_high_revision_of_an_old_epoch_does_not_shut_out_what_comes_after_it() {
-        let forged = mark(1, u64::MAX, &['x']);
-        assert_eq!(forged.is_not_followed_by(&mark(2, 7, &['a', 'b'])), None);
+    fn what_another_process_has_seen_is_not_forgotten() {
+        let directory = tempfile::tempdir().unwrap();
+        let remembering = Machine {
+            state: Some(directory.path().to_owned()),
+            ..Machine::default()
+        };
+        let accepting = Machine {
+            accept_rollback: true,
+            ..remembering.clone()
+        };
+        let id = VaultId::of(&Secret::generate().unwrap());
+        let [a, b]: [CredentialName; 2] = ["a", "b"].map(|name| name.parse().unwrap());
+        let pin = |epoch, complete| Pin {
+            place: "here".to_owned(),
+            id: id.clone(),
+            epoch,
+            keys: format!("keys/{epoch}-x.age"),
+            proof: format!("p{epoch}"),
+            complete,
+            recipients_digest: None,
+        };
+        let mut first = Memory::load(&remembering, "here", &id).unwrap();
+        first.remember(pin(2, 0));
+        first.see(&id, &a, mark(2, 5, &['a']));
+        let mut second = Memory::load(&accepting, "here", &id).unwrap();
+        first.see(&id, &b, mark(2, 7, &['b']));
+        first.remember(pin(2, 2));
+        second.check(&id, &a, &mark(2, 4, &['c'])).unwrap();
+        second.remember(pin(3, 1));
+
+        let mut memory = Memory::load(&remembering, "here", &id).unwrap();
+        assert_eq!(memory.complete(), 2);
+        memory.check(&id, &a, &mark(2, 4, &['c'])).unwrap();
+        assert!(memory.check(&id, &a, &mark(2, 3, &['d'])).is_err());
+        assert!(memory.check(&id, &b, &mark(2, 6, &['e'])).is_err());
     }
 }

@@ -16,6 +16,7 @@ mod keyring;
 mod list;
 pub mod log;
 mod machine;
+mod marks;
 mod migrate;
 mod recipients;
 #[cfg(test)]

@@ -7,7 +7,10 @@ use std::path::{Path, PathBuf};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use super::{FileError, directory_of, leftovers, open_to_read, open_to_write, sync_directory};
+use super::{
+    FileError, IfExists, Readable, directory_of, leftovers, open_to_read, open_to_write, read_limited, sync_directory,
+    write,
+};
 
 /// A line that is longer was not written by us. It is passed over without being held.
 const LONGEST: u64 = 1024 * 1024;
@@ -24,8 +27,14 @@ pub fn append(path: &Path, lines: &[u8]) -> Result<(), FileError> {
     leftovers::remove_once(directory_of(path));
     let mut options = OpenOptions::new();
     options.read(true).append(true).create(true);
-    let mut file = open_to_write(&mut options, path).map_err(fail)?;
-    let locked = lock(&file, File::try_lock);
+    let (mut file, locked) = loop {
+        let file = open_to_write(&mut options, path).map_err(fail)?;
+        let locked = lock(&file, File::try_lock);
+        // Somebody may have written it anew before they let go of it.
+        if !locked || is_at(&file, path) {
+            break (file, locked);
+        }
+    };
     let before = file.metadata().map_err(fail)?.len();
     let text = if ends_within_a_line(&mut file, before).map_err(fail)? {
         [b"\n", lines].concat()
@@ -47,6 +56,39 @@ pub fn append(path: &Path, lines: &[u8]) -> Result<(), FileError> {
         sync_directory(directory_of(path)).map_err(fail)?;
     }
     Ok(())
+}
+
+/// Writes a file of lines anew while those that append to it wait. Returns whether it did: not where they cannot be kept away.
+///
+/// # Errors
+/// When the file cannot be read or written, or has more than `limit` bytes.
+pub fn rewrite(path: &Path, limit: u64, anew: impl FnOnce(&[u8]) -> Vec<u8>) -> Result<bool, FileError> {
+    let fail = |source| FileError::new("write anew", path, source);
+    let file = open_to_write(OpenOptions::new().read(true).write(true), path).map_err(fail)?;
+    if !cfg!(unix) || !lock(&file, File::try_lock) || !is_at(&file, path) {
+        return Ok(false);
+    }
+    let bytes = read_limited(&file, limit).map_err(fail)?;
+    // Whoever waits for the lock finds by then that the file is no longer the one of its name.
+    write(path, &anew(&bytes), IfExists::Replace, Readable::ByOwner)?;
+    Ok(true)
+}
+
+/// Whether a file that was opened is still the one of its name.
+#[cfg(unix)]
+fn is_at(file: &File, path: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    let identity = |metadata: std::fs::Metadata| (metadata.dev(), metadata.ino());
+    match (file.metadata(), std::fs::symlink_metadata(path)) {
+        (Ok(opened), Ok(named)) => identity(opened) == identity(named),
+        _ => false,
+    }
+}
+
+/// Nothing is written anew there.
+#[cfg(not(unix))]
+fn is_at(_: &File, _: &Path) -> bool {
+    true
 }
 
 /// Keeps others that append away for a moment. A courtesy, which not every file system has: whole lines are written at
@@ -157,6 +199,8 @@ impl Iterator for Lines {
 
 #[cfg(test)]
 mod tests {
+    use std::thread::ScopedJoinHandle;
+
     use super::*;
 
     fn lines(path: &Path) -> Vec<Line> {
@@ -187,6 +231,27 @@ mod tests {
         let lines = lines(&path);
         assert!(matches!(&lines[0], Line::Whole(line) if line.len() == longest));
         assert_eq!(lines[1..], [Line::TooLong, Line::Whole(b"end\n".into())]);
+    }
+
+    #[test]
+    fn what_is_appended_while_the_file_is_written_anew_is_in_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("marks");
+        append(&path, b"first\n").unwrap();
+        std::thread::scope(|scope| {
+            let appending = ["a", "b"].map(|letter| {
+                let path = &path;
+                scope.spawn(move || {
+                    for number in 0..30 {
+                        append(path, format!("{letter}{number}\n").as_bytes()).unwrap();
+                    }
+                })
+            });
+            while !appending.iter().all(ScopedJoinHandle::is_finished) {
+                rewrite(&path, LONGEST, <[u8]>::to_vec).unwrap();
+            }
+        });
+        assert_eq!(lines(&path).len(), 61);
     }
 
     #[test]

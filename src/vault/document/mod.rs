@@ -13,7 +13,7 @@ use zeroize::Zeroizing;
 
 use super::codes::{Code, Purpose, Secret, digest};
 use super::keyring::{Keyring, seal as seal_text};
-use super::machine::Mark;
+use super::marks::Mark;
 use super::recipients::RecipientText;
 use super::{AgeIdentity, VaultError, sealed};
 use crate::model::credential::AnyCredential;
