@@ -153,6 +153,54 @@ fn an_older_copy_is_refused_file_by_file_and_whole_until_somebody_means_it() {
     assert!(env.ok(&["log"]).contains("rollback-accepted"));
 }
 
+/// The file of a writer that only seals, as it was under an earlier list.
+#[test]
+fn a_change_of_recipients_that_was_none_is_neither_said_nor_logged() {
+    let env = TestEnv::with_vault();
+    let digest = env.ok(&["recipients", "list", "--digest"]);
+    let mut writer = env.command(&["onboard", "ci", "--prepare"]);
+    writer.env_remove("DFNS_KEYS_IDENTITY");
+    Run::of(writer.env("DFNS_KEYS_RECIPIENTS", digest.trim())).fails(0, &[]);
+    let outdated = std::fs::read(env.credential_file("ci")).unwrap();
+    let known = stranger();
+    env.ok(&["recipients", "add", &known]);
+    for (action, recipient) in [("add", &known), ("remove", &stranger())] {
+        std::fs::write(env.credential_file("ci"), &outdated).unwrap();
+        let run = env.run(&["recipients", action, recipient]);
+        run.fails(0, &["The list of recipients is as it was", "Sealed 1 credential"]);
+    }
+    let log = env.ok(&["log"]);
+    let lines = |action: &str| log.matches(action).count();
+    assert_eq!((lines("recipient-added"), lines("recipient-removed")), (1, 0), "{log}");
+}
+
+/// Each thing that is older is said and logged, whichever command accepts it.
+#[test]
+fn whatever_accepts_an_older_state_says_so_and_logs_it() {
+    let env = TestEnv::with_vault();
+    env.ok(&["onboard", "a", "--prepare"]);
+    copy(&env.vault(), &env.path("copy"));
+    env.ok(&["recipients", "add", &stranger()]);
+    for file in ["recipients.txt", "credentials/a.json"] {
+        std::fs::copy(env.path("copy").join(file), env.vault().join(file)).unwrap();
+    }
+    let accepted = [
+        "warning: accepted: recipients.txt is older",
+        "warning: accepted: the file of a is older",
+    ];
+    env.run(&["recipients", "sync", "--accept-rollback"])
+        .fails(0, &accepted[..1]);
+    env.run(&["onboard", "a", "--prepare", "--accept-rollback"])
+        .fails(0, &accepted[1..]);
+    let log = env.ok(&["log"]);
+    assert_eq!(log.matches("rollback-accepted").count(), 2, "{log}");
+    assert!(log.contains("the file of a is older"), "{log}");
+
+    let mut elsewhere = env.command(&["recipients", "sync"]);
+    let run = Run::of(elsewhere.env("XDG_STATE_HOME", env.path("elsewhere")));
+    run.fails(0, &["meets the vault"]);
+}
+
 #[test]
 fn another_vault_in_its_place_is_told_from_it_and_the_user_can_say_which_one_is_meant() {
     let env = TestEnv::with_vault();

@@ -24,7 +24,7 @@ use crate::sys::clock::SystemClock;
 use crate::sys::descriptors::{self, STDIN, named_by};
 use crate::sys::files;
 use crate::sys::session;
-use crate::vault::{IdentityError, Machine, Unlocked, Vault, VaultError, log};
+use crate::vault::{IdentityError, Machine, Unlocked, Vault, VaultError, Witness, log};
 use crate::workflow::settings::Defaults;
 
 /// Key files, tokens and environments are far smaller.
@@ -186,13 +186,20 @@ impl Context {
                 ));
             }
         }
-        Ok(Vault::open(&self.new_vault_directory()?, machine, Box::new(SystemClock), self.wait).await?)
+        let vault = Vault::open(&self.new_vault_directory()?, machine, Box::new(SystemClock), self.wait).await?;
+        Ok(vault.with_witness(self.witness()))
     }
 
     /// The vault, which must have been one; its list may be gone.
     pub(super) async fn vault_to_repair(&self) -> Result<Vault, Failure> {
         let machine = self.machine()?;
-        Ok(Vault::open_to_repair(&self.new_vault_directory()?, machine, Box::new(SystemClock), self.wait).await?)
+        let vault =
+            Vault::open_to_repair(&self.new_vault_directory()?, machine, Box::new(SystemClock), self.wait).await?;
+        Ok(vault.with_witness(self.witness()))
+    }
+
+    fn witness(&self) -> Box<dyn Witness> {
+        Box::new(Teller { ui: self.ui.clone() })
     }
 
     /// What this machine remembers of vaults, and was told of this one.
@@ -225,7 +232,7 @@ impl Context {
                 vault.unlock(&self.surroundings.identities, asker).await
             })
             .await?;
-        self.meet(vault, &unlocked);
+        self.meet(&unlocked);
         Ok(unlocked)
     }
 
@@ -254,17 +261,13 @@ impl Context {
     }
 
     /// Says what this machine learns of a vault that was opened.
-    pub(super) fn meet(&self, vault: &Vault, unlocked: &Unlocked<'_>) {
+    pub(super) fn meet(&self, unlocked: &Unlocked<'_>) {
         if unlocked.first_seen()
             && let Some(id) = unlocked.id()
         {
             self.ui.say(&format!(
                 "  this machine meets the vault {id} for the first time, and will know it again"
             ));
-        }
-        for accepted in unlocked.take_accepted() {
-            self.ui.warn(&format!("accepted: {accepted}"));
-            self.log(vault, "rollback-accepted", None, None, Some(accepted));
         }
     }
 
@@ -390,21 +393,7 @@ impl Context {
 
     /// The same of any event, with who does it.
     pub(super) fn record(&self, vault: &Vault, event: log::Event) {
-        let actor = ["USER", "LOGNAME", "USERNAME"]
-            .into_iter()
-            .find_map(|variable| std::env::var(variable).ok())
-            .filter(|name| !name.is_empty())
-            .map(|name| quoted::shown(&name));
-        let event = log::Event {
-            actor,
-            detail: event.detail.map(|detail| quoted::without_secrets(&detail)),
-            ..event
-        };
-        if let Err(error) = vault.record_event(&event) {
-            let failure = Failure::from(error);
-            self.ui
-                .warn(&format!("the audit log could not be written: {}", failure.message));
-        }
+        record(&self.ui, vault, event);
     }
 
     /// Refuses, before anybody types a passphrase, what has to be confirmed and cannot be.
@@ -484,8 +473,41 @@ pub(super) fn choose_instant() {
     }
 }
 
+/// Writes to the audit log who did what.
+fn record(ui: &Ui, vault: &Vault, event: log::Event) {
+    let actor = ["USER", "LOGNAME", "USERNAME"]
+        .into_iter()
+        .find_map(|variable| std::env::var(variable).ok())
+        .filter(|name| !name.is_empty())
+        .map(|name| quoted::shown(&name));
+    let event = log::Event {
+        actor,
+        detail: event.detail.map(|detail| quoted::without_secrets(&detail)),
+        ..event
+    };
+    if let Err(error) = vault.record_event(&event) {
+        let failure = Failure::from(error);
+        ui.warn(&format!("the audit log could not be written: {}", failure.message));
+    }
+}
+
 struct Teller {
     ui: Ui,
+}
+
+impl Witness for Teller {
+    fn rollback_accepted(&self, vault: &Vault, what: &str) {
+        self.ui.warn(&format!("accepted: {what}"));
+        let event = log::Event {
+            actor: None,
+            action: "rollback-accepted",
+            name: None,
+            fingerprint: None,
+            detail: Some(what.to_owned()),
+            format: None,
+        };
+        record(&self.ui, vault, event);
+    }
 }
 
 impl Progress for Teller {

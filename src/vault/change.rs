@@ -31,6 +31,8 @@ pub type Watch<'a> = &'a (dyn Fn(usize, usize) + Sync);
 /// What became of a change.
 #[derive(Debug, Default)]
 pub struct Resealed {
+    /// There is another list than before; otherwise only what an earlier change left was done.
+    pub changed: bool,
     /// How many documents were sealed again.
     pub count: usize,
     /// Those that could not be, and why.
@@ -145,7 +147,10 @@ impl Unlocked<'_> {
         self.commit(&ring, both.clone()).await?;
         if both == with(&own) {
             self.put_identity(&own, passphrase, &expected).await?;
-            return self.seal_all(watch).await;
+            return Ok(Resealed {
+                changed: true,
+                ..self.seal_all(watch).await?
+            });
         }
         let resealed = self.seal_all(watch).await?;
         if !resealed.left.is_empty() {
@@ -189,7 +194,10 @@ impl Unlocked<'_> {
         watch: Watch<'_>,
     ) -> Result<Resealed, VaultError> {
         self.commit(ring, members).await?;
-        self.seal_all(watch).await
+        Ok(Resealed {
+            changed: true,
+            ..self.seal_all(watch).await?
+        })
     }
 
     /// Puts the next list in place of the one that was checked.
@@ -203,7 +211,7 @@ impl Unlocked<'_> {
         let store = &*self.vault.store;
         next.put_object(store).await?;
         let ring = next.put_list(store, expected).await?;
-        keyring::check_and_remember(&ring, &mut self.memory(), &self.vault.machine, &store.place())?;
+        self.check_and_remember(&ring)?;
         self.hold(Ring::Two(ring));
         Ok(())
     }

@@ -244,7 +244,8 @@ impl Memory {
         Ok(())
     }
 
-    fn refuse_or_accept(&mut self, rolled_back: RolledBack) -> Result<(), VaultError> {
+    /// Refuses what is older than what was seen, unless that is accepted.
+    pub(super) fn refuse_or_accept(&mut self, rolled_back: RolledBack) -> Result<(), VaultError> {
         if self.accept_rollback {
             self.accepted.push(rolled_back.to_string());
             return Ok(());

@@ -74,7 +74,10 @@ impl Unlocked<'_> {
                 .await?;
         }
         drop(lease);
-        self.seal_all(watch).await
+        Ok(Resealed {
+            changed: true,
+            ..self.seal_all(watch).await?
+        })
     }
 
     /// The SHA-256 of each credential's file, all of which open and are sealed to the members, but for the one that is `added`. What

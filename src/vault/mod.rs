@@ -69,6 +69,12 @@ pub struct Listed {
     pub outdated: bool,
 }
 
+/// Whoever is to know what is accepted although it should not be.
+pub trait Witness: Send + Sync {
+    /// An older state than one that was seen was accepted, because [`Machine::accept_rollback`] says so. `what` says which.
+    fn rollback_accepted(&self, vault: &Vault, what: &str);
+}
+
 /// A vault, and what this machine knows of it.
 pub struct Vault {
     directory: PathBuf,
@@ -77,9 +83,19 @@ pub struct Vault {
     clock: Box<dyn Clock>,
     /// How long to wait for another process's lease.
     wait: Duration,
+    witness: Option<Box<dyn Witness>>,
 }
 
 impl Vault {
+    /// The same vault, with somebody to tell.
+    #[must_use]
+    pub fn with_witness(self, witness: Box<dyn Witness>) -> Self {
+        Self {
+            witness: Some(witness),
+            ..self
+        }
+    }
+
     /// Opens the vault's directory; no credential is unlocked by this.
     ///
     /// # Errors
@@ -139,6 +155,7 @@ impl Vault {
             machine,
             clock,
             wait,
+            witness: None,
         }
     }
 

@@ -7,7 +7,7 @@ use super::list::{self, Member, Written};
 use super::machine;
 use super::store::{Expected, StoreError};
 use super::unlocked::Found;
-use super::{ListChange, Vault, VaultError, keyring};
+use super::{ListChange, RolledBack, Vault, VaultError, keyring};
 use crate::model::credential::AnyCredential;
 use crate::model::ids::CredentialName;
 use crate::model::record::PublicRecord;
@@ -135,11 +135,11 @@ impl super::Unlocked<'_> {
             None => Err(VaultError::NoSuchCredential(name.clone())),
             Some(_) if found.document.authenticated => Err(VaultError::Authenticated(name.clone())),
             Some(credential) => {
-                if self.memory().mark(name).is_some() && !self.vault.machine.accept_rollback {
-                    return Err(VaultError::RolledBack(super::RolledBack {
+                if self.memory().mark(name).is_some() {
+                    self.refuse_or_accept(RolledBack {
                         what: format!("the file of {name}"),
                         reason: "this machine has seen one that a member vouched for in its place".to_owned(),
-                    }));
+                    })?;
                 }
                 Ok((found, credential))
             }

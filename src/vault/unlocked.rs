@@ -12,7 +12,7 @@ use super::keyring::{self, Keyring, Voucher};
 use super::list::{Member, Written};
 use super::machine::{self, Memory};
 use super::store::{StoreError, Version};
-use super::{AgeIdentity, ListChange, Vault, VaultError};
+use super::{AgeIdentity, ListChange, RolledBack, Vault, VaultError};
 use crate::model::credential::AnyCredential;
 use crate::model::ids::CredentialName;
 
@@ -128,7 +128,7 @@ impl Vault {
                 (Ring::Two(ring), first && unvouched)
             }
         };
-        Ok(Unlocked {
+        let unlocked = Unlocked {
             vault: self,
             identities,
             by_own_identity,
@@ -136,7 +136,9 @@ impl Vault {
             ring: Mutex::new(Arc::new(ring)),
             memory: Mutex::new(memory),
             first_seen,
-        })
+        };
+        unlocked.tell_what_was_accepted();
+        Ok(unlocked)
     }
 }
 
@@ -168,9 +170,29 @@ impl<'v> Unlocked<'v> {
         self.first_seen
     }
 
-    /// What was accepted although it is older than what was seen, in words, once.
-    pub fn take_accepted(&self) -> Vec<String> {
-        self.memory().take_accepted()
+    /// Tells the vault's witness what was accepted since it was told last.
+    fn tell_what_was_accepted(&self) {
+        let accepted = self.memory().take_accepted();
+        if let Some(witness) = &self.vault.witness {
+            for what in accepted {
+                witness.rollback_accepted(self.vault, &what);
+            }
+        }
+    }
+
+    /// Refuses what is older than what was seen, unless that is accepted.
+    pub(super) fn refuse_or_accept(&self, rolled_back: RolledBack) -> Result<(), VaultError> {
+        self.memory().refuse_or_accept(rolled_back)?;
+        self.tell_what_was_accepted();
+        Ok(())
+    }
+
+    /// Refuses a ring that is older than what this machine knows of, and remembers a newer one.
+    pub(super) fn check_and_remember(&self, ring: &Keyring) -> Result<(), VaultError> {
+        let place = self.vault.store.place();
+        keyring::check_and_remember(ring, &mut self.memory(), &self.vault.machine, &place)?;
+        self.tell_what_was_accepted();
+        Ok(())
     }
 
     /// Those who can open the vault, as they were checked.
@@ -240,7 +262,7 @@ impl<'v> Unlocked<'v> {
                 if matches!(*held, Ring::One(_)) {
                     *self.memory() = Memory::load(&self.vault.machine, &place, &ring.id)?;
                 }
-                keyring::check_and_remember(&ring, &mut self.memory(), &self.vault.machine, &place)?;
+                self.check_and_remember(&ring)?;
                 Ring::Two(ring)
             }
         };
@@ -325,13 +347,14 @@ impl<'v> Unlocked<'v> {
     }
 
     fn check_mark(&self, ring: &Keyring, name: &CredentialName, document: &OpenedDocument) -> Result<(), VaultError> {
-        let mut memory = self.memory();
         if document.authenticated {
+            let mut memory = self.memory();
             memory.check(&ring.id, name, &document.mark)?;
             if document.mark.epoch > 0 {
                 memory.see(&ring.id, name, document.mark.clone());
             }
         }
+        self.tell_what_was_accepted();
         Ok(())
     }
 

@@ -132,8 +132,19 @@ async fn add(context: &Context, vault: &Vault, member: Member) -> Result<Exit, F
         resealed.complete()?;
     }
     let resealed = with_progress(context, async |watch| unlocked.add_recipient(member, watch).await).await?;
-    context.log(vault, "recipient-added", None, None, Some(recipient.to_string()));
+    if resealed.changed {
+        context.log(vault, "recipient-added", None, None, Some(recipient.to_string()));
+    } else {
+        say_unchanged(context, "it is a recipient already");
+    }
     conclude(context, &unlocked, resealed).await
+}
+
+/// What was asked for had been done, by a run that was cut short perhaps.
+fn say_unchanged(context: &Context, why: &str) {
+    context.ui.say(&format!(
+        "The list of recipients is as it was: {why}. What an earlier change left is sealed again."
+    ));
 }
 
 async fn remove(context: &Context, vault: &Vault, recipient: &RecipientText) -> Result<Exit, Failure> {
@@ -150,7 +161,15 @@ async fn remove(context: &Context, vault: &Vault, recipient: &RecipientText) -> 
     }
     let unlocked = current(context, vault).await?;
     let resealed = with_progress(context, async |watch| unlocked.remove_recipient(recipient, watch).await).await?;
-    context.log(vault, "recipient-removed", None, None, Some(recipient.to_string()));
+    if resealed.changed {
+        context.log(vault, "recipient-removed", None, None, Some(recipient.to_string()));
+    } else {
+        say_unchanged(
+            context,
+            "it is no recipient. If it was one, it may have kept what it could open: rotate those credentials",
+        );
+        return conclude(context, &unlocked, resealed).await;
+    }
     if !context.ui.json() {
         context.ui.say(
             "What it could open before, it may have kept: rotate those credentials. While it can still write to the vault, \
@@ -166,6 +185,7 @@ async fn sync(context: &Context, vault: &Vault) -> Result<Exit, Failure> {
         Synced::Sound(unlocked) => unlocked,
         Synced::Broken(repair) => put_back(context, vault, *repair).await?,
     };
+    context.meet(&unlocked);
     let moved = move_to_version_2(context, &unlocked, None).await?;
     let resealed = if let Some(resealed) = moved {
         resealed

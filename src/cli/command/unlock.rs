@@ -47,7 +47,7 @@ impl UnlockArgs {
         let (unlocked, text) = context
             .ask_until_right(&vault, async |asker| vault.unlock_to_keep(asker).await)
             .await?;
-        context.meet(&vault, &unlocked);
+        context.meet(&unlocked);
         let name = Vault::name_of_place(vault.directory());
         let reach = session::keep(&name, text.as_bytes(), time)?;
         let until = vault.clock().now() + jiff::SignedDuration::from_secs(time.as_secs().cast_signed());
