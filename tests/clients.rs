@@ -581,6 +581,41 @@ fn what_a_running_proxy_holds_is_not_swapped_out() {
     assert_eq!(proxy.call("GET", "/wallets", "").status, 200);
 }
 
+/// Root of a user namespace, as a container has it, may lock no more than its limit. With all of its memory locked, whatever came later
+/// would find no room, such as the stretching of a passphrase.
+#[test]
+#[cfg(target_os = "linux")]
+fn under_a_limit_root_of_a_namespace_locks_nothing() {
+    if !(support::peer("strace") && support::peer("unshare")) {
+        return;
+    }
+    if !rustix::process::geteuid().is_root() {
+        return support::skipped("only root is asked for no limit elsewhere");
+    }
+    let env = TestEnv::new();
+    let locks = |inside: &[&str]| {
+        let line = "ulimit -l 64; exec \"$@\"";
+        let mut command = env.bare("sh");
+        command.args(["-c", line, "sh"]).args(inside);
+        command.args([
+            "strace",
+            "-o",
+            "trace",
+            "-e",
+            "trace=mlockall",
+            support::PROGRAM,
+            "--version",
+        ]);
+        let started = command.output().unwrap().status.success();
+        started.then(|| std::fs::read_to_string(env.path("trace")).unwrap().contains("mlockall"))
+    };
+    assert_eq!(locks(&[]), Some(true), "that it locks is seen");
+    match locks(&["unshare", "--user", "--map-root-user"]) {
+        Some(locks) => assert!(!locks),
+        None => support::lacking("no user namespaces here"),
+    }
+}
+
 /// A program under `exec` gets the limit back that its user has.
 #[test]
 #[cfg(target_os = "linux")]

@@ -384,21 +384,44 @@ fn a_shell_is_told_the_contexts_and_the_names_in_them() {
 fn questions_name_the_context() {
     use support::terminal::{ends, on_terminal};
     let scene = Scene::new();
-    scene.0.write("passphrase", "correct horse battery staple\n");
-    scene.ok(&["init", "--vault", "three", "--passphrase-file", "passphrase"]);
-    scene.ok(&["context", "set", "three", "--vault", "three"]);
-    scene.ok(&[
-        "onboard",
-        "a",
-        "--prepare",
-        "--context",
-        "three",
-        "--passphrase-file",
-        "passphrase",
-    ]);
-    let mut remove = on_terminal(&scene.0.asking(&["remove", "a", "--context", "three"]));
+    let sandbox = Sandbox::start();
+    let passphrase = "correct horse battery staple";
+    support::copy(&TestEnv::with_passphrase(passphrase).vault(), &scene.0.path("three"));
+    scene.ok(&["context", "set", "three", "--vault", "three", "--api-url", &sandbox.url]);
+    let ask = |arguments: &[&str]| on_terminal(&scene.0.asking(&[arguments, &["--context", "three"]].concat()));
+
+    let mut onboard = ask(&["onboard", "a"]);
+    onboard.exp_string("[three] Vault passphrase: ").unwrap();
+    onboard.send_line(passphrase).unwrap();
+    onboard.exp_string("[three] Token (hidden").unwrap();
+    onboard.send_control('c').unwrap();
+    ends(onboard, 130);
+
+    let mut enroll = ask(&["enroll", "ops", "--username", "ops@example.com", "--org-id", "or-1"]);
+    enroll.exp_string("[three] Vault passphrase: ").unwrap();
+    enroll.send_line(passphrase).unwrap();
+    enroll.exp_string("[three] One-time code: ").unwrap();
+    enroll.send_control('c').unwrap();
+    ends(enroll, 130);
+
+    let mut rekey = ask(&["rekey"]);
+    rekey.exp_string("[three] Vault passphrase: ").unwrap();
+    rekey.send_line(passphrase).unwrap();
+    rekey.exp_string("[three] New passphrase for the vault").unwrap();
+    rekey.send_line("another passphrase of enough words").unwrap();
+    rekey.exp_string("[three] The same again: ").unwrap();
+    rekey.send_control('c').unwrap();
+    ends(rekey, 130);
+
+    std::fs::copy(scene.0.path("three/identity.age"), scene.0.path("mine.age")).unwrap();
+    let mut list = ask(&["recipients", "list", "--digest", "--identity", "mine.age"]);
+    list.exp_string("[three] Passphrase of mine.age: ").unwrap();
+    list.send_control('c').unwrap();
+    ends(list, 130);
+
+    let mut remove = ask(&["remove", "a"]);
     remove.exp_string("[three] Vault passphrase: ").unwrap();
-    remove.send_line("correct horse battery staple").unwrap();
+    remove.send_line(passphrase).unwrap();
     remove.exp_string("[three] Type the name").unwrap();
     remove.send_line("a").unwrap();
     ends(remove, 0);

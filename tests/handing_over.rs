@@ -12,7 +12,7 @@ use std::net::TcpListener;
 use std::process::{Command, Stdio};
 
 use serde_json::Value;
-use support::{PROGRAM, Run, Sandbox, TestEnv, peer, peer_ok, skipped};
+use support::{PROGRAM, Run, Sandbox, TestEnv, lacking, peer, peer_ok};
 
 struct Scene {
     env: TestEnv,
@@ -103,7 +103,7 @@ fn node_reads_env_files() -> bool {
     });
     let reads = major.is_some_and(|major| major >= 20);
     if !reads {
-        skipped("node 20 or newer is not installed");
+        lacking("node 20 or newer is not installed");
     }
     reads
 }

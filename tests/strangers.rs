@@ -9,10 +9,9 @@
 mod support;
 
 use std::os::unix::fs::symlink;
-use std::path::Path;
 
 use serde_json::Value;
-use support::{Run, Sandbox, TestEnv, set_mode};
+use support::{Run, Sandbox, TestEnv, copy, set_mode};
 
 const BY: [&str; 2] = ["--passphrase-file", "passphrase"];
 
@@ -28,19 +27,6 @@ fn passphrase_vault() -> TestEnv {
 
 fn stranger() -> String {
     age::x25519::Identity::generate().to_public().to_string()
-}
-
-fn copy(from: &Path, to: &Path) {
-    std::fs::create_dir_all(to).unwrap();
-    for entry in std::fs::read_dir(from).unwrap() {
-        let path = entry.unwrap().path();
-        let target = to.join(path.file_name().unwrap());
-        if path.is_dir() {
-            copy(&path, &target);
-        } else {
-            std::fs::copy(&path, target).unwrap();
-        }
-    }
 }
 
 /// Who can make a link in the folder could have us write through it into any file of ours.

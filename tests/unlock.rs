@@ -11,10 +11,10 @@ mod support;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use keyutils::Keyring;
 use keyutils::keytypes::User;
+use keyutils::{Key, Keyring};
 use support::terminal::{ends, on_terminal};
-use support::{PROGRAM, Run, Sandbox, TestEnv, peer, skipped};
+use support::{PROGRAM, Run, Sandbox, TestEnv, lacking, peer, skipped};
 
 const PASSPHRASE: &str = "correct horse battery staple";
 
@@ -23,17 +23,14 @@ const PASSPHRASE: &str = "correct horse battery staple";
 fn log_in() -> Option<Keyring> {
     let session = Keyring::join_anonymous_session().ok();
     if session.is_none() {
-        skipped("there are no session keyrings here");
+        lacking("there are no session keyrings here");
     }
     session
 }
 
 /// An active credential `a` in a vault that a passphrase opens.
 fn scene(sandbox: &Sandbox) -> TestEnv {
-    let env = TestEnv::new();
-    env.write("passphrase", format!("{PASSPHRASE}\n"));
-    env.ok(&["init", "--passphrase-file", "passphrase"]);
-    env.quicken(PASSPHRASE);
+    let env = TestEnv::with_passphrase(PASSPHRASE);
     env.write("token", env.prepare(sandbox, "a"));
     env.ok(&[
         "onboard",
@@ -44,6 +41,23 @@ fn scene(sandbox: &Sandbox) -> TestEnv {
         "passphrase",
     ]);
     env
+}
+
+/// What is kept, which is of one vault.
+fn kept(session: &Keyring) -> Key {
+    let (keys, _) = session.search_for_keyring("dfns-keys", None).unwrap().read().unwrap();
+    let [key] = &keys[..] else {
+        panic!("one vault is unlocked")
+    };
+    key.clone()
+}
+
+/// When the kernel forgets what is kept, as it says in its own list: `14m`, say, or `perm`.
+fn forgotten_in(session: &Keyring) -> String {
+    let description = kept(session).description().unwrap().description;
+    let keys = std::fs::read_to_string("/proc/keys").unwrap();
+    let line = keys.lines().find(|line| line.contains(&description)).unwrap();
+    line.split_whitespace().nth(3).unwrap().to_owned()
 }
 
 fn opens(env: &TestEnv) -> bool {
@@ -63,6 +77,13 @@ fn an_unlocked_vault_opens_without_its_passphrase_until_it_is_locked() {
     assert_eq!(unlocked["reach"], "session");
     assert!(unlocked["unlocked_until"].is_string());
     assert!(opens(&env));
+    // A broken file of contexts is no reason to leave it open.
+    std::fs::create_dir_all(env.path(".config/dfns-keys")).unwrap();
+    env.write(".config/dfns-keys/config.toml", "[context.a\n");
+    env.ok(&["lock"]);
+    env.write(".config/dfns-keys/config.toml", "");
+    assert!(!opens(&env));
+    env.ok(&["unlock", "--passphrase-file", "passphrase"]);
     // What was given goes before what is kept.
     env.write("wrong", "another passphrase\n");
     let wrong = ["export", "a", "--format", "pem-private", "--passphrase-file", "wrong"];
@@ -76,8 +97,13 @@ fn an_unlocked_vault_opens_without_its_passphrase_until_it_is_locked() {
 
 #[test]
 fn it_is_shut_by_itself_when_its_time_is_over() {
-    let Some(_session) = log_in() else { return };
+    let Some(session) = log_in() else { return };
     let env = scene(&Sandbox::start());
+    for (time, forgotten) in [(&[][..], &["14m", "15m"][..]), (&["--for", "8h"], &["7h", "8h"])] {
+        env.ok(&[&["unlock", "--passphrase-file", "passphrase"], time].concat());
+        let told = forgotten_in(&session);
+        assert!(forgotten.contains(&told.as_str()), "{told}");
+    }
     env.ok(&["unlock", "--for", "1s", "--passphrase-file", "passphrase"]);
     let patience = Instant::now() + Duration::from_secs(60);
     while opens(&env) {
@@ -128,6 +154,91 @@ fn after_a_rekey_it_is_asked_for_again() {
     assert!(opens(&env));
 }
 
+/// What is kept is from an earlier time. Where it says nothing of the vault that is there now, the passphrase is asked for.
+#[test]
+fn what_is_kept_and_out_of_date_is_passed_over() {
+    let Some(session) = log_in() else { return };
+    let env = scene(&Sandbox::start());
+    env.ok(&["unlock", "--passphrase-file", "passphrase"]);
+    let mut key = kept(&session);
+    let text = String::from_utf8(key.read().unwrap()).unwrap();
+    let lines: Vec<&str> = text.lines().filter(|line| !line.contains("vault: ")).collect();
+    let without_id = lines.join("\n");
+    for unusable in ["of another version", "\u{0}"] {
+        key.update::<User, _>(unusable.as_bytes()).unwrap();
+        assert!(!opens(&env), "{unusable:?}");
+        env.ok(&["unlock", "--passphrase-file", "passphrase"]);
+        key = kept(&session);
+        assert!(opens(&env));
+    }
+    // Before its vault was moved to version 2, an identity did not know it; nor does this machine by now.
+    key.update::<User, _>(without_id.as_bytes()).unwrap();
+    std::fs::rename(env.path(".local/state"), env.path("state")).unwrap();
+    assert!(!opens(&env));
+    key.update::<User, _>(text.as_bytes()).unwrap();
+    assert!(opens(&env));
+    // Another vault has come to its place.
+    std::fs::remove_dir_all(env.path(".local/state")).unwrap();
+    std::fs::rename(env.vault(), env.path("earlier")).unwrap();
+    support::copy(
+        &TestEnv::with_passphrase("another passphrase of enough words").vault(),
+        &env.vault(),
+    );
+    env.run(&["onboard", "b", "--prepare"])
+        .fails(4, &["no terminal to ask for the passphrase on"]);
+}
+
+/// Where a user has too many keys, no other session can be joined: then nothing is started that would find what is kept.
+#[test]
+fn where_the_session_cannot_be_left_no_program_is_started() {
+    use std::os::unix::process::CommandExt;
+    let Some(_session) = log_in() else { return };
+    if !peer("keyctl") {
+        return;
+    }
+    if !rustix::process::geteuid().is_root() {
+        return skipped("only root can be another user, whose keys are counted");
+    }
+    let user = 200_000 + std::process::id();
+    let env = scene(&Sandbox::start());
+    std::fs::copy(PROGRAM, env.path("dfns-keys")).unwrap();
+    support::give_away(env.home.path(), user);
+    let script = "./dfns-keys unlock --passphrase-file passphrase || exit 91
+        number=0; while keyctl add user \"$number\" x @u >filled 2>&1; do number=$((number + 1)); done
+        ./dfns-keys exec a -- /bin/sh -c 'echo started'; echo \"exec $?\"
+        ./dfns-keys unlock --passphrase-file passphrase; echo \"unlock $?\"
+        ./dfns-keys lock || exit 92
+        keyctl clear @u
+        ./dfns-keys exec a --passphrase-file passphrase -- /bin/sh -c 'echo started'";
+    let mut command = Command::new("keyctl");
+    command.args(["session", "-", "/bin/sh", "-c", script]);
+    command.env_clear().env("PATH", std::env::var_os("PATH").unwrap());
+    command.env("HOME", env.home.path()).env("DFNS_KEYS_VAULT", env.vault());
+    let run = Run::of(command.current_dir(env.home.path()).uid(user).gid(user));
+    assert_eq!(run.stdout, "exec 1\nunlock 1\nstarted\n", "{run:?}");
+    run.fails(0, &["cannot be kept from the programs", "takes nothing more"]);
+}
+
+/// As where a container's profile forbids the calls: told before anybody types a passphrase for nothing.
+#[test]
+fn where_nothing_can_be_kept_unlock_says_so_and_asks_nothing() {
+    if !peer("strace") {
+        return;
+    }
+    let env = TestEnv::with_passphrase(PASSPHRASE);
+    let mut command = env.bare("strace");
+    command.args([
+        "-o",
+        "trace",
+        "-e",
+        "inject=keyctl,add_key:error=EPERM",
+        PROGRAM,
+        "unlock",
+    ]);
+    let run = Run::of(command.env("DFNS_KEYS_VAULT", env.vault()));
+    run.fails(1, &["nothing can be kept here", "--identity FILE"]);
+}
+
 /// Neither a program that `exec` runs nor what that starts is in the session any more.
 #[test]
 fn a_program_that_is_run_with_a_credential_cannot_open_the_vault() {
@@ -167,11 +278,7 @@ fn another_user_cannot_read_what_is_kept() {
     }
     let env = scene(&Sandbox::start());
     env.ok(&["unlock", "--passphrase-file", "passphrase"]);
-    let ours = session.search_for_keyring("dfns-keys", None).unwrap();
-    let (keys, _) = ours.read().unwrap();
-    let [key] = &keys[..] else {
-        panic!("one vault is unlocked")
-    };
+    let key = kept(&session);
     assert!(key.is_keytype::<User>().unwrap());
     let description = key.description().unwrap().description;
     let read = |by: &mut Command| Run::of(by.args(["pipe", &format!("%user:{description}")]));
@@ -196,6 +303,18 @@ fn another_user_cannot_read_what_is_kept() {
             }
         });
     });
+}
+
+#[test]
+fn a_person_may_mistype_the_passphrase_of_a_vault_that_is_put_right_twice() {
+    let env = TestEnv::with_passphrase(PASSPHRASE);
+    let mut sync = on_terminal(&env.asking(&["recipients", "sync"]));
+    for line in ["x", "y", PASSPHRASE] {
+        sync.exp_string("Vault passphrase: ").unwrap();
+        sync.send_line(line).unwrap();
+    }
+    let rest = ends(sync, 0);
+    assert!(rest.contains("Sealed 0 credentials again"), "{rest}");
 }
 
 #[test]

@@ -604,19 +604,11 @@ fn two_processes_do_not_share_a_credential() {
 fn unprivileged(env: &TestEnv, arguments: &[&str]) -> Run {
     use std::os::unix::process::CommandExt;
     const NOBODY: u32 = 65_534;
-    fn give_away(path: &Path) {
-        std::os::unix::fs::chown(path, Some(NOBODY), Some(NOBODY)).unwrap();
-        if path.is_dir() {
-            for entry in std::fs::read_dir(path).unwrap() {
-                give_away(&entry.unwrap().path());
-            }
-        }
-    }
     let program = env.path("dfns-keys");
     std::fs::copy(PROGRAM, &program).unwrap();
     let mut command = Command::new(&program);
     if rustix::process::getuid().is_root() {
-        give_away(env.home.path());
+        support::give_away(env.home.path(), NOBODY);
         command.uid(NOBODY).gid(NOBODY);
     }
     command
@@ -665,7 +657,7 @@ fn mounted(env: &TestEnv, script: &str) -> Option<Run> {
         .output()
         .is_ok_and(|output| output.status.success());
     if !works {
-        support::skipped("no mount namespaces here");
+        support::lacking("no mount namespaces here");
         return None;
     }
     let mut command = env.bare("unshare");

@@ -12,7 +12,7 @@ use std::path::Path;
 
 use age::secrecy::ExposeSecret;
 use serde_json::Value;
-use support::{Run, TestEnv, set_mode};
+use support::{Run, TestEnv, copy};
 
 const NAMES: [&str; 5] = ["active", "admin", "half", "rotating", "waiting"];
 const FIXTURE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/version_1");
@@ -24,21 +24,6 @@ fn scene() -> TestEnv {
     std::fs::copy(Path::new(FIXTURE).join("member.txt"), env.path("identity.txt")).unwrap();
     std::fs::copy(Path::new(FIXTURE).join("passphrase"), env.path("passphrase")).unwrap();
     env
-}
-
-fn copy(from: &Path, to: &Path) {
-    std::fs::create_dir(to).unwrap();
-    set_mode(to, 0o700);
-    for entry in std::fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let target = to.join(entry.file_name());
-        if entry.file_type().unwrap().is_dir() {
-            copy(&entry.path(), &target);
-        } else {
-            std::fs::copy(entry.path(), &target).unwrap();
-            set_mode(&target, 0o600);
-        }
-    }
 }
 
 fn file(env: &TestEnv, name: &str) -> Value {

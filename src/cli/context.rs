@@ -111,13 +111,13 @@ impl Context {
 
     /// Takes over what `unlock` keeps for the vault, and leaves the session in which it is kept, so that nothing that is started
     /// from here finds it.
-    pub(super) fn leave_session(&self) {
+    pub(super) fn leave_session(&self) -> Result<(), Failure> {
         if self.surroundings.identities.is_empty()
             && let Ok(directory) = self.new_vault_directory()
         {
             self.supplier.set_kept(session::take(&Vault::name_of_place(&directory)));
         }
-        session::leave();
+        Ok(session::leave()?)
     }
 
     /// Whether there is somebody to ask.
@@ -285,7 +285,7 @@ impl Context {
     }
 
     /// Asks for the passphrase before a spinner turns; the answer is kept.
-    pub(super) async fn ask_first(&self, vault: &Vault) -> Result<(), Failure> {
+    async fn ask_first(&self, vault: &Vault) -> Result<(), Failure> {
         use crate::vault::{Keyholder, PassphrasePurpose};
         if self.surroundings.identities.is_empty() && !self.supplier.is_unlocked() && vault.has_identity().await? {
             self.asker().passphrase(&PassphrasePurpose::Vault)?;
@@ -312,12 +312,6 @@ impl Context {
     /// Whom to act as, where a command's flag does not say.
     pub(super) fn admin(&self) -> Option<&CredentialName> {
         self.surroundings.admin.as_ref()
-    }
-
-    /// Stands before a question where there is a context.
-    fn named(&self) -> String {
-        let name = self.surroundings.name.as_ref();
-        name.map(|name| format!("[{name}] ")).unwrap_or_default()
     }
 
     /// The identity files that were named.
@@ -417,7 +411,7 @@ impl Context {
             )
             .hint("say --yes if they are as they should be"));
         }
-        let answer = terminal::ask(&format!("{}{question} [y/N] ", self.named()))
+        let answer = terminal::ask(&format!("{}{question} [y/N] ", self.supplier.named()))
             .map_err(|error| Failure::new(Exit::Other, "terminal", format!("cannot ask: {error}")))?;
         if matches!(answer.trim(), "y" | "Y" | "yes") {
             return Ok(());
@@ -435,7 +429,11 @@ impl Context {
             return Ok(());
         }
         self.check_confirmable()?;
-        let question = format!("{}Type the name to {what} ({}): ", self.named(), quoted::shown(name));
+        let question = format!(
+            "{}Type the name to {what} ({}): ",
+            self.supplier.named(),
+            quoted::shown(name)
+        );
         let answer = terminal::ask(&question)
             .map_err(|error| Failure::new(Exit::Other, "terminal", format!("cannot ask: {error}")))?;
         if answer == name {

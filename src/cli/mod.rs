@@ -189,8 +189,10 @@ fn run(arguments: impl Iterator<Item = OsString>) -> Exit {
     };
     let context = Context::new(globals, given, surroundings);
     context.keep_descriptors(command.passes_descriptors_on());
-    if !command.works_on_the_session() {
-        context.leave_session();
+    if !command.works_on_the_session()
+        && let Err(failure) = context.leave_session()
+    {
+        return conclude(&context.ui, &failure);
     }
     let outcome = context.check_stdin_readers(&command.stdin_readers()).and_then(|()| {
         context.block_on(async {

@@ -38,8 +38,8 @@ pub(super) struct Supplier {
     /// The vault's own identity, where `unlock` keeps it; it goes before the terminal.
     kept: Cell<Option<Kept>>,
     has_source: bool,
-    /// Names the context, where there is one.
-    vault_question: String,
+    /// Stands before each question: the context, where there is one.
+    named: String,
 }
 
 impl Supplier {
@@ -56,16 +56,18 @@ impl Supplier {
             has_flag: flag.is_some(),
             has_source: flag.is_some() || environment.is_some(),
             kept: Cell::new(None),
-            vault_question: match context {
-                Some(name) => format!("[{name}] Vault passphrase"),
-                None => "Vault passphrase".to_owned(),
-            },
+            named: context.map(|name| format!("[{name}] ")).unwrap_or_default(),
             origin: Cell::new(flag.or(environment)),
             was_read: Cell::new(false),
             may_ask,
             given: RefCell::new(OnceCell::new()),
             asked: RefCell::new(HashMap::new()),
         }
+    }
+
+    /// What stands before a question: the context, where there is one.
+    pub(super) fn named(&self) -> &str {
+        &self.named
     }
 
     /// Whether a flag names the passphrase's source.
@@ -156,7 +158,8 @@ impl Supplier {
     }
 
     fn ask(&self, prompt: &str) -> Result<Passphrase, IdentityError> {
-        asked(self.ui.with_the_screen(|| terminal::ask_hidden(prompt)))
+        let prompt = format!("{}{prompt}", self.named);
+        asked(self.ui.with_the_screen(|| terminal::ask_hidden(&prompt)))
     }
 
     fn ask_twice(&self, what: &str, otherwise: &str) -> Result<Passphrase, Failure> {
@@ -266,9 +269,7 @@ impl Keyholder for Asker<'_> {
 
     fn passphrase(&self, purpose: &PassphrasePurpose) -> Result<Passphrase, IdentityError> {
         match purpose {
-            PassphrasePurpose::Vault => self
-                .supplier
-                .existing("the vault".to_owned(), &self.supplier.vault_question),
+            PassphrasePurpose::Vault => self.supplier.existing("the vault".to_owned(), "Vault passphrase"),
             PassphrasePurpose::IdentityFile(path) => {
                 let shown = quoted::path(path);
                 let question = format!("Passphrase of {shown}");
@@ -281,6 +282,7 @@ impl Keyholder for Asker<'_> {
         Box::new(TerminalDialogue {
             ui: self.supplier.ui.clone(),
             may_ask: self.supplier.may_ask,
+            named: self.supplier.named.clone(),
         })
     }
 }
@@ -288,6 +290,7 @@ impl Keyholder for Asker<'_> {
 struct TerminalDialogue {
     ui: Ui,
     may_ask: bool,
+    named: String,
 }
 
 impl PluginDialogue for TerminalDialogue {
@@ -301,7 +304,7 @@ impl PluginDialogue for TerminalDialogue {
     fn secret(&self, description: &str) -> Option<Passphrase> {
         self.may_ask
             .then(|| {
-                let prompt = format!("{description}: ");
+                let prompt = format!("{}{description}: ", self.named);
                 self.ui.with_the_screen(|| terminal::ask_hidden(&prompt)).ok()
             })
             .flatten()
@@ -310,7 +313,7 @@ impl PluginDialogue for TerminalDialogue {
     fn text(&self, description: &str) -> Option<String> {
         self.may_ask
             .then(|| {
-                let prompt = format!("{description}: ");
+                let prompt = format!("{}{description}: ", self.named);
                 self.ui.with_the_screen(|| terminal::ask(&prompt)).ok()
             })
             .flatten()

@@ -13,7 +13,8 @@ pub fn shut_others_out() {
 
 /// Keeps all that is and will be in memory out of swap, where this process may lock as much as it likes: as root, with
 /// `CAP_IPC_LOCK`, or under an unlimited `RLIMIT_MEMLOCK`. Under any other limit a lock on everything would make later
-/// allocations fail. A program that takes this one's place is not locked.
+/// allocations fail, and for that the capability of a user namespace, such as a container's, is none. A program that takes this
+/// one's place is not locked.
 pub fn lock() {
     #[cfg(target_os = "linux")]
     {
@@ -21,12 +22,20 @@ pub fn lock() {
         use rustix::process::{Resource, getrlimit};
         use rustix::thread::{CapabilitySet, capabilities};
         let may_lock_all = getrlimit(Resource::Memlock).current.is_none()
-            || capabilities(None).is_ok_and(|sets| sets.effective.contains(CapabilitySet::IPC_LOCK));
+            || capabilities(None).is_ok_and(|sets| sets.effective.contains(CapabilitySet::IPC_LOCK))
+                && is_in_first_user_namespace();
         if may_lock_all {
             // A page is locked once it is used, so that what is reserved and never used costs nothing.
             let _ = mlockall(MlockAllFlags::CURRENT | MlockAllFlags::FUTURE | MlockAllFlags::ONFAULT);
         }
     }
+}
+
+/// Whether capabilities are those of the machine, and not of a user namespace in it.
+#[cfg(target_os = "linux")]
+fn is_in_first_user_namespace() -> bool {
+    // The kernel gives the first one this number, always.
+    rustix::fs::readlink("/proc/self/ns/user", Vec::new()).is_ok_and(|name| name.as_bytes() == b"user:[4026531837]")
 }
 
 /// Keeps what is in memory out of core dumps.

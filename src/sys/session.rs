@@ -14,11 +14,14 @@ const OURS: &str = "dfns-keys";
 #[derive(Debug, Error)]
 pub enum SessionError {
     /// There is no such keyring here.
-    #[error("there is no session keyring here to keep it in: {0}")]
+    #[error("nothing can be kept here: {0}")]
     Unavailable(String),
     /// The kernel refused.
-    #[error("the session keyring does not take it: {0}")]
+    #[error("the session keyring takes nothing more: {0}")]
     Refused(String),
+    /// The keyring, with something in it, would go along to what is started.
+    #[error("what `unlock` keeps cannot be kept from the programs that are started from here: {0}")]
+    NotLeft(String),
 }
 
 /// How far what is kept reaches.
@@ -55,12 +58,28 @@ mod linux {
     const OF_USER: &str = "_uid_ses.";
 
     fn session() -> Result<Keyring, SessionError> {
-        Keyring::attach(SpecialKeyring::Session).map_err(|error| SessionError::Unavailable(error.to_string()))
+        Keyring::attach(SpecialKeyring::Session).map_err(|error| {
+            SessionError::Unavailable(if error.0 == rustix::io::Errno::KEYREVOKED.raw_os_error() {
+                "the login that this session keyring was made for has ended".to_owned()
+            } else {
+                format!("the kernel's session keyring cannot be used ({error})")
+            })
+        })
     }
 
     /// The keyring of this thread, which nobody inherits and which ends with it.
     fn thread() -> Result<Keyring, SessionError> {
-        Keyring::attach_or_create(SpecialKeyring::Thread).map_err(|error| SessionError::Unavailable(error.to_string()))
+        Keyring::attach_or_create(SpecialKeyring::Thread).map_err(|error| SessionError::Refused(error.to_string()))
+    }
+
+    pub(super) fn check() -> Result<(), SessionError> {
+        let refused = |error: keyutils::Error| SessionError::Refused(error.to_string());
+        session()?;
+        let mut thread = thread()?;
+        let key = thread
+            .add_key::<User, _, _>(format!("{OURS}:"), &b"?"[..])
+            .map_err(refused)?;
+        thread.unlink_key(&key).map_err(refused)
     }
 
     pub(super) fn keep(name: &str, secret: &[u8], time: Duration) -> Result<Reach, SessionError> {
@@ -105,8 +124,18 @@ mod linux {
         Ok(true)
     }
 
-    pub(super) fn leave() {
-        let _ = Keyring::join_anonymous_session();
+    pub(super) fn leave() -> Result<(), SessionError> {
+        let Err(error) = Keyring::join_anonymous_session() else {
+            return Ok(());
+        };
+        let ours = session()
+            .ok()
+            .and_then(|session| session.search_for_keyring(OURS, None).ok());
+        let is_empty = |ours: Keyring| ours.read().is_ok_and(|(keys, _)| keys.is_empty());
+        if ours.is_none_or(is_empty) {
+            return Ok(());
+        }
+        Err(SessionError::NotLeft(error.to_string()))
     }
 }
 
@@ -136,11 +165,26 @@ pub fn take(name: &str) -> Option<Kept> {
     }
 }
 
-/// Leaves the session's keyring for an empty one, which whatever is started from here has too. Best effort: where there are no
-/// keyrings, there is nothing in them.
-pub fn leave() {
+/// Leaves the session's keyring for an empty one, which whatever is started from here has too.
+///
+/// # Errors
+/// When it cannot be left, as where a user has too many keys, and something is kept in it.
+pub fn leave() -> Result<(), SessionError> {
     #[cfg(target_os = "linux")]
-    linux::leave();
+    return linux::leave();
+    #[cfg(not(target_os = "linux"))]
+    Ok(())
+}
+
+/// Finds out whether anything can be kept.
+///
+/// # Errors
+/// When there is no keyring, or it is full.
+pub fn check() -> Result<(), SessionError> {
+    #[cfg(target_os = "linux")]
+    return linux::check();
+    #[cfg(not(target_os = "linux"))]
+    Err(elsewhere())
 }
 
 /// Forgets all that is kept. Returns whether there was anything, though its time may have been over.
@@ -156,5 +200,5 @@ pub fn forget_all() -> Result<bool, SessionError> {
 
 #[cfg(not(target_os = "linux"))]
 fn elsewhere() -> SessionError {
-    SessionError::Unavailable("it is a thing of Linux".to_owned())
+    SessionError::Unavailable("it takes the session keyring of a Linux kernel".to_owned())
 }

@@ -60,12 +60,15 @@ impl Vault {
     /// vault.
     pub async fn unlock(&self, files: &[PathBuf], keyholder: &dyn Keyholder) -> Result<Unlocked<'_>, VaultError> {
         let by_own_identity = files.is_empty();
-        if by_own_identity && let Some(text) = keyholder.unlocked() {
-            let own = Own::parse(&text)?;
+        if by_own_identity
+            && let Some(text) = keyholder.unlocked()
+            && let Ok(own) = Own::parse(&text)
+        {
             let id = own.id.clone();
             match self.unlock_with(own.into_identities(), id, true).await {
-                // Somebody changed the passphrase since, and with it the identity.
-                Err(VaultError::NotAMember) => {}
+                // It was kept from an earlier time: since then somebody changed the passphrase, and with it the identity, moved the
+                // vault to version 2, or put another vault there. What the place has now is asked for.
+                Err(VaultError::NotAMember | VaultError::WrongVault(_) | VaultError::Unknown { .. }) => {}
                 outcome => return outcome,
             }
         }

@@ -67,6 +67,15 @@ impl TestEnv {
         std::fs::write(path, quick).unwrap();
     }
 
+    /// The same under a passphrase in the file `passphrase`, which opens it faster than one that `init` has sealed.
+    pub fn with_passphrase(passphrase: &str) -> Self {
+        let env = Self::new();
+        env.write("passphrase", format!("{passphrase}\n"));
+        env.ok(&["init", "--passphrase-file", "passphrase"]);
+        env.quicken(passphrase);
+        env
+    }
+
     pub fn path(&self, name: &str) -> PathBuf {
         self.home.path().join(name)
     }
@@ -574,6 +583,33 @@ pub fn set_mode(path: &Path, mode: u32) {
 pub fn mode(path: &Path) -> u32 {
     use std::os::unix::fs::PermissionsExt;
     std::fs::metadata(path).unwrap().permissions().mode() & 0o777
+}
+
+/// Gives a file, or a directory with all that is in it, to another user.
+#[cfg(unix)]
+pub fn give_away(path: &Path, user: u32) {
+    std::os::unix::fs::chown(path, Some(user), Some(user)).unwrap();
+    if path.is_dir() {
+        for entry in std::fs::read_dir(path).unwrap() {
+            give_away(&entry.unwrap().path(), user);
+        }
+    }
+}
+
+/// Copies a directory with all that is in it, for its owner alone.
+pub fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    set_mode(to, 0o700);
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy(&entry.path(), &target);
+        } else {
+            std::fs::copy(entry.path(), &target).unwrap();
+            set_mode(&target, 0o600);
+        }
+    }
 }
 
 /// Sends a signal to a process that the test started and has not waited for.

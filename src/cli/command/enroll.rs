@@ -90,7 +90,7 @@ impl EnrollArgs {
                 context
                     .ui
                     .say("  in the dashboard: Settings, Credentials, a one-time code; it lives one minute");
-                terminal::ask_hidden("One-time code: ").map_err(|_| {
+                terminal::ask_hidden(&format!("{}One-time code: ", context.supplier.named())).map_err(|_| {
                     Failure::new(
                         Exit::Interrupted,
                         "interrupted",

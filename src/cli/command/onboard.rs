@@ -10,7 +10,6 @@ use crate::cli::error::{Exit, Failure};
 use crate::cli::record::document;
 use crate::cli::slips;
 use crate::cli::terminal;
-use crate::cli::ui::Ui;
 use crate::model::credential::{Kind, State};
 use crate::model::ids::{ApplicationId, CredentialName, ExternalId, OrganisationId};
 use crate::model::quoted;
@@ -279,7 +278,7 @@ impl DashboardJob<'_> {
         context
             .ui
             .say(&instructions(record.kind, &record.api_url, record.name.as_str()));
-        let token = ask_for_token(&context.ui)?;
+        let token = ask_for_token(context)?;
         self.complete(context, vault, pending, token).await
     }
 
@@ -329,11 +328,14 @@ impl DashboardJob<'_> {
 const PASTES: usize = 3;
 
 /// Asks for a token, hidden, and again where what was pasted can be none.
-pub(super) fn ask_for_token(ui: &Ui) -> Result<AuthToken, Failure> {
-    let prompt = "Token (hidden; or stop here with Ctrl-C and run the same command again): ";
+pub(super) fn ask_for_token(context: &Context) -> Result<AuthToken, Failure> {
+    let prompt = format!(
+        "{}Token (hidden; or stop here with Ctrl-C and run the same command again): ",
+        context.supplier.named()
+    );
     let mut tries = 1;
     loop {
-        let answer = terminal::ask_hidden(prompt).map_err(|error| match error.kind() {
+        let answer = terminal::ask_hidden(&prompt).map_err(|error| match error.kind() {
             std::io::ErrorKind::Interrupted | std::io::ErrorKind::UnexpectedEof => Failure::new(
                 Exit::Interrupted,
                 "interrupted",
@@ -347,7 +349,8 @@ pub(super) fn ask_for_token(ui: &Ui) -> Result<AuthToken, Failure> {
             Ok(token) => return Ok(token),
             Err(error) if tries < PASTES => {
                 tries += 1;
-                ui.warn(&format!("what was pasted: {error}; {}", remedy(&error)));
+                let told = format!("what was pasted: {error}; {}", remedy(&error));
+                context.ui.warn(&told);
             }
             Err(error) => return Err(token_shape("what was pasted", &error, "the key stays sealed")),
         }

@@ -180,8 +180,10 @@ async fn remove(context: &Context, vault: &Vault, recipient: &RecipientText) -> 
 }
 
 async fn sync(context: &Context, vault: &Vault) -> Result<Exit, Failure> {
-    context.ask_first(vault).await?;
-    let unlocked = match vault.examine(context.identities(), &context.asker()).await? {
+    let examined = context
+        .ask_until_right(vault, async |asker| vault.examine(context.identities(), asker).await)
+        .await?;
+    let unlocked = match examined {
         Synced::Sound(unlocked) => unlocked,
         Synced::Broken(repair) => put_back(context, vault, *repair).await?,
     };

@@ -44,6 +44,8 @@ impl UnlockArgs {
             return Err(Failure::usage("a vault is not left open for more than 24h"));
         }
         let vault = context.vault().await?;
+        // Before anybody types a passphrase for nothing.
+        session::check()?;
         let (unlocked, text) = context
             .ask_until_right(&vault, async |asker| vault.unlock_to_keep(asker).await)
             .await?;

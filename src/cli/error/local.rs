@@ -55,7 +55,9 @@ impl From<SessionError> for Failure {
             SessionError::Unavailable(_) => Self::new(Exit::Other, "no_session_keyring", message)
                 .hint("use --identity FILE, or --passphrase-file FILE, instead"),
             SessionError::Refused(_) => Self::new(Exit::Other, "session_keyring", message)
-                .hint("`cat /proc/key-users` shows how many keys are kept of how many"),
+                .hint("`cat /proc/key-users` shows how many keys your user has of how many it may have"),
+            SessionError::NotLeft(_) => Self::new(Exit::Other, "session_keyring", message)
+                .hint("`dfns-keys lock` forgets it; `cat /proc/key-users` shows how many keys your user has of how many it may have"),
         }
     }
 }

@@ -31,7 +31,7 @@ impl RotateArgs {
             if !ask {
                 continue;
             }
-            *outcome = match ask_for_token(&scene.context.ui) {
+            *outcome = match ask_for_token(scene.context) {
                 Ok(token) => {
                     let plan = Plan {
                         token: Some(token),
