@@ -287,3 +287,89 @@ fn the_requests_of_a_rotation_do_not_grow_with_the_number_of_accounts() {
     }
     assert_eq!(round(), few);
 }
+
+#[test]
+fn a_run_without_anybody_leaves_a_rotation_to_the_person_whom_it_waits_for() {
+    let scene = Scene::new();
+    scene.onboard("a", "5");
+    let token = scene.token("a");
+    scene
+        .rotate(&["a", "--renew"])
+        .fails(7, &["waits for the token of a new account"]);
+    // The person makes the account, and cron comes before its token.
+    let opened = scene.env.open("a");
+    let key = opened["rotation"]["next"]["public_key"].as_str().unwrap();
+    let brought = scene.sandbox.create("by-hand", key);
+    for cron in [
+        &["--expiring", "30d"][..],
+        &["--renew"],
+        &["--older-than", "0s", "--expiring", "30d"],
+    ] {
+        let run = scene.rotate(&[&["--all", "--no-input"], cron].concat());
+        assert!(
+            run.code == 7 && run.stdout.contains("waits for the token of a new account"),
+            "{run:?}"
+        );
+        assert_eq!(scene.token("a"), token);
+    }
+    scene.env.write("token", &brought);
+    scene
+        .rotate(&["a", "--token-file", "token", "--grace", "0", "--as", "ops"])
+        .fails(0, &["the old key is refused"]);
+    assert_ne!(scene.token("a"), token);
+    assert_eq!(scene.active_accounts(), 1, "no account is left that nobody knows of");
+}
+
+#[test]
+fn a_token_that_nothing_waits_for_is_refused() {
+    let scene = Scene::new();
+    scene.onboard("a", "100");
+    let key = scene.env.ok(&["generate", "--plaintext", "--private-key", "k"]);
+    let token = scene.sandbox.create("by-hand", &key);
+    scene.env.write("token", &token);
+    let words = [
+        "no rotation of a waits for a token",
+        "deactivate the account that it belongs to",
+    ];
+    let fingerprint = scene.shown("a")["fingerprint"].clone();
+    scene.rotate(&["a", "--token-file", "token"]).fails(3, &words);
+    assert_eq!(scene.shown("a")["fingerprint"], fingerprint);
+    assert_eq!(scene.shown("a")["state"], "active");
+    scene.rotate(&["a"]).fails(0, &["works too"]);
+    scene
+        .rotate(&["a", "--token-file", "token", "--grace", "0"])
+        .fails(3, &words);
+    assert_eq!(scene.shown("a")["state"], "retiring");
+}
+
+#[test]
+fn the_administrator_of_the_context_renews_tokens_too() {
+    let scene = Scene::new();
+    scene.onboard("a", "5");
+    let token = scene.token("a");
+    let vault = scene.env.vault().display().to_string();
+    scene.env.ok(&[
+        "context",
+        "set",
+        "work",
+        "--vault",
+        &vault,
+        "--identity",
+        "identity.txt",
+        "--as",
+        "ops",
+    ]);
+    scene
+        .rotate(&[
+            "--all",
+            "--expiring",
+            "30d",
+            "--grace",
+            "0",
+            "--no-input",
+            "--context",
+            "work",
+        ])
+        .fails(0, &[]);
+    assert_ne!(scene.token("a"), token);
+}

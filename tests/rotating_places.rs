@@ -14,7 +14,7 @@ use std::collections::BTreeSet;
 
 use p256::SecretKey;
 use p256::pkcs8::{DecodePrivateKey, EncodePublicKey, LineEnding};
-use serde_json::Value;
+use serde_json::{Value, json};
 use support::places::{key_at, plugins, program};
 use support::{Run, Sandbox, TestEnv};
 
@@ -64,6 +64,13 @@ impl Scene {
 
     fn rotate(&self, arguments: &[&str]) -> Run {
         self.run(&[&["rotate", "a"], arguments].concat())
+    }
+
+    /// With somebody as whom new accounts are made.
+    fn enroll(&self) {
+        let code = self.sandbox.code("ops@example.com");
+        self.env
+            .ok(&["enroll", "ops", "--code", &code, "--api-url", &self.sandbox.url]);
     }
 
     /// As if the time were over in which an attempt may still land whose end nobody saw.
@@ -169,6 +176,8 @@ fn the_old_key_stays_until_every_place_has_the_new_one() {
         2
     );
     scene.check("one is behind");
+    let log = scene.env.ok(&["log", "a", "--json"]);
+    assert_eq!(log.matches("\"promoted\"").count(), 1, "it is active: {log}");
     let status = scene.rotate(&["--status"]);
     assert!(
         status.stdout.contains("still has the old key:  plugin:y") && !status.stdout.contains("old key:  plugin:x"),
@@ -402,4 +411,87 @@ fn stopped_on_the_way_back_no_key_is_refused_that_a_place_has() {
         assert!(run.code == 0 || run.code == 3, "{what}: {run:?}");
         scene.check_settled(&what);
     }
+}
+
+const LEAKED: [&str; 3] = ["--compromised", "--as", "ops"];
+
+#[test]
+fn what_leaked_is_refused_first_and_then_delivered() {
+    let scene = Scene::new();
+    scene.enroll();
+    let old = scene.active();
+    scene.mood("y", "refuse");
+    let run = scene.rotate(&LEAKED);
+    run.fails(
+        7,
+        &[
+            "plugin:y",
+            "no room left",
+            "Dfns refuses the old key already",
+            "`dfns-keys deliver a` tries again",
+        ],
+    );
+    assert!(!run.stderr.contains("the old key works until then"), "{run:?}");
+    assert!(!scene.working().contains(&old));
+    let active = scene.active();
+    let held = scene.held();
+    assert!(
+        held.iter().all(|(place, key)| (*key == active) == (*place != "y")),
+        "{held:?}"
+    );
+    assert_eq!(scene.env.open("a")["public"]["state"], "active");
+    let log = scene.env.ok(&["log", "a", "--json"]);
+    for action in ["rotated", "retired"] {
+        assert_eq!(log.matches(&format!("\"{action}\"")).count(), 1, "{log}");
+    }
+    scene.mood("y", "");
+    scene.run(&["deliver", "a"]).fails(0, &[]);
+    scene.check_settled("delivered");
+    // Where all goes well, there is nothing left to be done.
+    scene.rotate(&LEAKED).fails(0, &["the old key is refused"]);
+    scene.check_settled("at once");
+}
+
+#[test]
+fn what_leaked_on_the_way_back_is_not_put_back_first() {
+    let scene = Scene::new();
+    scene.enroll();
+    let token = scene.env.open("a")["public"]["token_id"].clone();
+    let old = scene.active();
+    scene.rotate(&[]).fails(0, &[]);
+    let new = scene.active();
+    scene.mood("x", "refuse");
+    scene.rotate(&["--rollback"]).fails(7, &["plugin:x"]);
+    let run = scene.rotate(&LEAKED);
+    run.fails(7, &["plugin:x", "Dfns refuses the old key already"]);
+    let working = scene.working();
+    assert!(!working.contains(&old) && !working.contains(&new), "{run:?}");
+    assert_ne!(scene.env.open("a")["public"]["token_id"], token);
+    scene.mood("x", "");
+    scene.run(&["deliver", "a"]).fails(0, &[]);
+    scene.check_settled("delivered");
+}
+
+/// A retirement that was begun and has not come about is no leave to forget the places.
+#[test]
+fn a_place_that_is_spoilt_after_a_retirement_that_failed_is_mended_before_the_next() {
+    let scene = Scene::new();
+    let old = scene.active();
+    let before = std::fs::read(scene.env.path("place-x")).unwrap();
+    scene.rotate(&[]).fails(0, &[]);
+    // It may only be done by hand, and is not done.
+    let fault =
+        json!({"method": "PUT", "path": "/auth/credentials/deactivate", "times": 9, "fault": "status", "status": 403});
+    scene.sandbox.fault(&fault);
+    scene.rotate(&["--finish"]).fails(7, &["Dfns still accepts"]);
+    assert_eq!(scene.step(), "retiring");
+    std::fs::write(scene.env.path("place-x"), &before).unwrap();
+    scene.mood("x", "refuse");
+    scene.rotate(&["--finish"]).fails(7, &["plugin:x", "no room left"]);
+    assert!(scene.working().contains(&old));
+    scene.check("it has the old key again");
+    scene.mood("x", "");
+    scene.sandbox.clear_faults();
+    scene.rotate(&[]).fails(0, &["the old key is refused"]);
+    scene.check_settled("ended");
 }

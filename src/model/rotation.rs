@@ -155,4 +155,6 @@ pub struct Outgoing {
     pub rotated_before: Option<Timestamp>,
     /// Dfns is being asked to refuse it; whether it does is not known.
     pub retiring: bool,
+    /// It was said to go whichever places may have it.
+    pub regardless: bool,
 }

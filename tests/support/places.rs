@@ -1,6 +1,7 @@
 //! A plug-in of the tests' own: it keeps what it is given, writes down all that it sees, and has moods.
 
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -60,8 +61,16 @@ pub fn program(env: &TestEnv, name: &str, script: &str) -> PathBuf {
 
 /// The key that a plug-in's place has.
 pub fn key_at(env: &TestEnv, name: &str) -> Option<String> {
-    let text = std::fs::read_to_string(env.path(&format!("place-{name}"))).ok()?;
-    let kept: Value = serde_json::from_str(&text).unwrap();
+    let began = Instant::now();
+    let kept: Value = loop {
+        let text = std::fs::read_to_string(env.path(&format!("place-{name}"))).ok()?;
+        match serde_json::from_str(&text) {
+            Ok(kept) => break kept,
+            // A killed run's plug-in is writing it still.
+            Err(_) if began.elapsed() < Duration::from_secs(20) => std::thread::sleep(Duration::from_millis(2)),
+            Err(error) => panic!("{error}: {text}"),
+        }
+    };
     Some(kept["credential"]["DFNS_PRIVATE_KEY"].as_str().unwrap().to_owned())
 }
 

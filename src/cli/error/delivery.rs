@@ -21,11 +21,12 @@ impl From<DeliverError> for Failure {
 
 impl Failure {
     /// A key stays because of places.
-    pub(super) fn kept(name: &CredentialName, key: &str, outcomes: &[Outcome]) -> Self {
+    pub(super) fn kept(name: &CredentialName, key: &str, refused: bool, outcomes: &[Outcome]) -> Self {
         let first = outcomes.iter().find_map(|outcome| outcome.reason.as_ref());
         let hint = first.and_then(|reason| Self::undelivered(name, reason).hint);
         let mut failure = Self::new(Exit::Waiting, "undelivered", "places are behind");
         failure.hint = hint.map(|hint| match key {
+            _ if refused => format!("{hint}; Dfns refuses the old key already"),
             "new" => format!(
                 "{hint}; the old key works until then, unless you say `dfns-keys rotate {name} --finish --undelivered`"
             ),

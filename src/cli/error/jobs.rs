@@ -219,9 +219,13 @@ impl From<RotateError> for Failure {
             RotateError::NotPromoted(name) => Self::new(Exit::State, "not_promoted", message).hint(format!(
                 "go on with `dfns-keys rotate {name}`, hand the new key over, and only then --finish"
             )),
-            RotateError::NotOffered { .. } => Self::new(Exit::Refused, "not_offered", message)
+            RotateError::NotOffered { asked_for, .. } => Self::new(Exit::Refused, "not_offered", message)
                 .with_effect(Effect::None)
-                .hint("leave --strategy out, or say --strategy replace --as ADMIN; `--rollback` ends what was begun"),
+                .hint(if asked_for {
+                    "leave --strategy out, or say --strategy replace --as ADMIN; `--rollback` ends what was begun"
+                } else {
+                    "name an enrolled user with --as ADMIN, or leave --no-input out for the dashboard's way; `--rollback` ends what was begun"
+                }),
             RotateError::NeedsAdministrator(_) => Self::new(Exit::Usage, "needs_administrator", message)
                 .hint("name an enrolled user with --as ADMIN"),
             RotateError::OtherUsers(_) => Self::new(Exit::State, "other_users", message)
@@ -231,6 +235,11 @@ impl From<RotateError> for Failure {
             RotateError::AwaitingToken(name) => Self::new(Exit::Waiting, "token_needed", message).hint(format!(
                 "make a new account with this key in the dashboard, then `dfns-keys rotate {name} --token-file FILE`; or name an enrolled user with --as ADMIN"
             )),
+            RotateError::TokenNotAwaited(name) => Self::new(Exit::State, "token_not_awaited", message)
+                .with_effect(Effect::None)
+                .hint(format!(
+                    "`dfns-keys rotate {name} --status` says where it stands; if a new account was made for it, deactivate the account that it belongs to"
+                )),
             RotateError::AwaitingApproval(_) => Self::new(Exit::Waiting, "awaiting_approval", message)
                 .hint("run the same command again once it is approved in the dashboard"),
             RotateError::Call { error, .. } => {
@@ -252,7 +261,12 @@ impl From<RotateError> for Failure {
                     ways.join("; ")
                 ))
             }
-            RotateError::Undelivered { name, key, outcomes } => Self::kept(&name, key, &outcomes).with_message(message),
+            RotateError::Undelivered {
+                name,
+                key,
+                refused,
+                outcomes,
+            } => Self::kept(&name, key, refused, &outcomes).with_message(message),
             RotateError::Deliver(error) => error.into(),
             RotateError::FewerPermissions(_) => Self::new(Exit::Refused, "fewer_permissions", message)
                 .hint("assign them to the new account in the dashboard, and run the same command again"),

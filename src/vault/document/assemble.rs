@@ -150,6 +150,7 @@ pub(super) fn assemble(
                     )?,
                     promoted_at: outgoing.promoted_at,
                     retiring: outgoing.retiring,
+                    regardless: outgoing.regardless,
                 }),
                 _ => return Err(damaged(name, "its rotation does not hold what its state says")),
             };

@@ -125,6 +125,8 @@ pub(super) struct OutgoingForm {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) rotated_before: Option<Timestamp>,
     pub(super) retiring: bool,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(super) regardless: bool,
 }
 
 /// A name on its way to another one. The two halves of a move know each other by a random id.
@@ -260,6 +262,7 @@ impl OutgoingForm {
             promoted_at,
             rotated_before,
             retiring,
+            regardless,
         } = outgoing;
         Self {
             public_key: previous.public_key.pem.clone(),
@@ -268,6 +271,7 @@ impl OutgoingForm {
             promoted_at: *promoted_at,
             rotated_before: None,
             retiring: *retiring,
+            regardless: *regardless,
         }
     }
 }

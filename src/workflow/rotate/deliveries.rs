@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use super::{Job, RotateError, Work, next};
 use crate::model::credential::Credential;
 use crate::model::delivery::Delivery;
+use crate::model::ids::CredentialName;
 use crate::model::rotation::{Outgoing, Rotating};
 use crate::workflow::deliver::{DeliveryState, Outcome, Reason};
 
@@ -23,17 +24,28 @@ impl Kept {
         self.behind.is_empty() && self.in_the_way.is_empty()
     }
 
-    fn into_error(self, name: &crate::model::ids::CredentialName, key: &'static str) -> RotateError {
+    fn into_error(self, name: &CredentialName, key: &'static str) -> RotateError {
         RotateError::Undelivered {
             name: name.clone(),
             key,
+            refused: false,
             outcomes: self.behind.into_iter().chain(self.in_the_way).collect(),
         }
     }
 
     /// The error of a rotation that waits for places to have the new key.
-    pub(super) fn waiting(self, name: &crate::model::ids::CredentialName) -> RotateError {
+    pub(super) fn waiting(self, name: &CredentialName) -> RotateError {
         self.into_error(name, "new")
+    }
+
+    /// The error of a rotation that has ended, and places are behind. What else may have the old key has it in vain.
+    pub(super) fn left_behind(self, name: &CredentialName) -> RotateError {
+        RotateError::Undelivered {
+            name: name.clone(),
+            key: "new",
+            refused: true,
+            outcomes: self.behind,
+        }
     }
 }
 

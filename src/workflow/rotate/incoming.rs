@@ -108,13 +108,16 @@ impl Job<'_> {
 
     /// Goes on to the next way that may be offered.
     async fn fall_back(&self, work: &mut Work<'_>, plan: &Plan, error: &CallError) -> Result<(), RotateError> {
-        if plan.strategy.is_some() {
+        if plan.strategy.is_some() || (plan.no_dashboard && self.administrator.is_none()) {
+            work.credential.current.journal.credential_id = None;
+            self.step(work, NextStep::KeySealed).await?;
             return Err(RotateError::NotOffered {
                 name: self.name.clone(),
                 message: match error.api_error() {
                     Some(ApiError::Refused { message, .. }) => message.clone(),
                     _ => None,
                 },
+                asked_for: plan.strategy.is_some(),
             });
         }
         work.credential.current.journal.credential_id = None;
@@ -474,6 +477,7 @@ impl Job<'_> {
             promoted_at: now,
             rotated_before: work.credential.rotated_at,
             retiring: false,
+            regardless: false,
         });
         work.credential.generation += 1;
         work.credential.rotated_at = Some(now);

@@ -57,6 +57,8 @@ pub enum RotateError {
         name: CredentialName,
         /// What Dfns said.
         message: Option<String>,
+        /// This way and no other was asked for.
+        asked_for: bool,
     },
     /// An organisation's user has to act.
     #[error("{0} needs an organisation's user")]
@@ -70,6 +72,9 @@ pub enum RotateError {
     /// A person is to make a new account and bring its token.
     #[error("{0} waits for the token of a new account")]
     AwaitingToken(CredentialName),
+    /// A token was brought that nothing can be done with.
+    #[error("no rotation of {0} waits for a token")]
+    TokenNotAwaited(CredentialName),
     /// Somebody has to approve it.
     #[error("{0} waits for a policy approval at Dfns")]
     AwaitingApproval(&'static str),
@@ -107,6 +112,8 @@ pub enum RotateError {
         name: CredentialName,
         /// Which key they are to have: the new one, or on the way back the old one.
         key: &'static str,
+        /// The old one is refused already, so that whatever has it does not work.
+        refused: bool,
         /// Those that stand in the way.
         outcomes: Vec<Outcome>,
     },
@@ -167,6 +174,8 @@ pub struct Plan {
     pub days: Option<u32>,
     /// It is known to somebody else: the old key goes at once, whoever uses it.
     pub compromised: bool,
+    /// Nobody is there to bring a token from the dashboard: no rotation is begun that would wait for one.
+    pub no_dashboard: bool,
 }
 
 /// Which tokens are replaced with their keys. A key alone leaves the token to run into its end.
@@ -247,10 +256,16 @@ impl Job<'_> {
         let mut work = match self.found(edit.take())? {
             Found::Rotating(credential) => Work { credential, edit },
             Found::Active(_) if plan.finish => return Err(RotateError::NotRotating(self.name.clone())),
+            // The key that an account is made with is one that was shown.
+            Found::Active(_) if plan.token.is_some() => return Err(RotateError::TokenNotAwaited(self.name.clone())),
             Found::Active(credential) => self.begin(edit, credential, plan).await?,
         };
+        if plan.token.as_ref().is_some_and(|token| !has_use_for(&work, token)) {
+            return Err(RotateError::TokenNotAwaited(self.name.clone()));
+        }
         if work.credential.current.journal.rolling_back {
-            return self.undo(work).await;
+            // What leaked is put back nowhere.
+            return self.undo(work, !plan.compromised).await;
         }
         if plan.finish && matches!(work.credential.current.stage, RotationStage::Preparing(_)) {
             return Err(RotateError::NotPromoted(self.name.clone()));
@@ -261,8 +276,9 @@ impl Job<'_> {
                 RotationStage::Preparing(_) => self.bring_in(&mut work, plan).await?,
                 RotationStage::Retiring(outgoing) => {
                     let begun = outgoing.retiring;
+                    let regardless = outgoing.regardless || plan.undelivered || plan.compromised;
                     // What leaked is refused before anything is delivered.
-                    let kept = if begun || plan.compromised {
+                    let kept = if plan.compromised {
                         Kept::default()
                     } else {
                         let old = outgoing.previous.public_key.fingerprint.clone();
@@ -273,13 +289,13 @@ impl Job<'_> {
                     };
                     let grace = plan.grace.unwrap_or(work.credential.current.journal.grace);
                     let since = held_since(&work.credential, outgoing);
-                    // Once it was begun, or somebody says so who was told whom it cuts off, nothing is in the way.
+                    // Once it was begun, or somebody says so who was told whom it cuts off, no other name is in the way.
                     let at_once = plan.finish || plan.compromised || begun;
                     let due = at_once || is_over(grace, since, self.vault.clock().now());
-                    let delivered = plan.undelivered || kept.is_empty();
+                    let delivered = regardless || kept.is_empty();
                     let dependents = self.dependents_on_old(&work.credential).await;
                     if due && delivered && (at_once || dependents.names.is_empty()) {
-                        return self.retire(work).await;
+                        return self.retire(work, plan, kept).await;
                     }
                     if grace != work.credential.current.journal.grace {
                         work.credential.current.journal.grace = grace;
@@ -303,7 +319,7 @@ impl Job<'_> {
     /// Why it stopped.
     pub async fn rollback(&self, mut edit: Edit<'_>) -> Result<Standing, RotateError> {
         match self.found(edit.take())? {
-            Found::Rotating(credential) => self.undo(Work { credential, edit }).await,
+            Found::Rotating(credential) => self.undo(Work { credential, edit }, true).await,
             Found::Active(_) => Err(RotateError::NotRotating(self.name.clone())),
         }
     }
@@ -395,6 +411,8 @@ impl Job<'_> {
             Strategy::Credential
         } else if self.administrator.is_some() {
             Strategy::Replace
+        } else if plan.no_dashboard {
+            Strategy::Credential
         } else {
             Strategy::Dashboard
         }
@@ -481,6 +499,22 @@ fn access<'a>(
         token,
         signer: key,
         credential_id,
+    }
+}
+
+/// Whether a rotation waits for this token, or has it already.
+fn has_use_for(work: &Work<'_>, token: &AuthToken) -> bool {
+    let Rotating { active, journal, stage } = &work.credential.current;
+    let is_it = |known: &AuthToken| known.expose_secret() == token.expose_secret();
+    match stage {
+        _ if journal.rolling_back => false,
+        RotationStage::Preparing(next) => match &next.step {
+            NextStep::KeySealed | NextStep::Registering => journal.strategy == Strategy::Dashboard,
+            NextStep::Registered(registered) | NextStep::Proven(registered) => {
+                registered.token.as_ref().is_some_and(is_it)
+            }
+        },
+        RotationStage::Retiring(_) => is_it(&active.token),
     }
 }
 

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 
 use super::late::as_generation;
-use super::{Job, RETIRED, ROLLED_BACK, RotateError, Standing, Work, access, is_not_offered, next};
+use super::{Job, Kept, Plan, RETIRED, ROLLED_BACK, RotateError, Standing, Work, access, is_not_offered, next};
 use crate::api::accounts::AccountVerb;
 use crate::api::{Access, Action, ApiError, CallError, SigningError};
 use crate::keys::pem::same_public_key;
@@ -12,8 +12,14 @@ use crate::model::rotation::{Next, NextStep, Registered, RotationStage, Strategy
 use crate::workflow::refusal::{Refusal, check_claims};
 
 impl Job<'_> {
-    /// Has Dfns refuse the old generation, sees that it does, and drops its secret.
-    pub(super) async fn retire(&self, mut work: Work<'_>) -> Result<Standing, RotateError> {
+    /// Has Dfns refuse the old generation, sees that it does, and drops its secret. What leaked is delivered in between; `kept`
+    /// is what stands in the way, and was said to be passed over.
+    pub(super) async fn retire(
+        &self,
+        mut work: Work<'_>,
+        plan: &Plan,
+        mut kept: Kept,
+    ) -> Result<Standing, RotateError> {
         let RotationStage::Retiring(outgoing) = &work.credential.current.stage else {
             return Err(RotateError::NotRotating(self.name.clone()));
         };
@@ -30,6 +36,7 @@ impl Job<'_> {
             && !outgoing.retiring
         {
             outgoing.retiring = true;
+            outgoing.regardless = plan.undelivered || plan.compromised;
             self.save(&mut work).await?;
         }
         self.switch(&mut work, &active, &previous, false).await?;
@@ -41,7 +48,13 @@ impl Job<'_> {
             return Err(error);
         }
         self.sweep(&work).await?;
+        if plan.compromised {
+            kept = self.hand_over(&mut work, off).await?;
+        }
         let settled = self.settle(work, RETIRED).await?;
+        if !kept.behind.is_empty() && !plan.undelivered {
+            return Err(kept.left_behind(self.name));
+        }
         Ok(Standing {
             old_fingerprint: Some(previous.public_key.fingerprint),
             ..settled
@@ -91,7 +104,9 @@ impl Job<'_> {
 
     /// Undoes a rotation from wherever it stands. Only what was proven to lead back is recorded; where an earlier run
     /// recorded it and the old key has died since, the rotation goes on instead.
-    pub(super) async fn undo(&self, mut work: Work<'_>) -> Result<Standing, RotateError> {
+    ///
+    /// Places that have the new key get the old one first, unless it is not to be put anywhere any more.
+    pub(super) async fn undo(&self, mut work: Work<'_>, hand_back: bool) -> Result<Standing, RotateError> {
         let recorded = work.credential.current.journal.rolling_back;
         match self.prove_old(&mut work).await {
             Ok(()) if recorded => {}
@@ -111,7 +126,9 @@ impl Job<'_> {
             let (previous, rotated_before) = (outgoing.previous.clone(), outgoing.rotated_before);
             self.demote(&mut work, previous, rotated_before).await?;
         }
-        self.hand_back(&mut work).await?;
+        if hand_back {
+            self.hand_back(&mut work).await?;
+        }
         let next = next(&work)?.clone();
         match &next.step {
             NextStep::KeySealed => {}

@@ -27,7 +27,7 @@ use crate::model::rotation::{Grace, Strategy};
 use crate::vault::{Unlocked, Vault};
 use crate::workflow::administrator::Administrator;
 use crate::workflow::deliver::Courier;
-use crate::workflow::rotate::{DAYS_OTHERWISE, Job, Plan, RETIRED, ROLLED_BACK, Renewal, RotateError, Standing};
+use crate::workflow::rotate::{DAYS_OTHERWISE, Job, Plan, Renewal, RotateError, Standing};
 use crate::workflow::sharing::Neighbours;
 
 /// How many credentials are worked on at once; the client's rate limit stands above it.
@@ -154,7 +154,8 @@ impl RotateArgs {
                 "a second key keeps the token: leave --strategy credential out",
             ));
         }
-        let mut plan = Plan {
+        let plan = Plan {
+            no_dashboard: self.keeps_token(context),
             renewal: self.renewal(),
             days: self.days,
             compromised: self.compromised,
@@ -176,9 +177,6 @@ impl RotateArgs {
                 None => None,
             },
         };
-        if self.keeps_token(context) {
-            plan.strategy = Some(Strategy::Credential);
-        }
         let unlocked = context.unlock(&vault).await?;
         let administrator = match admin {
             Some(admin) => Some(Administrator::open(&unlocked, admin).await?),
@@ -293,6 +291,7 @@ impl RotateArgs {
         self.renewal() != Renewal::No
             && self.strategy == StrategyArg::Auto
             && self.admin.is_none()
+            && context.admin().is_none()
             && self.token_file.is_none()
             && context.no_input()
     }
@@ -345,11 +344,6 @@ impl RotateArgs {
         }
         let now = scene.vault.clock().now();
         let record = &standing.record;
-        if self.compromised && !record.deliveries.is_empty() {
-            scene.context.ui.say(&format!(
-                "  then bring the new one to where it is used:  dfns-keys deliver {name}"
-            ));
-        }
         if self.keeps_token(scene.context) && self.renewal().is_due(record.token_expires_at, now) {
             return Err(not_renewed(record));
         }
@@ -379,7 +373,10 @@ impl RotateArgs {
         } else {
             job.advance(edit, plan).await
         };
-        log_deliveries(scene, &before).await;
+        if let Ok(after) = scene.vault.record(name).await {
+            log_deliveries(scene, &before, &after);
+            log_steps(scene, &before, &after);
+        }
         let standing = outcome?;
         let after = &standing.record;
         warn_of_dependents(scene, &standing);
@@ -392,34 +389,36 @@ impl RotateArgs {
                 .ui
                 .say(&format!("  {name}'s key was {old}; it is {new} now"));
         }
-        let action = match (before.state, after.state) {
-            _ if standing.step == ROLLED_BACK => Some("rolled-back"),
-            (State::Active | State::Rotating, State::Retiring) => Some("promoted"),
-            (State::Active | State::Rotating, State::Active) if before.fingerprint != after.fingerprint => {
-                Some("rotated")
-            }
-            _ => None,
-        };
-        let log = |action, fingerprint: &str| {
-            let context = scene.context;
-            context.log(scene.vault, action, Some(name), Some(fingerprint), None);
-        };
-        if let Some(action) = action {
-            log(action, &after.fingerprint);
-        }
-        // Each key has a line of its own: this one says which is refused from now on.
-        if let (RETIRED, Some(old)) = (standing.step, &standing.old_fingerprint) {
-            log("retired", old);
-        }
         Ok(standing)
     }
 }
 
-/// Writes down what was delivered since, as the receipts have it.
-async fn log_deliveries(scene: &Scene<'_>, before: &PublicRecord) {
-    let Ok(after) = scene.vault.record(&before.name).await else {
-        return;
+/// Writes down which key is active and which is refused since, whether or not the run went on to its end.
+fn log_steps(scene: &Scene<'_>, before: &PublicRecord, after: &PublicRecord) {
+    let log = |action, fingerprint: &str| {
+        let context = scene.context;
+        context.log(scene.vault, action, Some(&before.name), Some(fingerprint), None);
     };
+    let same = before.fingerprint == after.fingerprint;
+    match (before.state, after.state) {
+        (State::Active | State::Rotating, State::Retiring) => log("promoted", &after.fingerprint),
+        (State::Active | State::Rotating, State::Active) if !same => {
+            log("rotated", &after.fingerprint);
+            // Each key has a line of its own: this one says which is refused from now on.
+            log("retired", &before.fingerprint);
+        }
+        (State::Retiring, State::Active) if same => {
+            if let Some(old) = before.earlier_fingerprints.last() {
+                log("retired", old);
+            }
+        }
+        (State::Rotating | State::Retiring, State::Active) => log("rolled-back", &after.fingerprint),
+        _ => {}
+    }
+}
+
+/// Writes down what was delivered since, as the receipts have it.
+fn log_deliveries(scene: &Scene<'_>, before: &PublicRecord, after: &PublicRecord) {
     for delivery in after
         .deliveries
         .iter()
