@@ -193,3 +193,28 @@ async fn a_list_that_was_put_right_meanwhile_is_not_put_back() {
         assert_eq!(scene.list(), after, "after {steps} steps");
     }
 }
+
+/// Whoever waits for the move from version 1 goes by what is there after it.
+#[tokio::test]
+async fn who_waited_for_the_move_takes_no_file_of_version_1_any_more() {
+    let scene = Scene::new().await;
+    let genuine = scene.list();
+    let members = [scene.alice.member(), scene.bob.member()];
+    let before = list::render_version_1(&members);
+    scene.store.world().overwrite(list::FILE, before.as_bytes());
+    let vault = scene.vault(Machine::default());
+    let bob = unlock(&vault, &scene.bob).await.unwrap();
+    let moving = bob.lease_list("moving", Duration::ZERO).await.unwrap();
+    let lease = vault.lease(&name("a"), "putting").await.unwrap();
+    let mut editing = Box::pin(bob.edit(lease));
+    for _ in 0..50 {
+        assert!(poll(editing.as_mut()).is_pending());
+    }
+    scene.store.world().overwrite(list::FILE, genuine.as_bytes());
+    let recipients = keyring::recipients_of(&members);
+    let theirs = document::seal_version_1(&(&credential("a", "theirs")).into(), &recipients).unwrap();
+    scene.store.world().overwrite("credentials/a.json", &theirs);
+    drop(moving);
+    let edit = editing.await.err();
+    assert!(matches!(edit, Some(VaultError::Unauthenticated(_))), "{edit:?}");
+}
