@@ -10,6 +10,8 @@ mod systemd_creds;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use base64ct::{Base64Unpadded, Encoding};
+use sha2::{Digest, Sha256};
 use thiserror::Error;
 use zeroize::Zeroizing;
 
@@ -86,19 +88,38 @@ fn said(words: Option<&String>) -> String {
     words.map(|words| format!(": it says: \"{words}\"")).unwrap_or_default()
 }
 
-/// Sees that a program that ended has done its work.
+/// Sees that a program that ended has done its work. What it says is not repeated where it has some of these contents.
 ///
 /// # Errors
 /// When it says that it has not.
-pub fn succeeded(program: &str, ended: &Ended) -> Result<(), PlaceError> {
+pub fn succeeded(program: &str, ended: &Ended, contents: &Contents) -> Result<(), PlaceError> {
     if ended.status.success() {
         return Ok(());
     }
-    let nothing = Contents {
-        variables: Vec::new(),
-        text: None,
-    };
-    Err(said::refused(program, ended, &nothing))
+    Err(said::refused(program, ended, contents))
+}
+
+/// Where a target leads to from here.
+pub struct Found {
+    /// As it may be shown.
+    pub shown: String,
+    /// What tells it from other places, whatever of it may not be shown.
+    pub digest: String,
+}
+
+impl Found {
+    /// Of what a place says of itself; `None` where that is nothing.
+    #[must_use]
+    pub fn of(text: &str) -> Option<Self> {
+        let nothing = Contents {
+            variables: Vec::new(),
+            text: None,
+        };
+        Some(Self {
+            shown: said::repeatable(text.as_bytes(), &nothing)?,
+            digest: Base64Unpadded::encode_string(&Sha256::digest(text.trim().as_bytes())),
+        })
+    }
 }
 
 /// What is put somewhere.
@@ -123,7 +144,8 @@ pub enum Holds {
 /// A place, as it can be worked on from here.
 #[async_trait]
 pub trait Place: Send + Sync {
-    /// Where the target leads from here; `None` where it says all of it itself.
+    /// Where the target leads from here; `None` where it says all of it itself. It is shown as far as it may be repeated, and
+    /// told from others by all of it.
     ///
     /// # Errors
     /// When that cannot be found out.

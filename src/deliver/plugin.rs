@@ -141,10 +141,7 @@ impl Place for Plugin<'_> {
             text: None,
         };
         let answer = self.ask("describe", &nothing, false).await?;
-        match answer.place {
-            None => Ok(None),
-            Some(place) => Ok(repeatable(place.as_bytes(), &nothing)),
-        }
+        Ok(answer.place)
     }
 
     async fn put(&self, contents: &Contents) -> Result<(), PlaceError> {
