@@ -313,6 +313,57 @@ mod terminal {
         assert!(!shown.contains(&token[..20]), "the token is not echoed: {shown}");
     }
 
+    /// What the terminal is asked to put on the clipboard, and what the desktop's opener is told, by one key.
+    #[test]
+    fn enter_copies_the_public_key_and_opens_the_page() {
+        use base64ct::{Base64, Encoding};
+        let env = TestEnv::with_vault();
+        let sandbox = Sandbox::start();
+        let opener = "#!/bin/sh\nprintf '%s %s\\n' \"$1\" \"${DFNS_KEYS_IDENTITY-nothing of ours}\" >>opened\n";
+        std::fs::create_dir(env.path("bin")).unwrap();
+        support::set_mode(&env.write("bin/xdg-open", opener), 0o755);
+        let terminal = ("TERM", "xterm");
+        for (name, variables, offer) in [
+            (
+                "a",
+                &[terminal, ("DISPLAY", ":9")][..],
+                "Enter copies the key and opens the page",
+            ),
+            ("b", &[terminal], "Enter copies the key, where the terminal allows it"),
+            (
+                "c",
+                &[terminal, ("DISPLAY", ":9"), ("SSH_CONNECTION", "x")],
+                "Enter copies the key, where",
+            ),
+        ] {
+            let mut command = env.asking(&["onboard", name, "--api-url", &sandbox.url]);
+            let mut onboard = on_terminal(command.envs(variables.iter().copied()));
+            onboard.exp_string(offer).unwrap();
+            onboard.exp_string("): ").unwrap();
+            onboard.send_line("").unwrap();
+            let public = env.ok(&["show", name, "--public-key"]);
+            onboard
+                .exp_string(&format!("\x1b]52;c;{}\x07", Base64::encode_string(public.as_bytes())))
+                .unwrap();
+            onboard.exp_string("): ").unwrap();
+            onboard.send_line(&sandbox.create(name, &public)).unwrap();
+            end(onboard, 0);
+        }
+        let opened = std::fs::read_to_string(env.path("opened")).unwrap();
+        assert_eq!(opened, format!("{}/ nothing of ours\n", sandbox.url));
+        // An opener that cannot is no reason to stop.
+        env.write("bin/xdg-open", "#!/bin/sh\nexit 3\n");
+        let mut command = env.asking(&["onboard", "d", "--api-url", &sandbox.url]);
+        let mut onboard = on_terminal(command.env("DISPLAY", ":9"));
+        onboard.exp_string("Enter opens the page").unwrap();
+        onboard.exp_string("): ").unwrap();
+        onboard.send_line("").unwrap();
+        onboard.exp_string("the page cannot be opened").unwrap();
+        onboard.exp_string("): ").unwrap();
+        onboard.send_control('c').unwrap();
+        end(onboard, 130);
+    }
+
     #[test]
     fn what_can_be_no_token_is_asked_for_again() {
         let env = TestEnv::with_vault();

@@ -6,6 +6,7 @@ mod command;
 mod completion;
 mod context;
 mod contexts;
+mod desktop;
 mod ending;
 mod error;
 mod folders;

@@ -8,6 +8,7 @@ use std::io::{self, BufRead, BufReader, Write};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
+use base64ct::{Base64, Encoding};
 use secrecy::SecretString;
 
 #[cfg(unix)]
@@ -50,6 +51,17 @@ pub(super) fn pause(prompt: &str) -> io::Result<()> {
 /// Shows a line to whoever sits at the terminal.
 pub(super) fn show_line(text: &str) -> io::Result<()> {
     show(&format!("{text}\n"))
+}
+
+/// Whether the terminal understands what it is not to show.
+pub(super) fn can_copy() -> bool {
+    std::env::var_os("TERM").is_some_and(|term| !term.is_empty() && term != "dumb")
+}
+
+/// Asks the terminal to put a text on the clipboard of whoever sits at it, also at the other end of an ssh (OSC 52). Whether it does
+/// so, it does not say.
+pub(super) fn copy(text: &str) -> io::Result<()> {
+    show(&format!("\x1b]52;c;{}\x07", Base64::encode_string(text.as_bytes())))
 }
 
 fn show(text: &str) -> io::Result<()> {

@@ -284,7 +284,7 @@ impl ImportArgs {
             environment: wishes.environment()?,
             key,
             wound: None,
-            token: super::onboard::read_token(context, token_file)?,
+            token: super::dashboard::read_token(context, token_file)?,
             credential_id: wishes.credential_id,
         }))
     }

@@ -4,6 +4,7 @@ mod account;
 mod call;
 mod completions;
 mod context;
+mod dashboard;
 mod deliver;
 #[cfg(feature = "sandbox")]
 mod demo;

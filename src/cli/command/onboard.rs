@@ -1,20 +1,18 @@
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
-use zeroize::Zeroizing;
 
+use super::dashboard;
 use super::manifest::{self, Entry};
 use super::provision;
 use crate::cli::context::Context;
 use crate::cli::error::{Exit, Failure};
 use crate::cli::record::document;
 use crate::cli::slips;
-use crate::cli::terminal;
 use crate::model::credential::{Kind, State};
 use crate::model::ids::{ApplicationId, CredentialName, ExternalId, OrganisationId};
-use crate::model::quoted;
 use crate::model::record::PublicRecord;
-use crate::model::token::{AuthToken, TokenShapeError};
+use crate::model::token::AuthToken;
 use crate::model::url::{ApiUrl, Origin};
 use crate::vault::{Edit, NameLease, Vault, VaultError};
 use crate::workflow::onboard::{self, OnboardError, Onboarded, Pending};
@@ -120,7 +118,7 @@ impl OnboardArgs {
         }
         // Read before the slow unlocking, so that a wrong file is told of at once.
         let token = match &self.token_file {
-            Some(path) => Some(read_token(context, path)?),
+            Some(path) => Some(dashboard::read_token(context, path)?),
             None => None,
         };
         let unlocked = context.unlock(&vault).await?;
@@ -226,9 +224,11 @@ impl DashboardJob<'_> {
             return context.ui.document(&document(record));
         }
         context.ui.data(record.public_key.as_bytes())?;
-        context
-            .ui
-            .say(&instructions(record.kind, &record.api_url, record.name.as_str()));
+        context.ui.say(&dashboard::instructions(
+            record.kind,
+            &record.api_url,
+            record.name.as_str(),
+        ));
         Ok(())
     }
 
@@ -263,9 +263,11 @@ impl DashboardJob<'_> {
         self.say_key(context, vault, &record, pending.is_fresh());
         if !context.may_ask() {
             context.ui.say(&record.public_key);
-            context
-                .ui
-                .say(&instructions(record.kind, &record.api_url, record.name.as_str()));
+            context.ui.say(&dashboard::instructions(
+                record.kind,
+                &record.api_url,
+                record.name.as_str(),
+            ));
             return Err(Failure::new(
                 Exit::Waiting,
                 "token_needed",
@@ -275,10 +277,12 @@ impl DashboardJob<'_> {
         }
         context.ui.say("  The public key, to paste into the dashboard:\n");
         context.ui.say(&record.public_key);
-        context
-            .ui
-            .say(&instructions(record.kind, &record.api_url, record.name.as_str()));
-        let token = ask_for_token(context)?;
+        context.ui.say(&dashboard::instructions(
+            record.kind,
+            &record.api_url,
+            record.name.as_str(),
+        ));
+        let token = dashboard::ask_for_token(context, &dashboard::Errand::of(&record))?;
         self.complete(context, vault, pending, token).await
     }
 
@@ -322,91 +326,6 @@ impl DashboardJob<'_> {
             .say(&format!("  check it any time:  dfns-keys verify {}", self.name));
         Ok(Exit::Done)
     }
-}
-
-/// How often a token may be pasted that can be none.
-const PASTES: usize = 3;
-
-/// Asks for a token, hidden, and again where what was pasted can be none.
-pub(super) fn ask_for_token(context: &Context) -> Result<AuthToken, Failure> {
-    let prompt = format!(
-        "{}Token (hidden; or stop here with Ctrl-C and run the same command again): ",
-        context.supplier.named()
-    );
-    let mut tries = 1;
-    loop {
-        let answer = terminal::ask_hidden(&prompt).map_err(|error| match error.kind() {
-            std::io::ErrorKind::Interrupted | std::io::ErrorKind::UnexpectedEof => Failure::new(
-                Exit::Interrupted,
-                "interrupted",
-                "stopped before the token; the key stays sealed",
-            )
-            .hint("run the same command again when you have the token"),
-            _ => Failure::new(Exit::Other, "terminal", format!("cannot read the token: {error}")),
-        })?;
-        let text = Zeroizing::new(secrecy::ExposeSecret::expose_secret(&answer).to_owned());
-        match AuthToken::parse(&text) {
-            Ok(token) => return Ok(token),
-            Err(error) if tries < PASTES => {
-                tries += 1;
-                let told = format!("what was pasted: {error}; {}", remedy(&error));
-                context.ui.warn(&told);
-            }
-            Err(error) => return Err(token_shape("what was pasted", &error, "the key stays sealed")),
-        }
-    }
-}
-
-/// Reads a token from a file, or from stdin for `-`.
-pub(super) fn read_token(context: &Context, path: &Path) -> Result<AuthToken, Failure> {
-    let bytes = context.input(path)?;
-    let shown = if path == Path::new("-") {
-        "stdin".to_owned()
-    } else {
-        quoted::path(path)
-    };
-    let text = std::str::from_utf8(&bytes)
-        .map_err(|_| Failure::new(Exit::Refused, "token_shape", format!("{shown} is not text")))?;
-    AuthToken::parse(text).map_err(|error| token_shape(&shown, &error, "nothing was changed"))
-}
-
-/// What to do about a token that can be none.
-fn remedy(error: &TokenShapeError) -> &'static str {
-    match error {
-        TokenShapeError::Pem => "the token is the long text with two dots in it that the dashboard shows once",
-        TokenShapeError::Quoted => "take the quotes away",
-        TokenShapeError::TooLong => "copy the token alone; it is one word with two dots in it",
-        TokenShapeError::BearerPrefix => "leave the word `Bearer` out",
-        TokenShapeError::LineBreak | TokenShapeError::WhiteSpace => {
-            "copy it again as one piece; a file avoids what a terminal does to long lines (--token-file)"
-        }
-        TokenShapeError::Empty | TokenShapeError::Parts { .. } | TokenShapeError::NoClaims => {
-            "copy it again, whole; it has three parts between dots and starts with `eyJ`"
-        }
-    }
-}
-
-fn token_shape(source: &str, error: &TokenShapeError, as_it_was: &str) -> Failure {
-    let hint = remedy(error);
-    Failure::new(Exit::Refused, "token_shape", format!("{source}: {error}"))
-        .hint(format!("{hint}; it was not sent anywhere, and {as_it_was}"))
-}
-
-/// What a person does in the dashboard to make an account of this name.
-pub(super) fn instructions(kind: Kind, api_url: &ApiUrl, name: &str) -> String {
-    let (page, what) = match kind {
-        Kind::ServiceAccount => ("settings/service-accounts", "a service account"),
-        Kind::Pat => ("settings/personal-access-tokens", "a personal access token"),
-        Kind::User => ("settings", "a user"),
-    };
-    let place = if api_url.is_plain_http() {
-        format!("{api_url}/")
-    } else {
-        format!("https://app.dfns.io/{page}")
-    };
-    format!(
-        "  1  open   {place}\n  2  create {what} named {name} and paste the key\n  3  copy the token; it is shown once\n"
-    )
 }
 
 fn describe(token: &AuthToken) -> String {

@@ -1,7 +1,7 @@
 //! The dashboard's way: a person is told what account to make, and on a terminal asked for its token.
 
 use super::{Outcome, RotateArgs, Scene};
-use crate::cli::command::onboard::{ask_for_token, instructions};
+use crate::cli::command::dashboard::{Errand, ask_for_token, instructions, page};
 use crate::cli::error::{Exit, Failure};
 use crate::workflow::rotate::Plan;
 
@@ -31,7 +31,11 @@ impl RotateArgs {
             if !ask {
                 continue;
             }
-            *outcome = match ask_for_token(scene.context) {
+            let errand = Errand {
+                page: page(record.kind, &record.api_url),
+                public_key: &account.public_key,
+            };
+            *outcome = match ask_for_token(scene.context, &errand) {
                 Ok(token) => {
                     let plan = Plan {
                         token: Some(token),

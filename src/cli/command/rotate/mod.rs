@@ -14,7 +14,7 @@ use serde_json::json;
 use self::holders::Exports;
 use self::telling::warn_of_dependents;
 use crate::api::{Client, UserSession};
-use crate::cli::command::onboard::read_token;
+use crate::cli::command::dashboard::read_token;
 use crate::cli::context::Context;
 use crate::cli::error::{Exit, Failure};
 use crate::cli::ui::fields;
