@@ -101,6 +101,7 @@ impl<'v> Proxy<'v> {
     ) -> Result<Self, ProxyError> {
         let token = LocalToken::generate().map_err(|_| ProxyError::Randomness)?;
         let holder = Holder::open(unlocked, name).await?;
+        unlocked.vouch_for_log_of(&log);
         let gate = Gate::new(listener.socket_address(), token, rules);
         let ledger = Ledger::start(log, name.clone(), troubled).map_err(ProxyError::Ledger)?;
         let shared = Shared {

@@ -85,6 +85,8 @@ pub(super) enum Purpose {
     Document,
     /// What a removed credential leaves.
     Tombstone,
+    /// The audit log up to a line.
+    Log,
 }
 
 impl Purpose {
@@ -93,6 +95,7 @@ impl Purpose {
             Self::List => "dfns-keys/list/2",
             Self::Document => "dfns-keys/document/2",
             Self::Tombstone => "dfns-keys/tombstone/2",
+            Self::Log => "dfns-keys/log/1",
         }
     }
 }

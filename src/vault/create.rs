@@ -145,7 +145,7 @@ fn check_free(directory: &Path) -> Result<(), VaultError> {
     if !files::exists(directory) {
         return Ok(());
     }
-    if files::exists(&directory.join(list::FILE)) || files::exists(&directory.join(log::FILE)) {
+    if files::exists(&directory.join(list::FILE)) || log::is_there(directory) {
         return Err(VaultError::Exists(directory.to_owned()));
     }
     if has_credentials(directory)? {

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::codes::{VaultId, digest};
@@ -14,6 +15,8 @@ use crate::model::quoted;
 use crate::sys::files::{self, IfExists, Readable};
 
 const PIN: &str = "pin.json";
+/// The checkpoint up to which the log was found good.
+const LOG: &str = "log.json";
 /// What this machine sealed without being able to open it.
 const SEALED: &str = "sealed";
 const PIN_LIMIT: u64 = 64 * 1024;
@@ -86,6 +89,30 @@ pub(super) fn pin(machine: &Machine, place: &str) -> Result<Option<Pin>, VaultEr
         Err(error) if error.source.kind() == std::io::ErrorKind::PermissionDenied => Ok(None),
         Err(error) => Err(error.into()),
     }
+}
+
+/// The checkpoint up to which this machine found the log good.
+#[derive(Serialize, Deserialize)]
+pub(super) struct KnownOfLog {
+    /// The SHA-256 of its line.
+    pub(super) hash: String,
+    pub(super) at: Timestamp,
+}
+
+/// What this machine knows of the log of the vault at a place.
+pub(super) fn known_of_log(machine: &Machine, place: &str) -> Option<KnownOfLog> {
+    let bytes = files::read(&folder_of(machine, place)?.join(LOG), PIN_LIMIT).ok()?;
+    serde_json::from_slice(&bytes).ok()
+}
+
+/// Remembers what was found good. Where there is no place to, the next look goes without.
+pub(super) fn remember_log(machine: &Machine, place: &str, known: &KnownOfLog) {
+    let Some(folder) = folder_of(machine, place) else {
+        return;
+    };
+    let text = serde_json::to_vec(known).expect("two texts serialise");
+    let _ = files::create_private_directory(&folder);
+    let _ = files::write(&folder.join(LOG), &text, IfExists::Replace, Readable::ByOwner);
 }
 
 /// Remembers the list that this machine seals to, when it cannot open what it seals.

@@ -32,6 +32,7 @@ mod unattended;
 mod unlocked;
 
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::model::ids::CredentialName;
@@ -54,6 +55,9 @@ pub use seal_only::{FreeName, SealOnly};
 pub use sync::{Repair, Synced};
 pub use unattended::Unattended;
 pub use unlocked::Unlocked;
+
+/// A file of the log that has so many bytes gets no more lines.
+const LOG_IS_FULL: u64 = 8 * 1024 * 1024;
 
 type AgeIdentity = Box<dyn age::Identity + Send + Sync>;
 
@@ -88,6 +92,8 @@ pub struct Vault {
     /// How long to wait for another process's lease.
     wait: Duration,
     witness: Option<Box<dyn Witness>>,
+    /// What the log is vouched for with, once the vault was opened.
+    log_voucher: Mutex<Option<log::Voucher>>,
 }
 
 impl Vault {
@@ -143,7 +149,7 @@ impl Vault {
     fn without_list(&self) -> Result<VaultError, VaultError> {
         let directory = self.directory.clone();
         let there = |name: &str| files::exists(&directory.join(name));
-        Ok(if there(log::FILE) || create::has_credentials(&directory)? {
+        Ok(if log::is_there(&directory) || create::has_credentials(&directory)? {
             VaultError::ListMissing(directory)
         } else if there(identity::FILE) || there(settings::FILE) {
             VaultError::Unfinished(directory)
@@ -160,6 +166,7 @@ impl Vault {
             clock,
             wait,
             witness: None,
+            log_voucher: Mutex::new(None),
         }
     }
 
@@ -342,12 +349,26 @@ impl Vault {
         self.record_events(std::slice::from_ref(event))
     }
 
-    /// Appends several lines to the audit log at once.
+    /// Appends several lines to the audit log at once, and, once the vault was opened, a checkpoint.
     ///
     /// # Errors
     /// When the disk refuses.
     pub fn record_events(&self, events: &[log::Event]) -> Result<(), VaultError> {
-        log::append(&self.directory, self.clock.now(), events)
+        let voucher = self.log_voucher.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        log::append(&self.directory, self.clock.now(), events, voucher.as_ref(), LOG_IS_FULL)
+    }
+
+    fn vouch_with(&self, voucher: log::Voucher) {
+        *self.log_voucher.lock().unwrap_or_else(PoisonError::into_inner) = Some(voucher);
+    }
+
+    /// The SHA-256 of the log's last line, in hex, which stands for all of it: where it was written down elsewhere, a log that
+    /// was cut off shows.
+    ///
+    /// # Errors
+    /// When the log cannot be read.
+    pub fn log_head(&self) -> Result<String, VaultError> {
+        log::head(&self.directory)
     }
 
     /// The audit log, oldest first, as a stream.

@@ -12,7 +12,7 @@ use super::keyring::{self, Keyring, Voucher};
 use super::list::{Member, Written};
 use super::machine::{self, Memory};
 use super::store::{StoreError, Version};
-use super::{AgeIdentity, ListChange, RolledBack, Vault, VaultError};
+use super::{AgeIdentity, ListChange, RolledBack, Vault, VaultError, log};
 use crate::model::credential::AnyCredential;
 use crate::model::ids::CredentialName;
 
@@ -140,6 +140,7 @@ impl Vault {
             memory: Mutex::new(memory),
             first_seen,
         };
+        unlocked.vouch_for_log_of(self);
         unlocked.tell_what_was_accepted();
         Ok(unlocked)
     }
@@ -275,7 +276,47 @@ impl<'v> Unlocked<'v> {
     pub(super) fn hold(&self, ring: Ring) -> Arc<Ring> {
         let ring = Arc::new(ring);
         *self.ring.lock().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&ring);
+        self.vouch_for_log_of(self.vault);
         ring
+    }
+
+    /// Has what a handle on this same vault writes to the log vouched for by this member. In version 1 nobody can.
+    pub fn vouch_for_log_of(&self, vault: &Vault) {
+        if let Ring::Two(ring) = &*self.ring() {
+            vault.vouch_with(log::Voucher {
+                id: ring.id.clone(),
+                epoch: ring.epoch(),
+                secret: ring.newest().clone(),
+            });
+        }
+    }
+
+    /// Looks through the whole log: whether it is as it was written, and up to which line members vouch for it. What was good
+    /// is remembered on this machine, so that it cannot be cut off later.
+    ///
+    /// # Errors
+    /// When the log cannot be read.
+    pub fn check_log(&self) -> Result<log::Checked, VaultError> {
+        let ring = self.ring();
+        let keyring = match &*ring {
+            Ring::One(_) => None,
+            Ring::Two(keyring) => Some(keyring),
+        };
+        let known = machine::known_of_log(&self.vault.machine, &self.vault.store.place());
+        let checked = log::check(
+            &self.vault.directory,
+            keyring.map(|ring| &ring.id),
+            |epoch| keyring?.secret(epoch),
+            known.as_ref().map(|known| (known.hash.as_str(), known.at)),
+        )?;
+        if let (0, Some((_, at, hash))) = (checked.fault_count, &checked.confirmed) {
+            let known = machine::KnownOfLog {
+                hash: hash.clone(),
+                at: *at,
+            };
+            machine::remember_log(&self.vault.machine, &self.vault.store.place(), &known);
+        }
+        Ok(checked)
     }
 
     /// Opens a credential: a member wrote it, it is no older than what was seen, and its public part agrees with the sealed one.

@@ -28,7 +28,7 @@ const BESIDE: &[(&str, &[&[&str]])] = &[
     ("unlock", &[&[]]),
     ("lock", &[&[]]),
     ("vault", &[&["adopt", "a", "--fingerprint", "SHA256:none"]]),
-    ("log", &[&[]]),
+    ("log", &[&[], &["--verify"]]),
     ("recipients", &[&["list"], &["add"], &["remove"]]),
     ("rekey", &[&[]]),
     ("generate", &[&["--plaintext"], &["--plaintext", "--json"]]),

@@ -186,7 +186,10 @@ const FILES: [(&str, &str); 9] = [
         "credentials/NAME.json",
         "A credential: a part that is public, and one that is sealed.",
     ),
-    ("log.jsonl", "The audit log: who did what when."),
+    (
+        "log.jsonl, log-000001.jsonl …",
+        "The audit log, who did what when, and its earlier files.",
+    ),
     (
         "$XDG_STATE_HOME/dfns-keys",
         "What this machine remembers of vaults, so that it notices another one or an old copy. No secrets.",

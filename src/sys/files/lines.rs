@@ -7,9 +7,11 @@ use std::path::{Path, PathBuf};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use sha2::{Digest, Sha256};
+
 use super::{
-    FileError, IfExists, Readable, directory_of, leftovers, open_to_read, open_to_write, read_limited, sync_directory,
-    write,
+    FileError, IfExists, Readable, directory_of, exists, leftovers, open_to_read, open_to_write, read_limited,
+    sync_directory, write,
 };
 
 /// A line that is longer was not written by us. It is passed over without being held.
@@ -23,39 +25,96 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// # Errors
 /// When the file cannot be opened or written.
 pub fn append(path: &Path, lines: &[u8]) -> Result<(), FileError> {
-    let fail = |source| FileError::new("append to", path, source);
-    leftovers::remove_once(directory_of(path));
-    let mut options = OpenOptions::new();
-    options.read(true).append(true).create(true);
-    let (mut file, locked) = loop {
-        let file = open_to_write(&mut options, path).map_err(fail)?;
-        let locked = lock(&file, File::try_lock);
-        // Somebody may have written it anew before they let go of it.
-        if !locked || is_at(&file, path) {
-            break (file, locked);
+    Appending::begin(path)?.write(lines)
+}
+
+/// A file of lines that is being appended to. Others who do so wait meanwhile, as far as the file system has locks.
+pub struct Appending {
+    path: PathBuf,
+    file: File,
+    length: u64,
+    locked: bool,
+}
+
+impl Appending {
+    /// Opens the file, or makes one that only its owner may read. What was there has whole lines from now on.
+    ///
+    /// # Errors
+    /// When the file cannot be opened, or a line that was left without an end cannot be ended.
+    pub fn begin(path: &Path) -> Result<Self, FileError> {
+        let fail = |source| FileError::new("append to", path, source);
+        leftovers::remove_once(directory_of(path));
+        let mut options = OpenOptions::new();
+        options.read(true).append(true).create(true);
+        let (mut file, locked) = loop {
+            let file = open_to_write(&mut options, path).map_err(fail)?;
+            let locked = lock(&file, File::try_lock);
+            // Somebody may have put it aside, or written it anew, before they let go of it.
+            if !locked || is_at(&file, path) {
+                break (file, locked);
+            }
+        };
+        let mut length = file.metadata().map_err(fail)?.len();
+        if ends_within_a_line(&mut file, length).map_err(fail)? {
+            file.write_all(b"\n").map_err(fail)?;
+            length += 1;
         }
-    };
-    let before = file.metadata().map_err(fail)?.len();
-    let text = if ends_within_a_line(&mut file, before).map_err(fail)? {
-        [b"\n", lines].concat()
-    } else {
-        lines.to_vec()
-    };
-    if let Err(error) = file.write_all(&text) {
-        // Half of it would be a torn line. Without the lock, somebody else may have written behind it.
-        if locked {
-            let _ = file.set_len(before);
+        Ok(Self {
+            path: path.to_owned(),
+            file,
+            length,
+            locked,
+        })
+    }
+
+    /// How many bytes are there.
+    #[must_use]
+    pub fn length(&self) -> u64 {
+        self.length
+    }
+
+    /// Writes whole lines behind what is there, and syncs the file.
+    ///
+    /// # Errors
+    /// When they cannot be written; then none of them is there.
+    pub fn write(mut self, lines: &[u8]) -> Result<(), FileError> {
+        let fail = |source| FileError::new("append to", &self.path, source);
+        if let Err(error) = self.file.write_all(lines) {
+            // Half of it would be a torn line. Without the lock, somebody else may have written behind it.
+            if self.locked {
+                let _ = self.file.set_len(self.length);
+            }
+            return Err(fail(error));
         }
-        return Err(fail(error));
+        if self.locked {
+            let _ = self.file.unlock();
+        }
+        self.file.sync_data().map_err(fail)?;
+        if self.length == 0 {
+            sync_directory(directory_of(&self.path)).map_err(fail)?;
+        }
+        Ok(())
     }
-    if locked {
-        let _ = file.unlock();
+
+    /// Gives the file another name, under which it stays as it is. Whoever appends next makes a new one.
+    ///
+    /// # Errors
+    /// When it cannot be renamed.
+    pub fn put_aside(self, to: &Path) -> Result<(), FileError> {
+        let fail = |source| FileError::new("put aside", &self.path, source);
+        if exists(to) {
+            return Err(fail(io::ErrorKind::AlreadyExists.into()));
+        }
+        self.file.sync_data().map_err(fail)?;
+        std::fs::rename(&self.path, to).map_err(fail)?;
+        sync_directory(directory_of(&self.path)).map_err(fail)
     }
-    file.sync_data().map_err(fail)?;
-    if before == 0 {
-        sync_directory(directory_of(path)).map_err(fail)?;
+
+    /// Whether others are kept away.
+    #[must_use]
+    pub fn is_alone(&self) -> bool {
+        self.locked
     }
-    Ok(())
 }
 
 /// Writes a file of lines anew while those that append to it wait. Returns whether it did: not where they cannot be kept away.
@@ -85,10 +144,24 @@ fn is_at(file: &File, path: &Path) -> bool {
     }
 }
 
-/// Nothing is written anew there.
 #[cfg(not(unix))]
-fn is_at(_: &File, _: &Path) -> bool {
-    true
+fn is_at(_: &File, path: &Path) -> bool {
+    exists(path)
+}
+
+/// The last bytes of a file, at most so many, and whether they are all of it.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn tail(path: &Path, most: u64) -> Result<(Vec<u8>, bool), FileError> {
+    let fail = |source| FileError::new("read", path, source);
+    let mut file = open_to_read(path).map_err(fail)?;
+    let length = file.metadata().map_err(fail)?.len();
+    let from = length.saturating_sub(most);
+    file.seek(SeekFrom::Start(from)).map_err(fail)?;
+    let mut bytes = Vec::new();
+    file.take(length - from).read_to_end(&mut bytes).map_err(fail)?;
+    Ok((bytes, from == 0))
 }
 
 /// Keeps others that append away for a moment. A courtesy, which not every file system has: whole lines are written at
@@ -120,8 +193,8 @@ pub enum Line {
     Whole(Vec<u8>),
     /// The last one, without its end: whoever wrote it was stopped.
     Torn(Vec<u8>),
-    /// Longer than any of ours.
-    TooLong,
+    /// Longer than any of ours: its SHA-256, without its end.
+    TooLong([u8; 32]),
 }
 
 /// The lines of a file from its beginning, one at a time in memory.
@@ -163,8 +236,7 @@ impl Lines {
         if (line.len() as u64) < LONGEST {
             return Ok(Some(Line::Torn(line)));
         }
-        self.pass_over_the_rest()?;
-        Ok(Some(Line::TooLong))
+        Ok(Some(Line::TooLong(self.pass_over_the_rest(&line)?)))
     }
 
     fn read_into(&mut self, line: &mut Vec<u8>) -> io::Result<()> {
@@ -173,15 +245,17 @@ impl Lines {
         Ok(())
     }
 
-    fn pass_over_the_rest(&mut self) -> io::Result<()> {
+    fn pass_over_the_rest(&mut self, beginning: &[u8]) -> io::Result<[u8; 32]> {
+        let mut hash = Sha256::new_with_prefix(beginning);
         loop {
             let buffer = self.reader.fill_buf()?;
             let end = buffer.iter().position(|byte| *byte == b'\n');
+            hash.update(&buffer[..end.unwrap_or(buffer.len())]);
             let count = end.map_or(buffer.len(), |end| end + 1);
             let done = end.is_some() || count == 0;
             self.reader.consume(count);
             if done {
-                return Ok(());
+                return Ok(hash.finalize().into());
             }
         }
     }
@@ -230,7 +304,23 @@ mod tests {
         std::fs::write(&path, &text).unwrap();
         let lines = lines(&path);
         assert!(matches!(&lines[0], Line::Whole(line) if line.len() == longest));
-        assert_eq!(lines[1..], [Line::TooLong, Line::Whole(b"end\n".into())]);
+        let digest = Sha256::digest(vec![b'y'; 3 * longest]).into();
+        assert_eq!(lines[1..], [Line::TooLong(digest), Line::Whole(b"end\n".into())]);
+    }
+
+    #[test]
+    fn nobody_appends_to_what_was_put_aside_while_they_waited() {
+        let directory = tempfile::tempdir().unwrap();
+        let [path, aside] = ["log", "aside"].map(|name| directory.path().join(name));
+        append(&path, b"one\n").unwrap();
+        let first = Appending::begin(&path).unwrap();
+        std::thread::scope(|scope| {
+            let second = scope.spawn(|| append(&path, b"two\n"));
+            first.put_aside(&aside).unwrap();
+            second.join().unwrap().unwrap();
+        });
+        assert_eq!(std::fs::read_to_string(&aside).unwrap(), "one\n");
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "two\n");
     }
 
     #[test]

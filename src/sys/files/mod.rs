@@ -20,7 +20,7 @@ mod lines;
 mod plain;
 mod prepared;
 
-pub use lines::{Line, Lines, append, rewrite};
+pub use lines::{Appending, Line, Lines, append, rewrite, tail};
 pub(in crate::sys) use plain::{open_to_read, open_to_write};
 pub use plain::{read_plain, read_trusted};
 pub use prepared::{Prepared, prepare};

@@ -158,6 +158,7 @@ impl Scene {
             clock: Box::new(SystemClock),
             wait: Duration::ZERO,
             witness: None,
+            log_voucher: Mutex::new(None),
         }
     }
 

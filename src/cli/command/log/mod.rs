@@ -1,8 +1,12 @@
+mod since;
+mod verify;
+
 use std::collections::VecDeque;
 use std::num::NonZeroUsize;
 
 use clap::Args;
-use serde_json::json;
+use jiff::Timestamp;
+use serde_json::{Value, json};
 
 use crate::cli::context::Context;
 use crate::cli::error::{Exit, Failure};
@@ -13,7 +17,8 @@ use crate::cli::ui::{Ui, fields};
 use crate::model::ids::CredentialName;
 use crate::model::quoted::{self, shown};
 use crate::vault::Vault;
-use crate::vault::log::{Entries, Entry, Record};
+use crate::vault::log::{Entries, Entry, Place, Record};
+use since::Since;
 
 /// So many damaged lines are named one by one.
 const NAMED: usize = 10;
@@ -30,27 +35,40 @@ const BELOW: &str = "\n    ";
 /// Show the local audit log: who did what when
 ///
 /// What happened to a credential under the names that it had before comes along.
+/// With --verify, unlocks the vault and tells whether the log is as it was written, and up to which line members vouch for it.
 #[derive(Args)]
-#[command(after_help = "Example:\n  dfns-keys log payments-api -n 20")]
+#[command(
+    after_help = "Examples:\n  dfns-keys log payments-api -n 20\n  dfns-keys log --since 7d\n  dfns-keys log --verify"
+)]
 pub(in crate::cli) struct LogArgs {
     /// Only what concerns this credential
     name: Option<CredentialName>,
+    /// Only what happened since then: a time such as 2026-11-25T12:00:00Z, a day, or how long ago
+    #[arg(long, value_name = "TIME")]
+    since: Option<Since>,
     /// Only the last so many
     #[arg(short = 'n', value_name = "N")]
     last: Option<NonZeroUsize>,
+    /// Tell whether anybody changed the log
+    #[arg(long, conflicts_with_all = ["name", "since", "last"])]
+    verify: bool,
 }
 
 /// Lines that are no records. They are passed over, and named.
 #[derive(Default)]
 struct Damaged {
     count: u64,
-    first: Vec<u64>,
+    first: Vec<Place>,
 }
 
 impl LogArgs {
     pub(super) async fn run(&self, context: &Context) -> Result<Exit, Failure> {
+        if self.verify {
+            return verify::run(context).await;
+        }
         let ui = &context.ui;
         let vault = context.vault().await?;
+        let since = self.since.as_ref().map(|since| since.from(vault.clock().now()));
         let history = match &self.name {
             Some(name) => Some(History::of(name, vault.events()?)?),
             None => None,
@@ -59,22 +77,26 @@ impl LogArgs {
         let mut read = Read::default();
         if ui.json() {
             let mut listing = Listing::begin(ui, "events");
-            match self.each(history.as_ref(), entries, &mut read, |record| listing.push(record)) {
+            match self.each(since, history.as_ref(), entries, &mut read, |record| {
+                listing.push(record)
+            }) {
                 Err(failure) if failure.is_broken_pipe() => return Err(failure),
                 Err(failure) => return listing.fail(&failure),
                 // Nothing is written yet where there was nothing to write.
                 Ok(()) => {
                     self.check_known(&vault, &read).await?;
-                    listing.finish(&json!({"skipped": read.damaged.count, "skipped_lines": read.damaged.first}))?;
+                    listing.finish(&read.damaged.document())?;
                 }
             }
         } else {
-            self.each(history.as_ref(), entries, &mut read, |record| show(ui, record))?;
+            self.each(since, history.as_ref(), entries, &mut read, |record| show(ui, record))?;
             let known = self.check_known(&vault, &read).await;
             read.damaged.tell(ui);
             known?;
-            if let (Some(name), 0) = (&self.name, read.found) {
-                ui.say(&format!("The log says nothing of {name}."));
+            match (&self.name, read.found, read.shown) {
+                (Some(name), 0, _) => ui.say(&format!("The log says nothing of {name}.")),
+                (_, _, 0) if self.since.is_some() => ui.say("Nothing since then."),
+                _ => {}
             }
             return Ok(Exit::Done);
         }
@@ -96,11 +118,8 @@ impl LogArgs {
             format!("there is no credential named {name}, and the log says nothing of one"),
         )
         .hint("`dfns-keys log` shows everything");
-        failure.extra = fields(json!({
-            "events": [],
-            "skipped": read.damaged.count,
-            "skipped_lines": read.damaged.first,
-        }));
+        failure.extra = fields(json!({ "events": [] }));
+        failure.extra.extend(fields(read.damaged.document()));
         // What was removed is in the log alone.
         match &read.alike {
             Some((_, alike)) if !vault.names().await?.contains(alike) => {
@@ -116,6 +135,7 @@ impl LogArgs {
     /// Hands on the records that were asked for, one after the other.
     fn each(
         &self,
+        since: Option<Timestamp>,
         history: Option<&History>,
         entries: Entries,
         read: &mut Read,
@@ -125,8 +145,8 @@ impl LogArgs {
         for (number, entry) in entries.enumerate() {
             let record = match entry? {
                 Entry::Record(record) => record,
-                Entry::Damaged { line } => {
-                    read.damaged.note(line);
+                Entry::Damaged { place } => {
+                    read.damaged.note(place);
                     continue;
                 }
             };
@@ -135,6 +155,10 @@ impl LogArgs {
                 continue;
             }
             read.found += 1;
+            if since.is_some_and(|since| record.at < since) {
+                continue;
+            }
+            read.shown += 1;
             let Some(most) = self.last else {
                 use_it(&record)?;
                 continue;
@@ -153,6 +177,8 @@ impl LogArgs {
 struct Read {
     /// How many records were asked for.
     found: u64,
+    /// How many of them are not too old.
+    shown: u64,
     damaged: Damaged,
     /// The name most like the one that was asked for, and how much.
     alike: Option<(f64, CredentialName)>,
@@ -226,17 +252,25 @@ fn renamed_from(record: &Record) -> Option<CredentialName> {
 }
 
 impl Damaged {
-    fn note(&mut self, line: u64) {
+    fn note(&mut self, place: Place) {
         self.count += 1;
         if self.first.len() < NAMED {
-            self.first.push(line);
+            self.first.push(place);
         }
     }
 
+    fn document(&self) -> Value {
+        json!({
+            "skipped": self.count,
+            "skipped_lines": self.first.iter().map(|place| place.line).collect::<Vec<_>>(),
+            "skipped_in": self.first.iter().map(|place| &*place.file).collect::<Vec<_>>(),
+        })
+    }
+
     fn tell(&self, ui: &Ui) {
-        for line in &self.first {
+        for place in &self.first {
             ui.warn(&format!(
-                "line {line} of log.jsonl is no record and was passed over: its writer was stopped, or somebody changed it"
+                "{place} is no record and was passed over: its writer was stopped, or somebody changed it"
             ));
         }
         if self.count > NAMED as u64 {
