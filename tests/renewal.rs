@@ -39,6 +39,13 @@ impl Scene {
         self.env.ok(&["onboard", name, "--as", "ops", "--days", days]);
     }
 
+    /// Its token was made some days ago, for so many.
+    fn onboard_aged(&self, name: &str, days: i64, ago: i64) {
+        self.sandbox.clock_offset(-ago * DAY);
+        self.onboard(name, &days.to_string());
+        self.sandbox.clock_offset(0);
+    }
+
     fn shown(&self, name: &str) -> Value {
         self.env.run(&["show", name, "--json"]).json()["credential"].clone()
     }
@@ -66,7 +73,7 @@ impl Scene {
 #[test]
 fn one_cron_line_renews_what_ends_and_rotates_what_is_old() {
     let scene = Scene::new();
-    scene.onboard("soon", "5");
+    scene.onboard_aged("soon", 40, 35);
     scene.onboard("late", "100");
     let old = scene.token("soon");
     // A new key alone leaves the token to run into its end, and that is said loudly.
@@ -102,7 +109,7 @@ fn one_cron_line_renews_what_ends_and_rotates_what_is_old() {
     let late = scene.token("late");
     scene.rotate(&cron).fails(0, &[]);
     assert_ne!(scene.token("soon"), old);
-    assert_eq!(scene.days_left("soon"), 5, "as long as the old one was made for");
+    assert_eq!(scene.days_left("soon"), 40, "as long as the old one was made for");
     assert_eq!(scene.token("late"), late);
     assert_eq!(scene.active_accounts(), 2);
     scene.env.ok(&["verify", "soon"]);
@@ -167,9 +174,10 @@ fn a_renewed_token_works_when_the_old_one_has_ended() {
 #[test]
 fn without_anybody_to_act_as_the_key_is_rotated_and_the_run_says_what_is_left() {
     let scene = Scene::new();
-    scene.onboard("a", "5");
-    let (token, key) = (scene.token("a"), scene.shown("a")["fingerprint"].clone());
-    for what in [&["--renew"][..], &["--expiring", "30d"]] {
+    scene.onboard_aged("a", 40, 35);
+    let token = scene.token("a");
+    for what in [&["--expiring", "30d"][..], &["--renew"]] {
+        let key = scene.shown("a")["fingerprint"].clone();
         let run = scene.rotate(&[&["a", "--no-input", "--grace", "0"], what].concat());
         run.fails(
             7,
@@ -343,9 +351,77 @@ fn a_token_that_nothing_waits_for_is_refused() {
 }
 
 #[test]
+fn a_run_that_can_bring_no_token_makes_one_key_for_it_and_not_one_an_hour() {
+    let scene = Scene::new();
+    scene.onboard_aged("a", 40, 35);
+    let cron = ["--all", "--expiring", "30d", "--grace", "0", "--no-input"];
+    let key = || scene.shown("a")["fingerprint"].clone();
+    let dry = || scene.rotate(&[&cron[..], &["--dry-run", "--json"]].concat()).json()["changes"][0].clone();
+    let planned = dry();
+    assert_eq!(
+        (&planned["change"], &planned["needs"]),
+        (&json!("rotate"), &json!("--as ADMIN")),
+        "{planned}"
+    );
+    let old = key();
+    let run = scene.rotate(&cron);
+    assert!(
+        run.code == 7 && run.stdout.contains("a has a new key, and its token is the old one"),
+        "{run:?}"
+    );
+    let new = key();
+    assert_ne!(new, old);
+    for _ in 0..2 {
+        let run = scene.rotate(&cron);
+        assert!(
+            run.code == 7 && run.stdout.contains("a  the token of a ends on 20") && !run.stdout.contains("new key"),
+            "{run:?}"
+        );
+        assert_eq!(key(), new, "it has a new key for this already");
+    }
+    let planned = dry();
+    assert_eq!(planned["change"], "blocked", "{planned}");
+    scene
+        .rotate(&[&cron[..], &["--dry-run"]].concat())
+        .fails(0, &["a: blocked, because the token ends on 20"]);
+    // Where the key itself is due, it is replaced.
+    scene
+        .rotate(&[&cron[..], &["--older-than", "0s"]].concat())
+        .fails(7, &[]);
+    assert_ne!(key(), new);
+    scene.rotate(&[&cron[..], &["--as", "ops"]].concat()).fails(0, &[]);
+    assert_eq!(scene.days_left("a"), 40);
+}
+
+#[test]
+fn a_token_that_was_made_for_a_short_time_is_renewed_in_its_last_half() {
+    let scene = Scene::new();
+    scene.onboard_aged("young", 20, 8);
+    scene.onboard_aged("old", 20, 12);
+    let (young, old) = (scene.token("young"), scene.token("old"));
+    let cron = [
+        "--all",
+        "--expiring",
+        "30d",
+        "--as",
+        "ops",
+        "--grace",
+        "0",
+        "--no-input",
+    ];
+    scene.rotate(&cron).fails(0, &[]);
+    assert_eq!(scene.token("young"), young);
+    assert_ne!(scene.token("old"), old);
+    assert_eq!(scene.days_left("old"), 20);
+    let calls = scene.sandbox.calls().len();
+    scene.rotate(&cron).fails(0, &["Nothing is due"]);
+    assert_eq!(scene.sandbox.calls().len(), calls);
+}
+
+#[test]
 fn the_administrator_of_the_context_renews_tokens_too() {
     let scene = Scene::new();
-    scene.onboard("a", "5");
+    scene.onboard_aged("a", 40, 35);
     let token = scene.token("a");
     let vault = scene.env.vault().display().to_string();
     scene.env.ok(&[

@@ -191,16 +191,52 @@ pub enum Renewal {
 }
 
 impl Renewal {
-    /// Whether a token that ends then is to be replaced.
+    /// Whether a token that ends then may be to be replaced: how long it was made for decides, too.
     #[must_use]
-    pub fn is_due(self, expires_at: Option<Timestamp>, now: Timestamp) -> bool {
+    pub fn may_be_due(self, expires_at: Option<Timestamp>, now: Timestamp) -> bool {
         match self {
             Self::No => false,
             Self::Always => true,
-            Self::EndingWithin(seconds) => expires_at
-                .is_some_and(|at| i128::from(at.as_second()) <= i128::from(now.as_second()) + i128::from(seconds)),
+            Self::EndingWithin(seconds) => expires_at.is_some_and(|at| before(at, seconds) <= now),
         }
     }
+
+    /// From when on a token is to be replaced. One that was made for no longer than that time is in its last half: otherwise each
+    /// run would replace it.
+    fn due_from(self, token: &AuthToken) -> Option<Timestamp> {
+        let claims = token.claims();
+        match self {
+            Self::No => None,
+            Self::Always => Some(Timestamp::MIN),
+            Self::EndingWithin(seconds) => {
+                let ends = claims.expires_at?;
+                let life = claims
+                    .issued_at
+                    .and_then(|made| u64::try_from(ends.as_second() - made.as_second()).ok());
+                let short = life.filter(|life| *life <= seconds).map(|life| life / 2);
+                Some(before(ends, short.unwrap_or(seconds)))
+            }
+        }
+    }
+
+    fn is_due(self, token: &AuthToken, now: Timestamp) -> bool {
+        self.due_from(token).is_some_and(|from| from <= now)
+    }
+}
+
+/// So many seconds before.
+fn before(at: Timestamp, seconds: u64) -> Timestamp {
+    let seconds = i64::try_from(seconds).unwrap_or(i64::MAX);
+    Timestamp::from_second(at.as_second().saturating_sub(seconds)).unwrap_or(Timestamp::MIN)
+}
+
+/// What is to become of a token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Outlook {
+    /// From when on it is to be replaced, where that is now or before.
+    pub due_from: Option<Timestamp>,
+    /// It says how long it was made for, so that a new one can live as long.
+    pub says_its_life: bool,
 }
 
 /// How many days the token was made for, where it says so.
@@ -342,16 +378,20 @@ impl Job<'_> {
         })
     }
 
-    /// Whether the token says how long it was made for, so that a new one can live as long.
+    /// Whether the token is to be replaced, and what it says of itself.
     ///
     /// # Errors
     /// When it cannot be opened.
-    pub async fn token_says_its_life(&self) -> Result<bool, RotateError> {
+    pub async fn outlook(&self, renewal: Renewal) -> Result<Outlook, RotateError> {
         let token = match self.find().await? {
             Found::Active(credential) => credential.current.token,
             Found::Rotating(credential) => credential.current.active.token,
         };
-        Ok(days_made_for(&token).is_some())
+        let now = self.vault.clock().now();
+        Ok(Outlook {
+            due_from: renewal.due_from(&token).filter(|from| *from <= now),
+            says_its_life: days_made_for(&token).is_some(),
+        })
     }
 
     async fn find(&self) -> Result<Found, RotateError> {
@@ -406,8 +446,7 @@ impl Job<'_> {
 
     /// A new token comes with a new account alone.
     fn first_choice(&self, plan: &Plan, token: &AuthToken) -> Strategy {
-        let ends = token.claims().expires_at;
-        if !plan.renewal.is_due(ends, self.vault.clock().now()) {
+        if !plan.renewal.is_due(token, self.vault.clock().now()) {
             Strategy::Credential
         } else if self.administrator.is_some() {
             Strategy::Replace

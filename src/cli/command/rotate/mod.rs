@@ -3,12 +3,14 @@ pub(super) mod holders;
 mod report;
 mod telling;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use clap::{Args, ValueEnum};
 use futures_util::StreamExt;
 use futures_util::stream;
+use jiff::Timestamp;
 use serde_json::json;
 
 use self::holders::Exports;
@@ -27,7 +29,7 @@ use crate::model::rotation::{Grace, Strategy};
 use crate::vault::{Unlocked, Vault};
 use crate::workflow::administrator::Administrator;
 use crate::workflow::deliver::Courier;
-use crate::workflow::rotate::{DAYS_OTHERWISE, Job, Plan, Renewal, RotateError, Standing};
+use crate::workflow::rotate::{DAYS_OTHERWISE, Job, Outlook, Plan, Renewal, RotateError, Standing};
 use crate::workflow::sharing::Neighbours;
 
 /// How many credentials are worked on at once; the client's rate limit stands above it.
@@ -136,17 +138,16 @@ impl RotateArgs {
 
     pub(super) async fn run(&self, context: &Context) -> Result<Exit, Failure> {
         let vault = context.vault().await?;
-        let (names, mut outcomes) = self.due(&vault).await?;
+        let (selected, records, mut outcomes) = self.select(&vault).await?;
         let admin = self.admin.as_ref().or(context.admin());
         if let Some(admin) = admin {
             super::check_administrator(&vault, admin).await?;
         }
-        if let [name] = &self.names[..] {
-            let record = vault.record(name).await?;
-            self.check_alone(&record)
-                .inspect_err(|_| context.warn_of_ends(vault.clock().now(), std::slice::from_ref(&record)))?;
+        if let ([_], [record]) = (&self.names[..], &records[..]) {
+            self.check_alone(record)
+                .inspect_err(|_| context.warn_of_ends(vault.clock().now(), &records))?;
         }
-        if self.token_file.is_some() && names.len() != 1 {
+        if self.token_file.is_some() && selected.len() != 1 {
             return Err(Failure::usage("a token is for one credential: name just that one"));
         }
         if self.strategy == StrategyArg::Credential && (self.renew || self.compromised) {
@@ -192,8 +193,9 @@ impl RotateArgs {
             means: &means,
             clock: vault.clock(),
         };
-        let scene = Scene {
+        let mut scene = Scene {
             context,
+            outlooks: BTreeMap::new(),
             vault: &vault,
             neighbours: &neighbours,
             courier: &courier,
@@ -202,9 +204,10 @@ impl RotateArgs {
             client: &client,
             session: session.as_ref(),
         };
+        let names = self.look_ahead(&mut scene, selected).await;
         outcomes.extend(self.work(&scene, &names, &plan).await);
         self.bring_tokens(&scene, &plan, &mut outcomes).await?;
-        self.warn_of_ends(&scene).await?;
+        warn_of_ends(&scene, records, &outcomes).await;
         self.report(&scene, outcomes).await
     }
 
@@ -242,15 +245,16 @@ impl RotateArgs {
         .hint("say a grace longer than it takes, such as --grace 1h; or --yes if nothing runs with the old key"))
     }
 
-    /// The credentials that are to be worked on, and those of all that cannot even be looked at, which stop no other.
-    async fn due(&self, vault: &Vault) -> Result<(Vec<CredentialName>, Vec<Outcome>), Failure> {
+    /// The credentials that are to be worked on by what their public records say, the records of all that were asked for, and those
+    /// of all that cannot even be looked at, which stop no other.
+    async fn select(&self, vault: &Vault) -> Result<(Vec<Selected>, Vec<PublicRecord>, Vec<Outcome>), Failure> {
         let now = vault.clock().now();
         let names = if self.all {
             vault.names().await?
         } else {
             self.names.clone()
         };
-        let (mut due, mut unreadable) = (Vec::new(), Vec::new());
+        let (mut chosen, mut records, mut unreadable) = (Vec::new(), Vec::new(), Vec::new());
         for name in names {
             let record = match vault.record(&name).await {
                 Ok(record) => record,
@@ -267,14 +271,46 @@ impl RotateArgs {
                 .older_than
                 .is_some_and(|span| u64::try_from(age).is_ok_and(|age| age >= span.duration().as_secs()));
             let ends = self.expiring.is_some_and(|span| {
-                Renewal::EndingWithin(span.duration().as_secs()).is_due(record.token_expires_at, now)
+                Renewal::EndingWithin(span.duration().as_secs()).may_be_due(record.token_expires_at, now)
             });
-            let selected = old || ends || (self.older_than.is_none() && self.expiring.is_none());
-            if (!self.all || can) && (selected || under_way) {
-                due.push(name);
+            let whole = old || (self.older_than.is_none() && self.expiring.is_none()) || under_way;
+            if (!self.all || can) && (whole || ends) {
+                chosen.push(Selected {
+                    name,
+                    by_token_alone: !whole,
+                    rotated_at: record.rotated_at,
+                });
             }
+            records.push(record);
         }
-        Ok((due, unreadable))
+        Ok((chosen, records, unreadable))
+    }
+
+    /// Looks what is to become of the tokens, and leaves out what was chosen for a token alone that is not due. Where nobody could
+    /// bring another one, a new key is made once for it, and not by each run.
+    async fn look_ahead(&self, scene: &mut Scene<'_>, selected: Vec<Selected>) -> Vec<CredentialName> {
+        let mut names = Vec::new();
+        for Selected {
+            name,
+            by_token_alone,
+            rotated_at,
+        } in selected
+        {
+            if self.renewal() != Renewal::No || scene.session.is_some() {
+                // What cannot be opened is told of by the work on it.
+                let outlook = scene.job(&name).outlook(self.renewal()).await;
+                if let Ok(outlook) = outlook {
+                    if by_token_alone && outlook.due_from.is_none() {
+                        continue;
+                    }
+                    let rotated_since = outlook.due_from.is_some_and(|from| rotated_at >= Some(from));
+                    let blocked = by_token_alone && rotated_since && self.keeps_token(scene.context);
+                    scene.outlooks.insert(name.clone(), Ahead { outlook, blocked });
+                }
+            }
+            names.push(name);
+        }
+        names
     }
 
     /// Which tokens are to be replaced with their keys.
@@ -296,23 +332,6 @@ impl RotateArgs {
             && context.no_input()
     }
 
-    /// A new key renews no token, so that whatever tokens are left near their end are told of: of all that were asked
-    /// for, due or not.
-    async fn warn_of_ends(&self, scene: &Scene<'_>) -> Result<(), Failure> {
-        let names = if self.all {
-            scene.vault.names().await?
-        } else {
-            self.names.clone()
-        };
-        // What cannot be read is told of elsewhere.
-        let mut records = Vec::new();
-        for name in &names {
-            records.extend(scene.vault.record(name).await.ok());
-        }
-        scene.context.warn_of_ends(scene.vault.clock().now(), &records);
-        Ok(())
-    }
-
     async fn work(&self, scene: &Scene<'_>, names: &[CredentialName], plan: &Plan) -> Vec<Outcome> {
         let progress = scene.context.ui.progress(names.len(), "rotating");
         let progress_ref = &progress;
@@ -331,21 +350,29 @@ impl RotateArgs {
 
     /// Where a new token was asked for, what was done is not all until it is there.
     async fn one(&self, scene: &Scene<'_>, name: &CredentialName, plan: &Plan) -> Result<Standing, Failure> {
-        let before = scene.vault.record(name).await?;
-        let says_life = scene.session.is_none() || scene.job(name).token_says_its_life().await.unwrap_or(true);
-        let mut standing = self.once(scene, name, plan).await?;
-        if self.status || self.dry_run || self.finish || self.rollback {
+        if self.status || self.dry_run {
+            let standing = scene.job(name).status().await?;
+            warn_of_dependents(scene, &standing);
+            return Ok(standing);
+        }
+        let ahead = scene.outlooks.get(name);
+        if ahead.is_some_and(|ahead| ahead.blocked) {
+            return Err(not_renewed(&scene.vault.record(name).await?, false));
+        }
+        let (before, mut standing) = self.once(scene, name, plan).await?;
+        if self.finish || self.rollback {
             return Ok(standing);
         }
         // A rotation that was under way goes on with what it began with, and a leak needs one more.
         let same = |standing: &Standing| standing.record.token_fingerprint == before.token_fingerprint;
         if self.compromised && same(&standing) && before.state != State::Active && !self.keeps_token(scene.context) {
-            standing = self.once(scene, name, plan).await?;
+            (_, standing) = self.once(scene, name, plan).await?;
         }
-        let now = scene.vault.clock().now();
         let record = &standing.record;
-        if self.keeps_token(scene.context) && self.renewal().is_due(record.token_expires_at, now) {
-            return Err(not_renewed(record));
+        let is_due = ahead.is_some_and(|ahead| ahead.outlook.due_from.is_some());
+        let says_life = ahead.is_none_or(|ahead| ahead.outlook.says_its_life);
+        if self.keeps_token(scene.context) && is_due && same(&standing) {
+            return Err(not_renewed(record, record.fingerprint != before.fingerprint));
         }
         if !same(&standing) && self.days.is_none() && !says_life && standing.strategy != Some(Strategy::Dashboard) {
             scene.context.ui.say(&format!(
@@ -355,13 +382,14 @@ impl RotateArgs {
         Ok(standing)
     }
 
-    async fn once(&self, scene: &Scene<'_>, name: &CredentialName, plan: &Plan) -> Result<Standing, Failure> {
+    /// One rotation, as far as it goes; and how things stood before it.
+    async fn once(
+        &self,
+        scene: &Scene<'_>,
+        name: &CredentialName,
+        plan: &Plan,
+    ) -> Result<(PublicRecord, Standing), Failure> {
         let job = scene.job(name);
-        if self.status || self.dry_run {
-            let standing = job.status().await?;
-            warn_of_dependents(scene, &standing);
-            return Ok(standing);
-        }
         let lease = scene.vault.lease(name, &format!("rotate {name}")).await?;
         let edit = scene.unlocked.edit(lease).await?;
         let before = scene.vault.record(name).await?;
@@ -389,7 +417,7 @@ impl RotateArgs {
                 .ui
                 .say(&format!("  {name}'s key was {old}; it is {new} now"));
         }
-        Ok(standing)
+        Ok((before, standing))
     }
 }
 
@@ -435,27 +463,62 @@ fn log_deliveries(scene: &Scene<'_>, before: &PublicRecord, after: &PublicRecord
     }
 }
 
-/// The key is a new one, and the token runs into its end.
-fn not_renewed(record: &PublicRecord) -> Failure {
+/// A new key renews no token, so that whatever tokens are left near their end are told of: of all that were asked for, due or
+/// not.
+async fn warn_of_ends(scene: &Scene<'_>, mut records: Vec<PublicRecord>, outcomes: &[Outcome]) {
+    for record in &mut records {
+        match outcomes.iter().find(|(name, _)| *name == record.name) {
+            Some((_, Ok(standing))) => *record = standing.record.clone(),
+            // How far it came.
+            Some((name, Err(_))) => {
+                if let Ok(now) = scene.vault.record(name).await {
+                    *record = now;
+                }
+            }
+            None => {}
+        }
+    }
+    scene.context.warn_of_ends(scene.vault.clock().now(), &records);
+}
+
+/// The token runs into its end, whether or not the key is a new one.
+fn not_renewed(record: &PublicRecord, new_key: bool) -> Failure {
     let name = &record.name;
-    let until = record
-        .token_expires_at
-        .map(|at| format!(" and ends on {}", at.strftime("%Y-%m-%d")));
+    let ends = record.token_expires_at.map(|at| at.strftime("%Y-%m-%d"));
+    let what = match (new_key, ends) {
+        (true, Some(ends)) => format!("{name} has a new key, and its token is the old one and ends on {ends}"),
+        (true, None) => format!("{name} has a new key, and its token is the old one"),
+        (false, Some(ends)) => format!("the token of {name} ends on {ends}"),
+        (false, None) => format!("the token of {name} is the old one"),
+    };
     Failure::new(
         Exit::Waiting,
         "token_not_renewed",
-        format!(
-            "{name} has a new key, and its token is the old one{}: nobody is named who could make another",
-            until.unwrap_or_default()
-        ),
+        format!("{what}: nobody is named who could make another"),
     )
     .hint(format!(
         "`dfns-keys rotate {name} --renew --as ADMIN` replaces it, or without --no-input by the dashboard"
     ))
 }
 
+/// A credential that is to be worked on.
+struct Selected {
+    name: CredentialName,
+    /// Because its token may be due, and for nothing else.
+    by_token_alone: bool,
+    rotated_at: Option<Timestamp>,
+}
+
+/// What lies ahead of a token.
+struct Ahead {
+    outlook: Outlook,
+    /// It is due, its key was replaced since, and nobody is there who could bring another token.
+    blocked: bool,
+}
+
 struct Scene<'a> {
     context: &'a Context,
+    outlooks: BTreeMap<CredentialName, Ahead>,
     vault: &'a Vault,
     neighbours: &'a Neighbours<'a>,
     courier: &'a Courier<'a>,

@@ -23,7 +23,11 @@ impl RotateArgs {
                 Ok(standing) => {
                     rows.push(row(scene, &standing));
                     let (change, reason) = self.change(scene, &standing);
-                    changes.push(json!({"name": name, "change": change, "reason": reason}));
+                    let mut planned = json!({"name": name, "change": change, "reason": reason});
+                    if self.is_left_old(scene, &name) {
+                        planned["needs"] = "--as ADMIN".into();
+                    }
+                    changes.push(planned);
                     if !ui.json() {
                         self.tell(scene, &name, &standing)?;
                     }
@@ -83,8 +87,20 @@ impl RotateArgs {
     pub(super) fn change(&self, scene: &Scene<'_>, standing: &Standing) -> (&'static str, String) {
         let record = &standing.record;
         let now = scene.vault.clock().now();
-        let renews = !self.keeps_token(scene.context) && self.renewal().is_due(record.token_expires_at, now);
+        let ahead = scene.outlooks.get(&record.name);
+        let is_due = ahead.is_some_and(|ahead| ahead.outlook.due_from.is_some());
+        let renews = is_due && !self.keeps_token(scene.context);
         match record.state {
+            State::Pending | State::Active if ahead.is_some_and(|ahead| ahead.blocked) => (
+                "blocked",
+                match record.token_expires_at {
+                    Some(at) => format!(
+                        "the token ends on {}, and nobody is named who could make another",
+                        at.strftime("%Y-%m-%d")
+                    ),
+                    None => "nobody is named who could make another token".to_owned(),
+                },
+            ),
             State::Retiring if standing.retires_at.is_some_and(|at| at <= now) => {
                 ("retire", "the grace period of the old key is over".to_owned())
             }
@@ -100,9 +116,19 @@ impl RotateArgs {
             },
             State::Pending | State::Active => match self.older_than {
                 Some(span) => ("rotate", format!("the key is older than {span}")),
+                None if is_due => (
+                    "rotate",
+                    "the token ends, and nobody is named who could make another: it gets a new key".to_owned(),
+                ),
                 None => ("rotate", "a new key was asked for".to_owned()),
             },
         }
+    }
+
+    /// Whether a token is due, and nobody is there who could bring another.
+    fn is_left_old(&self, scene: &Scene<'_>, name: &CredentialName) -> bool {
+        let ahead = scene.outlooks.get(name);
+        self.keeps_token(scene.context) && ahead.is_some_and(|ahead| ahead.outlook.due_from.is_some())
     }
 
     async fn failed_row(&self, scene: &Scene<'_>, name: &CredentialName, failure: &Failure) -> Value {

@@ -18,6 +18,9 @@ impl RotateArgs {
             let administrator = scene.session.is_some();
             let renews = change == "renew";
             ui.say(&format!("{name}: {change}, because {reason}"));
+            if change == "blocked" {
+                return ui.answer(&format!("{name}  needs --as ADMIN, or to be run without --no-input"));
+            }
             for line in self.planned(administrator, renews, name, standing) {
                 ui.answer(&line)?;
             }
