@@ -50,8 +50,7 @@ interop: $(INTEROP)/installed
 	cargo build --quiet --features dfns-sdk --example rust_sdk
 	cp target/debug/examples/rust_sdk $(INTEROP)/rust_sdk
 	cargo test --quiet --features dfns-sdk --doc sdk
-	DFNS_KEYS_TEST_INTEROP=$(INTEROP) cargo test --test interop --test browser -- --show-output
-	DFNS_KEYS_TEST_INTEROP=$(INTEROP) cargo test --test hostile every_form_is_read_back -- --show-output
+	DFNS_KEYS_TEST_INTEROP=$(INTEROP) cargo test --test interop --test browser --test engines -- --show-output
 
 $(INTEROP)/installed: tests/interop/package-lock.json tests/interop/requirements.txt
 	mkdir -p $(INTEROP)

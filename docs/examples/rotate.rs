@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use dfns_keys::api::{Client, ClientConfig};
-use dfns_keys::deliver::Means;
+use dfns_keys::deliver::{Means, VaultAccess};
 use dfns_keys::model::rotation::Grace;
 use dfns_keys::sys::child;
 use dfns_keys::sys::clock::SystemClock;
@@ -33,6 +33,8 @@ pub(crate) async fn rotate(vault: &Path, name: &str, identity: &Path) -> Result<
     let means = Means {
         host: child::host(),
         limit,
+        vault: VaultAccess::default(),
+        cluster: None,
     };
     let job = Job {
         vault: &vault,

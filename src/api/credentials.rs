@@ -3,8 +3,7 @@
 
 use reqwest::Method;
 
-use super::answer::parse;
-use super::client::Client;
+use super::client::{Client, parse};
 use super::error::ApiError;
 use super::login::{CallError, credential_info};
 use super::mutation::{Gone, acknowledged, until_done};

@@ -2,16 +2,21 @@
 //!
 //! A secret goes to a program by its stdin alone. What a program says is cut, escaped and cleared before it is repeated.
 
+mod cluster;
 mod file;
+mod hashivault;
+mod http;
 mod plugin;
+mod recipe;
 mod said;
 mod systemd_creds;
+mod wiped;
 
 use std::time::Duration;
 
 use async_trait::async_trait;
-use base64ct::{Base64Unpadded, Encoding};
-use sha2::{Digest, Sha256};
+pub use cluster::InCluster;
+pub use hashivault::Access as VaultAccess;
 use thiserror::Error;
 use zeroize::Zeroizing;
 
@@ -40,6 +45,8 @@ pub enum PlaceError {
         how: String,
         /// What it said, as it may be repeated.
         words: Option<String>,
+        /// What to do, where what it said is known.
+        advice: Option<&'static str>,
     },
     /// The program ended well, and what it printed is not what it prints.
     #[error("{program} answers with {what}")]
@@ -64,6 +71,22 @@ pub enum PlaceError {
     /// A user that a file is to belong to is not on this machine.
     #[error("there is no user {0} on this machine")]
     NoSuchUser(String),
+    /// What has to be known of this machine's surroundings is not there, or cannot be.
+    #[error("{0}")]
+    NotSetUp(String),
+    /// A server was not reached, or its answer was lost.
+    #[error("{server} cannot be reached: {reason}")]
+    Unreachable {
+        /// What it is called.
+        server: &'static str,
+        /// Why.
+        reason: String,
+        /// What the request has done.
+        effect: Effect,
+    },
+    /// What stands there is somebody else's.
+    #[error("something else than a credential stands there, which is left alone")]
+    Foreign,
 }
 
 impl PlaceError {
@@ -72,7 +95,8 @@ impl PlaceError {
     pub fn effect(&self) -> Effect {
         match self {
             Self::Program { error, .. } if error.never_ran() => Effect::None,
-            Self::NoSuchUser(_) | Self::NoFile { .. } => Effect::None,
+            Self::NoSuchUser(_) | Self::NoFile { .. } | Self::NotSetUp(_) | Self::Foreign => Effect::None,
+            Self::Unreachable { effect, .. } => *effect,
             Self::Program { .. } | Self::Refused { .. } | Self::Rubbish { .. } | Self::File { .. } => Effect::Unknown,
         }
     }
@@ -80,7 +104,11 @@ impl PlaceError {
     /// Whether what was begun may still go on.
     #[must_use]
     pub fn goes_on(&self) -> bool {
-        matches!(self, Self::Program { error, .. } if !error.never_ran())
+        match self {
+            Self::Program { error, .. } => !error.never_ran(),
+            Self::Unreachable { effect, .. } => *effect == Effect::Unknown,
+            _ => false,
+        }
     }
 }
 
@@ -88,38 +116,15 @@ fn said(words: Option<&String>) -> String {
     words.map(|words| format!(": it says: \"{words}\"")).unwrap_or_default()
 }
 
-/// Sees that a program that ended has done its work. What it says is not repeated where it has some of these contents.
+/// Sees that a program that ended has done its work.
 ///
 /// # Errors
 /// When it says that it has not.
-pub fn succeeded(program: &str, ended: &Ended, contents: &Contents) -> Result<(), PlaceError> {
+pub fn succeeded(program: &str, ended: &Ended) -> Result<(), PlaceError> {
     if ended.status.success() {
         return Ok(());
     }
-    Err(said::refused(program, ended, contents))
-}
-
-/// Where a target leads to from here.
-pub struct Found {
-    /// As it may be shown.
-    pub shown: String,
-    /// What tells it from other places, whatever of it may not be shown.
-    pub digest: String,
-}
-
-impl Found {
-    /// Of what a place says of itself; `None` where that is nothing.
-    #[must_use]
-    pub fn of(text: &str) -> Option<Self> {
-        let nothing = Contents {
-            variables: Vec::new(),
-            text: None,
-        };
-        Some(Self {
-            shown: said::repeatable(text.as_bytes(), &nothing)?,
-            digest: Base64Unpadded::encode_string(&Sha256::digest(text.trim().as_bytes())),
-        })
-    }
+    Err(said::refused(program, ended, &Contents::nothing()))
 }
 
 /// What is put somewhere.
@@ -128,6 +133,20 @@ pub struct Contents {
     pub variables: Vec<(&'static str, Zeroizing<String>)>,
     /// The same in the form that the target names, where it names one.
     pub text: Option<Zeroizing<String>>,
+}
+
+impl Contents {
+    /// For what is asked without handing anything over.
+    fn nothing() -> Self {
+        Self {
+            variables: Vec::new(),
+            text: None,
+        }
+    }
+
+    fn text(&self) -> &str {
+        self.text.as_ref().map_or("", |text| text.as_str())
+    }
 }
 
 /// What a place has, beside what it should have.
@@ -144,8 +163,7 @@ pub enum Holds {
 /// A place, as it can be worked on from here.
 #[async_trait]
 pub trait Place: Send + Sync {
-    /// Where the target leads from here; `None` where it says all of it itself. It is shown as far as it may be repeated, and
-    /// told from others by all of it.
+    /// Where the target leads from here; `None` where it says all of it itself.
     ///
     /// # Errors
     /// When that cannot be found out.
@@ -168,19 +186,40 @@ pub trait Place: Send + Sync {
 pub struct Means {
     /// This machine's name.
     pub host: String,
-    /// How long a program may take.
+    /// How long a program, or a request, may take.
     pub limit: Duration,
+    /// What is known of Vault.
+    pub vault: VaultAccess,
+    /// The cluster that this process runs in, where nothing else is said of any.
+    pub cluster: Option<InCluster>,
 }
 
 impl Means {
     /// A target's place.
     #[must_use]
-    pub fn open<'t>(&self, target: &'t Target) -> Box<dyn Place + 't> {
+    pub fn open<'t>(&'t self, target: &'t Target) -> Box<dyn Place + 't> {
         match target.kind() {
             TargetKind::File => Box::new(file::File::new(target)),
             TargetKind::SystemdCreds => Box::new(systemd_creds::SystemdCreds::new(target, self.limit)),
+            TargetKind::Kubernetes => match &self.cluster {
+                Some(cluster) if target.parameter("context").is_none() => {
+                    Box::new(cluster::Cluster::new(target, cluster, self.limit))
+                }
+                _ => self.follow(target, &recipe::KUBERNETES),
+            },
+            TargetKind::Hashivault => Box::new(hashivault::Hashivault::new(target, &self.vault, self.limit)),
+            TargetKind::AwsSecretsManager => self.follow(target, &recipe::AWS_SECRETS_MANAGER),
+            TargetKind::AwsSsm => self.follow(target, &recipe::AWS_SSM),
+            TargetKind::Github => match target.parameter("format") {
+                None => self.follow(target, &recipe::GITHUB),
+                Some(_) => self.follow(target, &recipe::GITHUB_FIELDS),
+            },
             TargetKind::Plugin => Box::new(plugin::Plugin::new(target, self.limit)),
         }
+    }
+
+    fn follow<'t>(&self, target: &'t Target, recipe: &'static recipe::Recipe) -> Box<dyn Place + 't> {
+        Box::new(recipe::Followed::new(recipe, target, self.limit))
     }
 
     /// The machine that a target is on, where that is another one.
@@ -209,7 +248,16 @@ pub enum Form {
 /// The sentence to tell where the target asks for what is not there.
 pub fn form(target: &Target) -> Result<Option<Form>, String> {
     match target.kind() {
-        TargetKind::Plugin => Ok(None),
+        TargetKind::Plugin | TargetKind::Kubernetes | TargetKind::Hashivault => Ok(None),
+        TargetKind::AwsSecretsManager | TargetKind::AwsSsm if cfg!(windows) => {
+            Err("aws reads a secret from /dev/stdin, which this system does not have".to_owned())
+        }
+        TargetKind::AwsSecretsManager | TargetKind::AwsSsm => Ok(Some(Form::Json)),
+        TargetKind::Github => match target.parameter("format") {
+            None => Ok(Some(Form::Json)),
+            Some("fields") => Ok(Some(Form::Dotenv)),
+            Some(_) => Err("its format is to be fields, or none".to_owned()),
+        },
         TargetKind::File | TargetKind::SystemdCreds => {
             if target.kind() == TargetKind::File {
                 file::check(target)?;

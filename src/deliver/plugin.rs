@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use serde::de::{self, Visitor};
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use super::said::{refused, repeatable};
+use super::wiped::Wiped;
 use super::{Contents, Holds, Place, PlaceError};
 use crate::model::target::Target;
 use crate::sys::child;
@@ -49,34 +49,9 @@ struct Answer {
     #[serde(default)]
     place: Option<String>,
     #[serde(default)]
-    credential: Option<BTreeMap<String, Value>>,
+    credential: Option<BTreeMap<String, Wiped>>,
     #[serde(default)]
     error: Option<String>,
-}
-
-/// A value that may be a secret, and is wiped.
-struct Value(Zeroizing<String>);
-
-impl<'de> Deserialize<'de> for Value {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Text;
-        impl Visitor<'_> for Text {
-            type Value = Value;
-
-            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str("a text")
-            }
-
-            fn visit_str<E: de::Error>(self, text: &str) -> Result<Value, E> {
-                Ok(Value(Zeroizing::new(text.to_owned())))
-            }
-
-            fn visit_string<E: de::Error>(self, text: String) -> Result<Value, E> {
-                Ok(Value(Zeroizing::new(text)))
-            }
-        }
-        deserializer.deserialize_string(Text)
-    }
 }
 
 impl<'t> Plugin<'t> {
@@ -136,12 +111,12 @@ impl<'t> Plugin<'t> {
 #[async_trait]
 impl Place for Plugin<'_> {
     async fn resolve(&self) -> Result<Option<String>, PlaceError> {
-        let nothing = Contents {
-            variables: Vec::new(),
-            text: None,
-        };
+        let nothing = Contents::nothing();
         let answer = self.ask("describe", &nothing, false).await?;
-        Ok(answer.place)
+        match answer.place {
+            None => Ok(None),
+            Some(place) => Ok(repeatable(place.as_bytes(), &nothing)),
+        }
     }
 
     async fn put(&self, contents: &Contents) -> Result<(), PlaceError> {

@@ -21,6 +21,7 @@ pub(super) fn refused(program: &str, ended: &Ended, contents: &Contents) -> Plac
         program: program.to_owned(),
         how: how(ended.status),
         words: said.and_then(|said| repeatable(said, contents)),
+        advice: None,
     }
 }
 

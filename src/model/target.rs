@@ -26,6 +26,16 @@ pub enum TargetKind {
     File,
     /// A credential for a systemd service, encrypted for one machine: `systemd-creds:/PATH`.
     SystemdCreds,
+    /// A Secret in a cluster: `kubernetes:NAMESPACE/SECRET`.
+    Kubernetes,
+    /// A secret of Vault's or OpenBao's key-value store, version 2: `hashivault:MOUNT/PATH`.
+    Hashivault,
+    /// A secret of AWS Secrets Manager: `aws-secrets-manager:ID`.
+    AwsSecretsManager,
+    /// A `SecureString` of AWS Systems Manager: `aws-ssm:/PATH`.
+    AwsSsm,
+    /// A secret for GitHub Actions: `github:OWNER/REPO`.
+    Github,
     /// Whatever a program `dfns-keys-target-NAME` knows: `plugin:NAME`.
     Plugin,
 }
@@ -56,6 +66,41 @@ const ROWS: &[Row] = &[
         fits: is_plain_path,
     },
     Row {
+        kind: TargetKind::Kubernetes,
+        word: "kubernetes",
+        parameters: Some(&["context"]),
+        rest: "kubernetes:NAMESPACE/SECRET, as Kubernetes names them",
+        fits: is_kubernetes,
+    },
+    Row {
+        kind: TargetKind::Hashivault,
+        word: "hashivault",
+        parameters: Some(&[]),
+        rest: "hashivault:MOUNT/PATH, without detours",
+        fits: |rest| rest.contains('/') && is_plain_path(&format!("/{rest}")),
+    },
+    Row {
+        kind: TargetKind::AwsSecretsManager,
+        word: "aws-secrets-manager",
+        parameters: Some(&["profile", "region"]),
+        rest: "aws-secrets-manager:NAME, in letters, digits and `/_+=.@-`, and no ARN",
+        fits: |rest| rest.len() <= 512 && begins_well(rest, "/") && consists_of(rest, "/_+=.@-"),
+    },
+    Row {
+        kind: TargetKind::AwsSsm,
+        word: "aws-ssm",
+        parameters: Some(&["profile", "region"]),
+        rest: "aws-ssm:/PATH, in letters, digits and `_.-`",
+        fits: |rest| is_plain_path(rest) && consists_of(rest, "/_.-"),
+    },
+    Row {
+        kind: TargetKind::Github,
+        word: "github",
+        parameters: Some(&["environment", "format"]),
+        rest: "github:OWNER/REPO",
+        fits: is_repository,
+    },
+    Row {
         kind: TargetKind::Plugin,
         word: "plugin",
         parameters: None,
@@ -80,6 +125,12 @@ impl TargetKind {
     #[must_use]
     pub fn has_host(self) -> bool {
         self.row().parameters.is_some_and(|known| known.contains(&"host"))
+    }
+
+    /// Whether its places show to nobody what was put there.
+    #[must_use]
+    pub fn is_write_only(self) -> bool {
+        self == Self::Github
     }
 }
 
@@ -122,13 +173,6 @@ impl Target {
     #[must_use]
     pub fn host(&self) -> Option<&str> {
         self.parameter("host")
-    }
-
-    /// Whether what is put to one of them is in the way of what is put to the other: they say where, and differ at most in how.
-    #[must_use]
-    pub fn same_place(&self, other: &Self) -> bool {
-        let both_files = self.kind.has_host() && other.kind.has_host();
-        self == other || (both_files && self.rest == other.rest && self.host() == other.host())
     }
 
     /// The same, on this machine where it is on one and does not say which.
@@ -179,7 +223,10 @@ impl FromStr for Target {
             if let Some(known) = row.parameters
                 && !known.contains(&name.as_str())
             {
-                return refuse(format!("its parameters are {}", known.join(", ")));
+                return refuse(match known {
+                    [] => "it has no parameters".to_owned(),
+                    known => format!("its parameters are {}", known.join(", ")),
+                });
             }
             if !is_parameter_name(&name) || !is_repeatable(&value) || value.is_empty() {
                 return refuse("a parameter has characters or parts that none has".to_owned());
@@ -234,6 +281,30 @@ pub fn is_host(name: &str) -> bool {
 fn is_plain_path(rest: &str) -> bool {
     let mut parts = rest.split('/');
     parts.next() == Some("") && parts.all(|part| !part.is_empty() && part != "." && part != "..")
+}
+
+fn consists_of(text: &str, others: &str) -> bool {
+    text.chars().all(|c| c.is_ascii_alphanumeric() || others.contains(c))
+}
+
+/// So that no tool takes it for an option.
+fn begins_well(text: &str, others: &str) -> bool {
+    text.starts_with(|c: char| c.is_ascii_alphanumeric() || others.contains(c))
+}
+
+fn is_kubernetes(rest: &str) -> bool {
+    let is_label = |label: &str| {
+        begins_well(label, "") && consists_of(label, "-") && !label.ends_with('-') && *label == label.to_lowercase()
+    };
+    rest.split_once('/').is_some_and(|(namespace, secret)| {
+        namespace.len() <= 63 && secret.len() <= 253 && is_label(namespace) && secret.split('.').all(is_label)
+    })
+}
+
+fn is_repository(rest: &str) -> bool {
+    let fits = |part: &str| begins_well(part, "._") && consists_of(part, "._-") && part != "." && part != "..";
+    rest.split_once('/')
+        .is_some_and(|(owner, name)| fits(owner) && fits(name))
 }
 
 fn is_plugin_name(rest: &str) -> bool {
@@ -332,12 +403,41 @@ mod tests {
             "file:/a%zz",
             "file:/%ff",
             "file:/\u{202e}a",
+            "kubernetes:payments",
+            "kubernetes:Payments/dfns",
+            "kubernetes:payments/dfns/x",
+            "kubernetes:payments/-dfns",
+            "kubernetes:payments/dfns?kubeconfig=x",
+            "hashivault:secret",
+            "hashivault:secret//dfns",
+            "hashivault:secret/../dfns",
+            "hashivault:secret/dfns?address=x",
+            "aws-secrets-manager:arn:aws:secretsmanager:eu-west-1:1:secret:x",
+            "aws-secrets-manager:--x",
+            "aws-ssm:payments",
+            "aws-ssm:/a b",
+            "github:acme",
+            "github:acme/app/x",
+            "github:-R/app",
             "plugin:",
             "plugin:../x",
             "plugin:Big",
             "plugin:x?a b=c",
         ] {
             assert!(text.parse::<Target>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_the_tools_name_so_is_a_place() {
+        for text in [
+            "kubernetes:payments/payments.dfns?context=arn:aws:eks:eu-west-1:123456789012:cluster/prod",
+            "hashivault:secret/payments/dfns",
+            "aws-secrets-manager:prod/payments_dfns?profile=payments&region=eu-central-1",
+            "aws-ssm:/prod/payments/dfns?region=eu-central-1",
+            "github:acme/.github?environment=production&format=fields",
+        ] {
+            assert_eq!(target(text).to_string(), text);
         }
     }
 

@@ -1,4 +1,4 @@
-"""GitHub's API for Actions secrets on loopback, as far as `gh secret set -f FILE` goes: it opens what gh seals for it.
+"""GitHub's API for Actions secrets on loopback, as far as `gh secret set` and `gh api repos/…` go: it opens what gh seals for it.
 
 gh_server.py CERTIFICATE KEY OUTPUT: prints its port, and writes what it was given to OUTPUT as one JSON object.
 """
@@ -25,11 +25,30 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
+    def refuses(self) -> bool:
+        if self.headers["authorization"] == "token nobody":
+            self.answer(401, {"message": "Bad credentials"})
+            return True
+        if "/nowhere" in self.path:
+            self.answer(404, {"message": "Not Found"})
+            return True
+        return False
+
     def do_GET(self) -> None:
+        if self.refuses():
+            return
+        *_, before, owner, name = self.path.split("/")
+        if before == "repos":
+            self.answer(200, {"id": 42, "html_url": f"https://{self.headers['host']}/{owner}/{name}"})
+            return
         public = base64.b64encode(bytes(box_key.public_key)).decode()
         self.answer(200, {"key_id": "1", "key": public})
 
     def do_PUT(self) -> None:
+        if self.refuses():
+            return
+        if "/environments/" in self.path:
+            secrets["of"] = self.path.split("/environments/")[1].split("/")[0]
         document = json.loads(self.rfile.read(int(self.headers["content-length"])))
         sealed = base64.b64decode(document["encrypted_value"])
         secrets[self.path.rsplit("/", 1)[-1]] = SealedBox(box_key).decrypt(sealed).decode()

@@ -5,7 +5,6 @@ use super::rotate::holders::Exports;
 use crate::cli::context::Context;
 use crate::cli::error::{Exit, Failure};
 use crate::model::ids::CredentialName;
-use crate::vault::VaultError;
 use crate::workflow::remove::check_unused;
 
 /// Remove a credential from the vault
@@ -25,15 +24,7 @@ impl RemoveArgs {
     pub(super) async fn run(&self, context: &Context) -> Result<Exit, Failure> {
         let vault = context.vault().await?;
         let lease = vault.lease(&self.name, &format!("remove {}", self.name)).await?;
-        let fingerprint = match vault.record(&self.name).await {
-            // What is none has no key that anybody could have.
-            Err(VaultError::Damaged { .. } | VaultError::Tampered { .. } | VaultError::Refused { .. })
-                if self.force =>
-            {
-                None
-            }
-            record => Some(record?.fingerprint),
-        };
+        let record = vault.record(&self.name).await?;
         if !self.force {
             context.check_confirmable()?;
         }
@@ -51,15 +42,13 @@ impl RemoveArgs {
         context.log(&vault, "removed", Some(&self.name), None, None);
         let exports = Exports::default();
         if context.ui.json() {
-            let left = fingerprint.map(|fingerprint| exports.document(&vault, &context.ui, &fingerprint));
-            let exports = left.map_or_else(|| json!([]), |left| left["exports"].clone());
+            let left = exports.document(&vault, &context.ui, &record.fingerprint);
             context
                 .ui
-                .document(&json!({ "name": self.name, "removed": true, "exports": exports }))?;
+                .document(&json!({ "name": self.name, "removed": true, "exports": left["exports"] }))?;
         } else {
             context.ui.say(&format!("{} is removed from the vault.", self.name));
-            let holders = fingerprint.map(|fingerprint| exports.of(&vault, &context.ui, &fingerprint));
-            for holder in holders.into_iter().flatten() {
+            for holder in exports.of(&vault, &context.ui, &record.fingerprint) {
                 context.ui.say(&format!("  {} the key:  {holder}", holder.verb()));
             }
             if let Some(elsewhere) = elsewhere {

@@ -10,7 +10,9 @@ use crate::workflow::deliver::{DeliverError, DeliveryState, Outcome, Reason};
 
 impl From<DeliverError> for Failure {
     fn from(error: DeliverError) -> Self {
+        let message = error.to_string();
         match error {
+            DeliverError::Target { .. } => Self::usage(message),
             DeliverError::CredentialId(error) => error.into(),
             DeliverError::Vault(error) => error.into(),
         }
@@ -44,12 +46,6 @@ impl Failure {
                 "another_place",
                 "nothing was put; go back to the settings that it was sealed with, or --forget it and name it anew"
                     .to_owned(),
-            ),
-            Reason::Unusable(_) => (
-                "unusable_target",
-                format!(
-                    "a newer dfns-keys may know it; or `dfns-keys deliver {name} --forget TARGET`, and name it anew"
-                ),
             ),
             Reason::Place(error) | Reason::Then(error) => place(error, again),
             Reason::NotSeen => ("not_seen", format!("does something else write there? {again}")),
@@ -97,10 +93,19 @@ fn place(error: &PlaceError, again: String) -> (&'static str, String) {
             ),
             ChildError::Lost(_) | ChildError::Flood => ("tool_lost", again),
         },
+        PlaceError::Refused {
+            advice: Some(advice), ..
+        } => ("tool_refuses", format!("{advice}; {again}")),
         PlaceError::Refused { .. } => ("tool_refuses", format!("is it signed in, and may it do that? {again}")),
         PlaceError::Rubbish { .. } => (
             "tool_rubbish",
             format!("is it the right program, in the right version? {again}"),
+        ),
+        PlaceError::NotSetUp(_) => ("not_set_up", again),
+        PlaceError::Unreachable { .. } => ("place_unreachable", again),
+        PlaceError::Foreign => (
+            "foreign",
+            format!("name a place of its own, or remove what is there; {again}"),
         ),
         PlaceError::File { .. } | PlaceError::NoFile { .. } | PlaceError::NoSuchUser(_) => ("file", again),
     }

@@ -62,21 +62,13 @@ impl Keyholder for Nobody {
     }
 }
 
-/// Remembers what it was told.
+/// Remembers what was accepted.
 #[derive(Clone, Default)]
 struct Told(Arc<Mutex<Vec<String>>>);
 
 impl Witness for Told {
     fn rollback_accepted(&self, _: &Vault, what: &str) {
         self.0.lock().unwrap().push(what.to_owned());
-    }
-
-    fn recipient_added(&self, _: &Vault, recipient: &RecipientText) {
-        self.0.lock().unwrap().push(format!("added {recipient}"));
-    }
-
-    fn recipient_removed(&self, _: &Vault, recipient: &RecipientText) {
-        self.0.lock().unwrap().push(format!("removed {recipient}"));
     }
 }
 

@@ -60,9 +60,13 @@ impl Job<'_> {
             .courier
             .deliver(&mut work.credential, &active, &mut work.edit, |place| !place.forgotten)
             .await?;
+        let fingerprint = &active.public_key.fingerprint;
+        let deliveries = &work.credential.deliveries;
         let behind: Vec<Outcome> = outcomes
             .into_iter()
-            .filter(|outcome| outcome.state != DeliveryState::InSync)
+            .filter(|outcome| {
+                outcome.state != DeliveryState::InSync && !taken_elsewhere(outcome, deliveries, fingerprint)
+            })
             .collect();
         let now = self.vault.clock().now();
         let told = |place: &&Delivery| behind.iter().all(|outcome| outcome.target != place.target);
@@ -104,6 +108,17 @@ impl Job<'_> {
             Err(kept.into_error(self.name, "old"))
         }
     }
+}
+
+/// Whether a place that cannot be looked at from here has taken it from another machine, by its receipt.
+fn taken_elsewhere(outcome: &Outcome, deliveries: &[Delivery], fingerprint: &str) -> bool {
+    let not_from_here = match &outcome.reason {
+        Some(Reason::AnotherPlace { .. }) => true,
+        Some(Reason::Place(_)) => outcome.state == DeliveryState::Failed,
+        _ => false,
+    };
+    let place = deliveries.iter().find(|place| place.target == outcome.target);
+    not_from_here && place.is_some_and(|place| place.in_sync(fingerprint))
 }
 
 /// Why a place may have a key that it is not to have any more.
