@@ -170,6 +170,7 @@ fn whatever_accepts_an_older_state_says_so_and_logs_it() {
     for file in ["recipients.txt", "credentials/a.json"] {
         std::fs::copy(env.path("copy").join(file), env.vault().join(file)).unwrap();
     }
+    env.run(&["recipients", "sync"]).fails(7, &["put an older list back"]);
     let accepted = [
         "warning: accepted: recipients.txt is older",
         "warning: accepted: the file of a is older",

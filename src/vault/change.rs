@@ -327,6 +327,10 @@ impl Unlocked<'_> {
         if found.document.mark.epoch >= epoch {
             return Ok(());
         }
+        if found.document.removed.is_some() && !found.document.authenticated {
+            // A former member's: no member is to vouch for a removal that none made.
+            return self.delete(name, &found.version).await;
+        }
         if let Some(removed) = &found.document.removed {
             return self.bury_again(&lease, removed, &found).await;
         }
@@ -340,6 +344,15 @@ impl Unlocked<'_> {
         let turn = Turn::after(found.document.mark.revision, &found.document.mark.writes)?;
         let bytes = document::seal_unauthenticated(&credential.into(), &turn, ring.epoch(), &ring.recipients())?;
         self.put_over(&lease, &bytes, &turn, &found.version).await
+    }
+
+    /// Takes a credential's file away.
+    pub(super) async fn delete(&self, name: &CredentialName, version: &Version) -> Result<(), VaultError> {
+        let store = &*self.vault.store;
+        store
+            .delete(&document::document_name(name), version)
+            .await
+            .map_err(|error| VaultError::of_credential(error, name))
     }
 
     async fn bury_again(

@@ -297,13 +297,7 @@ impl<'u> Edit<'u> {
                 let Expected::Version(version) = &self.expected else {
                     return Ok(());
                 };
-                let name = self.lease.name();
-                return self
-                    .vault()
-                    .store
-                    .delete(&document::document_name(name), version)
-                    .await
-                    .map_err(|error| VaultError::of_credential(error, name));
+                return self.unlocked.delete(self.lease.name(), version).await;
             }
             Ring::Two(keyring) => keyring,
         };

@@ -24,6 +24,8 @@ pub struct Repair {
     expected: Expected,
     /// This machine has seen that very list; otherwise somebody has to look at it.
     pub is_known: bool,
+    /// The list that is there is an older one of members', who may have meant to go back.
+    pub undoes_a_rollback: bool,
     /// What is wrong with the list that is there, in words.
     pub change: String,
 }
@@ -93,6 +95,7 @@ impl Vault {
                 ring,
                 expected,
                 is_known,
+                undoes_a_rollback: matches!(refusal, VaultError::RolledBack(_)),
                 change,
             }))),
             None => Err(refusal),
@@ -198,6 +201,7 @@ impl Vault {
             ring,
             expected,
             is_known: _,
+            undoes_a_rollback: _,
             change: _,
         } = repair;
         let lease = self.store.lease(list::FILE, "recipients sync", self.wait).await?;

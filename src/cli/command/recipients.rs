@@ -202,10 +202,16 @@ async fn put_back<'v>(context: &Context, vault: &'v Vault, repair: Repair) -> Re
     context
         .ui
         .say(&format!("recipients.txt is not as members left it: {}", repair.change));
-    if !repair.is_known {
+    if repair.undoes_a_rollback {
+        context
+            .ui
+            .say("Somebody put an older list back; a member, perhaps, who meant it. This is the newer one:");
+    } else if !repair.is_known {
         context
             .ui
             .say("This machine has not seen the list that it goes back to:");
+    }
+    if repair.undoes_a_rollback || !repair.is_known {
         for member in repair.members() {
             context.ui.say(&format!("  {}", line(member)));
         }

@@ -357,6 +357,19 @@ async fn a_former_members_tombstone_counts_for_nothing() {
         let written: serde_json::Value = serde_json::from_slice(&scene.document(name_text)).unwrap();
         assert_eq!(written["revision"], revision, "{name_text}");
     }
+    // Nor does a member vouch for it who seals everything again: the name is free, and on this machine it is missed.
+    let theirs = theirs("seen", 1_000_000);
+    scene.store.world().overwrite("credentials/seen.json", &theirs);
+    let erin = Person::new(&scene.folder, "erin").member();
+    alice
+        .add_recipient(erin, &unwatched())
+        .await
+        .unwrap()
+        .complete()
+        .unwrap();
+    assert_eq!(scene.store.world().bytes("credentials/seen.json"), None);
+    let lease = vault.lease(&name("seen"), "looking").await.unwrap();
+    assert!(alice.edit(lease).await.unwrap().has_vanished());
 }
 
 #[tokio::test]
