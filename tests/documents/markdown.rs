@@ -137,7 +137,9 @@ pub(crate) fn extract(document: &str, text: &str) -> Vec<Recipe> {
         let code = &prose[start..start + length];
         at = start + length + 1;
         let code = code.split_whitespace().collect::<Vec<_>>().join(" ");
-        if code.split(' ').next().is_some_and(|word| PROGRAMS.contains(&word)) {
+        // Alone it is no command, but the program that is spoken of.
+        let is_a_name = code == "sudo";
+        if !is_a_name && code.split(' ').next().is_some_and(|word| PROGRAMS.contains(&word)) {
             recipes.push(Recipe {
                 document: document.to_owned(),
                 line: prose[..start].matches('\n').count() + 1,
