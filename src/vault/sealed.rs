@@ -23,6 +23,8 @@ const FILE_LIMIT: u64 = 16 * 1024 * 1024;
 /// The age crate parses a header anew for each of its lines, and tries each stanza with each identity: more lines than for
 /// so many recipients are refused before it sees one. A post-quantum stanza takes 1.5 KiB in two lines.
 pub(super) const MOST_RECIPIENTS: usize = 256;
+/// The first line of armor.
+const BEGIN: &[u8] = b"-----BEGIN AGE ENCRYPTED FILE-----";
 const MOST_HEADER_LINES: usize = 4 * MOST_RECIPIENTS;
 const HEADER_LIMIT: usize = 2048 * MOST_RECIPIENTS;
 
@@ -72,10 +74,7 @@ pub(super) fn open_with_passphrase(
 
 /// Whether contents are an age file, armored or not.
 pub(super) fn is_age_file(contents: &[u8]) -> bool {
-    contents.starts_with(b"age-encryption.org/")
-        || contents
-            .trim_ascii_start()
-            .starts_with(b"-----BEGIN AGE ENCRYPTED FILE-----")
+    contents.starts_with(b"age-encryption.org/") || contents.trim_ascii_start().starts_with(BEGIN)
 }
 
 /// Whether contents are an age file that a passphrase opens.
@@ -92,6 +91,11 @@ struct Checked(Zeroizing<Vec<u8>>);
 
 impl Checked {
     fn read(ciphertext: &[u8]) -> Result<Self, DecryptError> {
+        // White space may stand around the armor.
+        let ciphertext = match ciphertext.trim_ascii_start() {
+            armored if armored.starts_with(BEGIN) => armored,
+            _ => ciphertext,
+        };
         let bytes = read_limited(ArmoredReader::new(ciphertext), FILE_LIMIT)?;
         let mut length = 0;
         for (number, line) in bytes.split_inclusive(|byte| *byte == b'\n').enumerate() {
