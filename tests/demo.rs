@@ -45,6 +45,9 @@ fn the_demonstration_ends_by_itself_with_exit_0() {
         "$ dfns-keys onboard payments-api --prepare",
         "does not accept this key for this token",
         "payments-api is active.",
+        "payments.env: ",
+        "(exit code 7)",
+        "The disk is back.",
         "the old key is refused",
         "payments.postman_environment.json",
         "That is all.",
@@ -52,6 +55,7 @@ fn the_demonstration_ends_by_itself_with_exit_0() {
         assert!(run.stderr.contains(words), "{words}: {run:?}");
     }
     assert!(run.stdout.contains("Safe to use."), "{run:?}");
+    assert!(!cfg!(unix) || run.stdout.contains("in sync, read back"), "{run:?}");
     assert!(!run.stderr.contains("Enter"), "nobody is waited for: {run:?}");
     let left: Vec<_> = std::fs::read_dir(env.home.path()).unwrap().collect();
     assert!(left.is_empty(), "{left:?}");

@@ -67,6 +67,16 @@ impl Canaries {
     }
 }
 
+/// Those that are delivered to by tools of others, or over the network.
+const PLACES: [&str; 6] = [
+    "kubernetes:payments/x",
+    "aws-secrets-manager:x?region=eu-central-1",
+    "aws-ssm:/x?region=eu-central-1",
+    "github:acme/app",
+    "github:acme/app?format=fields",
+    "hashivault:secret/x",
+];
+
 const PASSPHRASE: &str = "canary-passphrase-0123456789-abcdef";
 
 /// A login session of its own, where there are any.
@@ -90,6 +100,7 @@ fn no_command_shows_a_secret() {
     let token_file = secrets.path().join("token");
     // Whatever is sealed is sealed by a plug-in too, which writes down what it sees.
     let watched = Watched::new(&env);
+    watched.install_tools();
     let run = |arguments: &[&str]| {
         let mut command = env.command(&["-v", "--passphrase-file"]);
         command
@@ -123,6 +134,10 @@ fn no_command_shows_a_secret() {
     let other = sandbox.create("b", &other_public);
     canaries.add(&token);
     canaries.add(&other);
+    // As a Secret of Kubernetes has it.
+    canaries.add(&<base64ct::Base64 as base64ct::Encoding>::encode_string(
+        token.as_bytes(),
+    ));
     let token_path = token_file.to_str().unwrap().to_owned();
     let second = ["onboard", "a", "--token-file", token_path.as_str()];
     for wounded in [
@@ -176,6 +191,13 @@ fn no_command_shows_a_secret() {
         note(&with(&["unlock"]), i32::from(!has_session()));
         note(&with(&["lock"]), 0);
         note(&with(&["deliver", "a", "--to", "file:/dev/null/no?format=dotenv"]), 7);
+        for (option, code) in [("--to", 7), ("--forget", 0)] {
+            let places = PLACES.iter().flat_map(|place| [option, place]);
+            note(
+                &with(&["deliver", "a"].into_iter().chain(places).collect::<Vec<_>>()),
+                code,
+            );
+        }
         note(&with(&["deliver", "a", "--check"]), 8);
         note(
             &with(&["deliver", "a", "--forget", "file:/dev/null/no?format=dotenv"]),
@@ -307,14 +329,16 @@ fn no_command_shows_a_secret() {
     }
     // Children: a plug-in sees nothing, a program what was promised to it, and not how the vault is opened.
     let seen = watched.seen();
-    let (plugins, programs): (Vec<_>, Vec<_>) = seen.iter().partition(|(name, _)| name.starts_with("plugin"));
+    let of = |kind: &str| -> Vec<_> { seen.iter().filter(|(name, _)| name.starts_with(kind)).collect() };
+    let (plugins, tools, programs) = (of("plugin"), of("tool"), of("program"));
     assert!(
-        plugins.len() > 30 && programs.len() == 1,
-        "{} {}",
+        plugins.len() > 30 && tools.len() > 20 && programs.len() == 1,
+        "{} {} {}",
         plugins.len(),
+        tools.len(),
         programs.len()
     );
-    for (name, text) in plugins {
+    for (name, text) in plugins.into_iter().chain(tools) {
         canaries.check(name, text.as_bytes());
     }
     for (name, text) in programs {

@@ -81,6 +81,25 @@ impl Watched {
         this
     }
 
+    /// Tools that deliver: they say where they lead, and then print all that they are handed, as they refuse it.
+    pub fn install_tools(&self) {
+        let seen = self.directory.join("seen").display().to_string();
+        for (name, place) in [
+            ("kubectl", "https://k8s.example:6443"),
+            ("aws", "123456789012"),
+            ("gh", "https://github.com/acme/app\\t42"),
+        ] {
+            let answer = format!(
+                "case $* in *config\\ view* | *get-caller-identity* | api\\ *) printf '{place}\\n'; exit ;; esac\n\
+                 while IFS= read -r line || [ -n \"$line\" ]; do printf '%s\\n' \"$line\"; done >&2; exit 1\n"
+            );
+            self.install(
+                name,
+                &format!("all=$(watch $$ own) 2>/dev/null\n{WRITE}'{seen}'/tool-$$\n{answer}"),
+            );
+        }
+    }
+
     fn install(&self, name: &str, text: &str) {
         let path = self.directory.join(name);
         std::fs::write(&path, format!("#!/bin/sh\n{WATCH}\n{text}")).unwrap();

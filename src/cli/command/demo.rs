@@ -9,10 +9,11 @@ use crate::cli::context::Context;
 use crate::cli::error::{Exit, Failure};
 use crate::cli::terminal::{self, InterruptsHeld};
 use crate::cli::ui::Tone;
+use crate::sys::files::{self, IfExists, Readable};
 
 /// Show the main job in a sandbox
 ///
-/// Onboard, verify, a wrong token diagnosed, rotate, export. Runs this very program, command by command, against a sandbox on loopback and a vault in a temporary directory. Nothing
+/// Onboard, verify, a wrong token diagnosed, deliver, rotate, export. Runs this very program, command by command, against a sandbox on loopback and a vault in a temporary directory. Nothing
 /// outside that directory is touched, and nothing leaves this machine. On a terminal it waits for Enter before each step;
 /// --yes runs through.
 #[derive(Args)]
@@ -79,7 +80,8 @@ impl<'a> Stage<'a> {
     fn set(context: &'a Context) -> Result<Self, Failure> {
         let held = InterruptsHeld::begin().map_err(broken("signals"))?;
         let directory = tempfile::Builder::new()
-            .prefix("dfns-keys-demo-")
+            // With a dot, for a place below it is not to look like a secret.
+            .prefix("dfns-keys-demo.")
             .tempdir()
             .map_err(broken("a temporary directory"))?;
         let program = std::env::current_exe().map_err(broken("this program's path"))?;
@@ -152,12 +154,7 @@ impl<'a> Stage<'a> {
         self.tell("Before a deployment: is it safe to use?")?;
         self.run(&["verify", "payments-api"], 0)?;
 
-        self.tell(
-            "Time for a new key. It is registered, proven and made active; the old one works on until it is retired.",
-        )?;
-        self.run(&["rotate", "payments-api"], 0)?;
-        self.run(&["rotate", "payments-api", "--finish"], 0)?;
-        self.run(&["verify", "payments-api", "--strict", "--quiet"], 0)?;
+        self.rotate()?;
 
         self.tell("Hand it over to Postman, and check what was handed over before anybody relies on it.")?;
         self.run(
@@ -191,6 +188,36 @@ impl<'a> Stage<'a> {
         Ok(())
     }
 
+    /// A new key, and the one place that has to have it before the old one goes.
+    fn rotate(&self) -> Result<(), Failure> {
+        // Places that are files are for systems whose paths begin with a slash.
+        let folder = self.directory.path().join("service");
+        let place = folder.join("payments.env");
+        let target = place.to_str().map(|path| format!("file:{path}")).filter(|_| cfg!(unix));
+        if let Some(target) = &target {
+            self.tell("A service reads it from a file. That place is named once; from then on it is kept up to date, and known to have the key.")?;
+            files::create_private_directory(&folder)?;
+            self.run(&["deliver", "payments-api", "--to", target], 0)?;
+        }
+        self.tell(
+            "Time for a new key. It is registered, proven and made active; the old one works on until it is retired.",
+        )?;
+        if target.is_some() {
+            self.say("Without a grace period that would be at once. But today the service's disk is away, and its file cannot be replaced: so the old key stays.");
+            files::remove(&place)?;
+            std::fs::remove_dir(&folder).map_err(broken("the service's folder"))?;
+            self.run(&["rotate", "payments-api", "--grace", "0", "--yes"], 7)?;
+            self.tell("The disk is back. The next run delivers the new key, reads it back, and only then has the old one refused.")?;
+            files::create_private_directory(&folder)?;
+            self.run(&["rotate", "payments-api"], 0)?;
+        } else {
+            self.run(&["rotate", "payments-api"], 0)?;
+            self.run(&["rotate", "payments-api", "--finish"], 0)?;
+        }
+        self.run(&["verify", "payments-api", "--strict", "--quiet"], 0)?;
+        Ok(())
+    }
+
     /// Begins a chapter, when the reader is through with the one before.
     fn tell(&self, text: &str) -> Result<(), Failure> {
         if self.context.is_read_along() {
@@ -214,12 +241,7 @@ impl<'a> Stage<'a> {
 
     fn file(&self, name: &str, contents: &str) -> Result<String, Failure> {
         let path = self.directory.path().join(name);
-        crate::sys::files::write(
-            &path,
-            contents.as_bytes(),
-            crate::sys::files::IfExists::Refuse,
-            crate::sys::files::Readable::ByOwner,
-        )?;
+        files::write(&path, contents.as_bytes(), IfExists::Refuse, Readable::ByOwner)?;
         Ok(name.to_owned())
     }
 
