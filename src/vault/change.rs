@@ -20,7 +20,7 @@ use crate::model::secret::Passphrase;
 
 /// How many documents are sealed again at once.
 const AT_ONCE: usize = 8;
-/// How often one document is sealed again in a run, whoever puts an older one in its place.
+/// How often one document is sealed again for a list in a run, whoever puts an older one in its place.
 const MOST_ROUNDS: usize = 5;
 /// How long to wait for somebody who works on a credential, before it is left to them or to a later run.
 pub(super) const PATIENCE: Duration = Duration::from_secs(10);
@@ -266,9 +266,13 @@ impl Unlocked<'_> {
         let mut done = Resealed::default();
         let mut seen = BTreeMap::new();
         let mut left: BTreeMap<CredentialName, String> = BTreeMap::new();
-        let mut rounds: BTreeMap<CredentialName, usize> = BTreeMap::new();
+        let (mut epoch, mut rounds) = (0, BTreeMap::<CredentialName, usize>::new());
         loop {
-            let epoch = self.refresh().await?.epoch();
+            let now = self.refresh().await?.epoch();
+            if now != epoch {
+                epoch = now;
+                rounds.clear();
+            }
             let names: Vec<CredentialName> = self
                 .outdated(epoch, &mut seen)
                 .await?
