@@ -27,6 +27,14 @@ impl Scene {
         env.onboard(&sandbox, "payments-api");
         env.onboard(&sandbox, "reports");
         env.prepare(&sandbox, "payments-old");
+        std::fs::create_dir(env.path("deploy")).unwrap();
+        let place = env.path("deploy/reports.env");
+        env.ok(&[
+            "deliver",
+            "reports",
+            "--to",
+            &format!("file:{}", place.to_str().unwrap()),
+        ]);
         let code = sandbox.code("ops@example.com");
         env.ok(&["enroll", "ops-admin", "--code", &code, "--api-url", &sandbox.url]);
         env.write("staging.env", "");
@@ -106,6 +114,21 @@ fn by_keyboard(scene: &Scene, mut keyboard: Keyboard, list: &str) {
     );
     keyboard.types("dfns-keys export pay\t--format=dock\t--json\r", "would show the secret");
     keyboard.types("dfns-keys verify --dotenv stag\t--offline --json\r", "\"staging.env\"");
+    // Of a place with `?` and `&` in it nothing is run, and no more is told than where it is.
+    let home = scene.env.home.path().to_str().unwrap();
+    keyboard.types(
+        &format!("dfns-keys deliver rep\t--to fi\t{home}/depl\tx'?format=x'\r"),
+        "format is to be",
+    );
+    keyboard.types("dfns-keys deliver reports --forget fi\t --json\r", "never opens");
+    keyboard.types(
+        &format!("dfns-keys deliver payments-api --to=file:{home}/depl\trep\t --json\r"),
+        "place_taken",
+    );
+    keyboard.types(
+        "dfns-keys deliver payments-api --to sys\t/\r",
+        "systemd-creds:/PATH, whole",
+    );
     // An interactive shell does not end by itself.
     keyboard.session.send_line("exit").unwrap();
     keyboard.session.exp_eof().unwrap();
@@ -197,6 +220,13 @@ fn fish_completes_names_with_a_word_on_each() {
         complete("dfns-keys call reports GET /wallets/wa-1/transf"),
         "/wallets/wa-1/transfers\n"
     );
+    assert_eq!(complete("dfns-keys deliver payments-api --to sys"), "systemd-creds:\n");
+    let places = complete("dfns-keys deliver reports --forget ");
+    assert!(
+        places.starts_with("file:/") && places.contains("deploy/reports.env?"),
+        "{places}"
+    );
+    assert_eq!(complete("dfns-keys deliver payments-api --forget "), "");
     let flags = complete("dfns-keys verify --of");
     assert!(flags.starts_with("--offline\tCheck only what"), "{flags}");
 }

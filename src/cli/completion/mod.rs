@@ -5,6 +5,8 @@
     reason = "the answer is the shell's alone: nothing of the printer's rules for people fits it"
 )]
 
+mod targets;
+
 use std::any::TypeId;
 use std::ffi::{OsStr, OsString};
 use std::io::Write;
@@ -23,6 +25,7 @@ use crate::model::credential::{Kind, State};
 use crate::model::ids::CredentialName;
 use crate::model::operations;
 use crate::model::record::PublicRecord;
+use crate::model::target::Target;
 use crate::sys::clock::SystemClock;
 use crate::vault::{Machine, Vault, VaultError};
 
@@ -45,12 +48,46 @@ pub(super) fn script(shell: &str) -> Option<Vec<u8>> {
     );
     completer.ok()?;
     if shell == "zsh" {
+        script = for_colons(&script)?;
         // From a file in $fpath zsh runs the script itself at the first TAB, instead of what the script defines.
         script.extend_from_slice(
             b"if [ \"$funcstack[1]\" = \"_dfns-keys\" ]; then _clap_dynamic_completer_dfns_keys \"$@\"; fi\n",
         );
     }
     Some(script)
+}
+
+/// zsh has a colon before what a candidate means, and one of its own escaped, which the script takes for the former; and behind what ends
+/// with a colon or a slash more is to be typed, so that no space belongs there.
+fn for_colons(script: &[u8]) -> Option<Vec<u8>> {
+    let changes = [
+        (
+            "local value=\"${completion%%:*}\"",
+            "local value=${completion//\\\\:/$'\\v'}; value=${value%%:*}; value=${value//$'\\v'/\\\\:}",
+        ),
+        (
+            "if [[ \"$completion\" == *:* ]]; then",
+            "if [[ \"$completion\" != \"$value\" ]]; then",
+        ),
+        (
+            "local desc=\"${completion#*:}\"",
+            "local desc=\"${completion#\"$value\":}\"",
+        ),
+        (
+            "            else\n                other+=",
+            "            elif [[ \"$value\" == *: ]]; then\n                open+=(\"$completion\")\n            else\n                other+=",
+        ),
+        ("local -a other=()", "local -a other=() open=()"),
+        (
+            "[[ -n $other ]] &&",
+            "[[ -n $open ]] && _describe -V 'values' open -S ''\n        [[ -n $other ]] &&",
+        ),
+    ];
+    let mut script = String::from_utf8(script.to_vec()).ok()?;
+    for (theirs, ours) in changes {
+        script = script.replace(theirs, ours);
+    }
+    Some(script.into_bytes())
 }
 
 /// Answers a shell, if it is one that asks.
@@ -87,7 +124,7 @@ fn tell(shell: &str, command: Command, words: &[OsString]) -> Option<()> {
     std::io::stdout().write_all(&text).ok()
 }
 
-/// bash takes `--flag=value` for three words, and wants an answer for the last of them.
+/// bash takes `--flag=value` and `file:/path` for three words each, and wants an answer for the last of them.
 fn in_bash(
     command: &mut Command,
     words: &[OsString],
@@ -99,11 +136,15 @@ fn in_bash(
     let (mut target, mut before_cursor) = (0, 0);
     let mut value_follows = false;
     for (position, word) in words.iter().enumerate() {
-        let sign = word == "=" && joined.last().is_some_and(|last| is_flag(last));
+        let colon = behind_kind(&joined) && (word == ":" || word.is_empty() && position == index);
+        let sign = word == "=" && joined.last().is_some_and(|last| is_flag(last)) || colon;
         if sign || value_follows {
             let last = joined.last_mut()?;
             before_cursor = last.len();
-            last.push(word);
+            last.push(if colon { OsStr::new(":") } else { word });
+            if colon {
+                before_cursor = last.len();
+            }
         } else {
             before_cursor = 0;
             joined.push(word.clone());
@@ -118,9 +159,28 @@ fn in_bash(
         if position > 0 {
             text.push(BASH_SEPARATOR);
         }
-        text.extend_from_slice(candidate.get_value().as_encoded_bytes().get(before_cursor..)?);
+        for byte in candidate.get_value().as_encoded_bytes().get(before_cursor..)? {
+            // bash takes it as it comes, and would make something else of it when the line is run.
+            if b" !\"#$&'()*;<>?[\\]^`{|}".contains(byte) {
+                text.push(b'\\');
+            }
+            text.push(*byte);
+        }
     }
     Some(())
+}
+
+/// Whether the last word is a kind of places, where a place belongs: then a colon follows, which bash does not tell of at the cursor.
+fn behind_kind(words: &[OsString]) -> bool {
+    let is_place = |flag: &OsStr| flag == "--to" || flag == "--forget";
+    match words {
+        [.., flag, kind] if is_place(flag) => targets::is_kind(kind),
+        [.., last] => last
+            .to_str()
+            .and_then(|last| last.split_once('='))
+            .is_some_and(|(flag, kind)| is_place(OsStr::new(flag)) && targets::is_kind(OsStr::new(kind))),
+        [] => false,
+    }
 }
 
 fn is_flag(word: &OsStr) -> bool {
@@ -184,6 +244,18 @@ fn taught_one(command: Command, lesson: &Lesson) -> Command {
                             .map_or_else(Vec::new, |vault| names(vault, wanted, begun, &given))
                     }))
                 }
+                None if arg.get_id() == "to" && name == "deliver" => {
+                    arg.add(ArgValueCompleter::new(|begun: &OsStr| {
+                        begun.to_str().map_or_else(Vec::new, targets::beginning)
+                    }))
+                }
+                None if arg.get_id() == "forget" && name == "deliver" => {
+                    let (vault, given) = (lesson.vault.clone(), Arc::clone(&lesson.given));
+                    arg.add(ArgValueCompleter::new(move |begun: &OsStr| {
+                        let known = vault.as_ref().map_or_else(Vec::new, |vault| places(vault, &given));
+                        targets::among(begun.to_str().unwrap_or_default(), &known)
+                    }))
+                }
                 None if arg.get_id() == "path" && name == "call" => {
                     let given = Arc::clone(&lesson.given);
                     arg.add(ArgValueCompleter::new(move |begun: &OsStr| paths(begun, &given)))
@@ -228,7 +300,7 @@ impl Wanted {
             "import" => None,
             "onboard" => Some(Self::Waiting),
             "enroll" => Some(Self::WaitingUsers),
-            "exec" | "export" | "call" | "proxy" | "rotate" => Some(Self::Usable),
+            "exec" | "export" | "call" | "proxy" | "rotate" | "deliver" => Some(Self::Usable),
             _ => Some(Self::Any),
         }
     }
@@ -273,6 +345,26 @@ fn names(vault: &Path, wanted: Wanted, begun: &OsStr, given: &[OsString]) -> Vec
         }))
     };
     found().map(Iterator::collect).unwrap_or_default()
+}
+
+/// The places of the credentials that stand on the line.
+fn places(vault: &Path, given: &[OsString]) -> Vec<Target> {
+    let found = || {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().ok()?;
+        let open = Vault::open(vault, Machine::default(), Box::new(SystemClock), Duration::ZERO);
+        let vault = runtime.block_on(open).ok()?;
+        let names = given
+            .iter()
+            .filter_map(|word| word.to_str()?.parse::<CredentialName>().ok());
+        let records = names.filter_map(|name| runtime.block_on(vault.record(&name)).ok());
+        Some(
+            records
+                .flat_map(|record| record.deliveries)
+                .map(|place| place.target)
+                .collect(),
+        )
+    };
+    found().unwrap_or_default()
 }
 
 /// The contexts that begin so.
