@@ -51,6 +51,7 @@ interop: $(INTEROP)/installed
 	cp target/debug/examples/rust_sdk $(INTEROP)/rust_sdk
 	cargo test --quiet --features dfns-sdk --doc sdk
 	DFNS_KEYS_TEST_INTEROP=$(INTEROP) cargo test --test interop --test browser --test engines -- --show-output
+	DFNS_KEYS_TEST_INTEROP=$(INTEROP) cargo test --test hostile every_form_is_read_back -- --show-output
 
 $(INTEROP)/installed: tests/interop/package-lock.json tests/interop/requirements.txt
 	mkdir -p $(INTEROP)

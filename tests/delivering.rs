@@ -186,6 +186,23 @@ fn one_place_is_one_credentials() {
     run.fails(0, &["what it has is still there"]);
     assert!(scene.env.path("dfns.env").exists());
     scene.deliver(&["b", "--to", &target]).fails(0, &[]);
+    // However it is said, a file is one place.
+    let text = std::fs::read_to_string(scene.env.path("dfns.env")).unwrap();
+    let creds = target.replacen("file:", "systemd-creds:", 1);
+    for (name, other) in [
+        ("a", format!("{target}?format=json")),
+        ("b", format!("{target}?mode=0640")),
+        ("b", creds),
+    ] {
+        scene
+            .deliver(&[name, "--to", &other])
+            .fails(3, &["b is delivered to", &target, "already", "--forget"]);
+    }
+    let two = format!("{}?mode=0640", scene.file("two"));
+    scene
+        .deliver(&["a", "--to", &two, "--to", &scene.file("two")])
+        .fails(3, &["a is delivered to"]);
+    assert_eq!(std::fs::read_to_string(scene.env.path("dfns.env")).unwrap(), text);
     let document = scene.deliver_json(&["--all"]);
     assert_eq!(document["deliveries"].as_array().unwrap().len(), 1, "{document}");
     assert_eq!(document["deliveries"][0]["name"], "b");
@@ -353,6 +370,139 @@ fn a_target_that_leads_elsewhere_by_now_gets_nothing() {
     scene.env.write("where-x", "the place of x");
     scene.deliver(&["a"]).fails(0, &[]);
     assert_eq!(key_at(&scene.env, "x"), Some(scene.key()));
+}
+
+#[test]
+fn places_are_told_apart_by_what_is_not_shown_of_them_too() {
+    let scene = Scene::new();
+    plugins(&scene.env, &["x"]);
+    let long = "a/".repeat(200);
+    for (place, other) in [
+        (format!("{long}one"), format!("{long}two")),
+        (
+            "https://user:Tr0ub4dor&3xyz@one".to_owned(),
+            "https://user:c0rrecthorse9@one".to_owned(),
+        ),
+    ] {
+        let _ = std::fs::remove_file(scene.env.path("place-x"));
+        scene.env.write("where-x", &place);
+        scene.deliver(&["a", "--to", "plugin:x"]).fails(0, &[]);
+        std::fs::remove_file(scene.env.path("place-x")).unwrap();
+        scene.env.write("where-x", &other);
+        scene.deliver(&["a"]).fails(7, &["another place", "nothing was put"]);
+        assert_eq!(key_at(&scene.env, "x"), None);
+        scene.deliver(&["a", "--forget", "plugin:x"]).fails(0, &[]);
+    }
+}
+
+/// As an earlier version sealed it.
+#[test]
+fn a_place_that_was_sealed_by_its_words_alone_is_known_again() {
+    let scene = Scene::new();
+    plugins(&scene.env, &["x"]);
+    scene.deliver(&["a", "--to", "plugin:x"]).fails(0, &[]);
+    scene.env.reseal("a", |sealed| {
+        let place = sealed["deliveries"][0].as_object_mut().unwrap();
+        assert!(place.remove("place_digest").is_some());
+    });
+    scene.env.write("where-x", "elsewhere");
+    scene.deliver(&["a"]).fails(7, &["another place"]);
+    scene.env.write("where-x", "the place of x");
+    scene.deliver(&["a"]).fails(0, &[]);
+    assert!(scene.env.open("a")["deliveries"][0]["place_digest"].is_string());
+}
+
+#[test]
+fn a_target_that_cannot_be_used_stops_no_other() {
+    let scene = Scene::new();
+    plugins(&scene.env, &["x"]);
+    let file = scene.file("dfns.env");
+    scene.deliver(&["a", "--to", &file, "--to", "plugin:x"]).fails(0, &[]);
+    // A form that this version does not know.
+    scene.env.reseal("a", |sealed| {
+        for list in ["/deliveries/0/target", "/public/deliveries/0/target"] {
+            let target = sealed.pointer_mut(list).unwrap();
+            *target = format!("{}&format=xml", target.as_str().unwrap()).into();
+        }
+    });
+    std::fs::remove_file(scene.env.path("place-x")).unwrap();
+    let run = scene.deliver(&["a", "--json"]);
+    assert_eq!(run.code, 7, "{run:?}");
+    let rows = run.json()["deliveries"].clone();
+    assert_eq!(
+        (&rows[0]["state"], &rows[1]["state"]),
+        (&json!("failed"), &json!("in_sync")),
+        "{rows}"
+    );
+    assert_eq!(rows[0]["error"]["code"], "unusable_target", "{rows}");
+    assert_eq!(key_at(&scene.env, "x"), Some(scene.key()));
+    scene
+        .deliver(&["a", "--check"])
+        .fails(8, &["it cannot be delivered to: its format is to be"]);
+}
+
+#[test]
+fn a_pipe_in_the_place_of_a_file_keeps_nobody_waiting() {
+    let scene = Scene::new();
+    let target = scene.file("dfns.env");
+    scene.deliver(&["a", "--to", &target]).fails(0, &[]);
+    std::fs::remove_file(scene.env.path("dfns.env")).unwrap();
+    let (mode, kind) = (
+        rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR,
+        rustix::fs::FileType::Fifo,
+    );
+    rustix::fs::mknodat(rustix::fs::CWD, scene.env.path("dfns.env"), kind, mode, 0).unwrap();
+    scene.deliver(&["a"]).fails(7, &["dfns.env", "it is no plain file"]);
+    scene.deliver(&["a", "--check"]).fails(8, &["it is no plain file"]);
+}
+
+#[test]
+fn a_place_that_could_be_read_before_and_refuses_it_now_is_not_up_to_date() {
+    let scene = Scene::new();
+    plugins(&scene.env, &["x"]);
+    scene.deliver(&["a", "--to", "plugin:x"]).fails(0, &[]);
+    scene.env.write("mood-x", "unreadable");
+    for (arguments, code) in [(&["a"][..], 7), (&["a", "--check"], 8)] {
+        let run = scene.deliver(&[arguments, &["--json"]].concat());
+        assert_eq!(run.code, code, "{run:?}");
+        assert_eq!(run.json()["deliveries"][0]["state"], "unknown", "{run:?}");
+    }
+    assert_eq!(asked(&scene.env, "x put"), 1);
+    scene.env.write("mood-x", "");
+    scene.deliver(&["a"]).fails(0, &[]);
+}
+
+#[test]
+fn a_program_may_leave_a_service_running_and_repeats_no_secret() {
+    let scene = Scene::new();
+    let target = scene.file("dfns.env");
+    // What it starts has its output, and outlives it.
+    program(
+        &scene.env,
+        "reload",
+        "#!/bin/sh\necho reloading\n(kill -STOP $(exec sh -c 'echo $PPID')) &\necho $! >\"$HOME/service\"\n",
+    );
+    let run = scene.deliver(&["a", "--to", &target, "--then", "reload", "--timeout", "20s"]);
+    let service: i32 = std::fs::read_to_string(scene.env.path("service"))
+        .unwrap()
+        .trim()
+        .parse()
+        .unwrap();
+    let service = rustix::process::Pid::from_raw(service).unwrap();
+    let runs = rustix::process::test_kill_process(service).is_ok();
+    let _ = rustix::process::kill_process(service, rustix::process::Signal::KILL);
+    run.fails(0, &[]);
+    assert!(runs, "it was stopped with the program");
+    program(
+        &scene.env,
+        "reload",
+        "#!/bin/sh\nwhile IFS= read -r line; do echo \"$line\" >&2; done <\"$HOME/dfns.env\"\nexit 1\n",
+    );
+    scene.env.write("dfns.env", "spoilt");
+    let key = scene.key();
+    let run = scene.deliver(&["a"]);
+    run.fails(7, &["reload refuses (exit code 1)", "it has a secret in it"]);
+    assert!(!run.stderr.contains(&key.lines().nth(1).unwrap()[..16]), "{run:?}");
 }
 
 #[test]

@@ -495,3 +495,28 @@ fn a_place_that_is_spoilt_after_a_retirement_that_failed_is_mended_before_the_ne
     scene.rotate(&[]).fails(0, &["the old key is refused"]);
     scene.check_settled("ended");
 }
+
+#[test]
+fn a_place_named_anew_meanwhile_may_lead_elsewhere_and_the_one_before_still_keeps_the_old_key() {
+    for elsewhere in [false, true] {
+        let scene = Scene::new();
+        scene.mood("y", "refuse");
+        scene.rotate(&[]).fails(7, &[]);
+        scene.run(&["deliver", "a", "--forget", "plugin:y"]).fails(0, &[]);
+        scene.mood("y", "");
+        if elsewhere {
+            scene.env.write("where-y", "a new home");
+        }
+        scene.run(&["deliver", "a", "--to", "plugin:y"]).fails(0, &[]);
+        let finished = scene.rotate(&["--finish"]);
+        if elsewhere {
+            finished.fails(7, &["plugin:y: it was forgotten, and may still have the key"]);
+            let shown = scene.run(&["deliver", "a", "--json"]).json();
+            assert_eq!(shown["deliveries"].as_array().unwrap().len(), 3, "{shown}");
+            assert!(shown.to_string().contains("a new home"), "{shown}");
+        } else {
+            finished.fails(0, &["the old key is refused"]);
+            scene.check_settled("the same place");
+        }
+    }
+}

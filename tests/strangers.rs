@@ -310,6 +310,18 @@ fn an_entry_that_cannot_be_looked_at_hides_no_other() {
     assert_eq!(std::fs::read_to_string(&list).unwrap(), genuine);
 }
 
+/// Nobody can open it, and it would keep a change of recipients from its end for ever.
+#[test]
+fn a_file_that_is_none_is_taken_away_by_its_name() {
+    let env = TestEnv::with_vault();
+    env.write("vault/credentials/planted.json", "{}");
+    env.run(&["recipients", "add", &stranger()]).fails(3, &["planted"]);
+    env.run(&["remove", "planted"]).fails(4, &["damaged"]);
+    env.ok(&["remove", "planted", "--force", "--yes"]);
+    env.ok(&["recipients", "sync"]);
+    assert!(env.ok(&["log"]).contains("removed"));
+}
+
 /// What a passphrase vault's `init` left belongs to that vault, and would make the passphrase open nothing.
 #[test]
 fn a_vault_that_only_seals_is_not_made_over_what_another_init_left() {

@@ -237,6 +237,20 @@ fn where_nothing_can_be_kept_unlock_says_so_and_asks_nothing() {
     ]);
     let run = Run::of(command.env("DFNS_KEYS_VAULT", env.vault()));
     run.fails(1, &["nothing can be kept here", "--identity FILE"]);
+    // As in a tmux that has outlived its login.
+    if peer("keyctl") {
+        let mut command = env.bare("keyctl");
+        command.args([
+            "session",
+            "-",
+            "sh",
+            "-c",
+            "keyctl revoke @s; exec \"$0\" unlock",
+            PROGRAM,
+        ]);
+        let run = Run::of(command.env("DFNS_KEYS_VAULT", env.vault()));
+        run.fails(1, &["the login that this was started in has ended"]);
+    }
 }
 
 /// Neither a program that `exec` runs nor what that starts is in the session any more.

@@ -4,7 +4,7 @@ use reqwest::Method;
 use secrecy::ExposeSecret;
 use secrecy::SecretString;
 
-use super::client::parse;
+use super::answer::parse;
 use super::error::ApiError;
 use super::login::{CallError, UserSession};
 use super::mutation::{Gone, acknowledged, until_done};

@@ -3,7 +3,8 @@
 
 use reqwest::Method;
 
-use super::client::{Client, parse};
+use super::answer::parse;
+use super::client::Client;
 use super::error::ApiError;
 use super::login::{CallError, credential_info};
 use super::mutation::{Gone, acknowledged, until_done};

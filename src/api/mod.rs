@@ -3,8 +3,10 @@
 //! Facts: <https://docs.dfns.co/api-reference>. Where its documents disagree, the client lives with both readings.
 
 pub mod accounts;
+mod answer;
 mod call;
 pub mod client;
+mod config;
 pub mod credentials;
 pub mod error;
 mod limiter;
@@ -13,10 +15,12 @@ mod mutation;
 mod permissions;
 pub mod raw;
 mod remote_text;
+mod retry;
 pub mod user_action;
 mod wire;
 
-pub use client::{Client, ClientConfig, Progress};
+pub use client::Client;
+pub use config::{ClientConfig, Progress};
 pub use error::{ApiError, Stage};
 pub use login::{CallError, UserSession};
 pub use permissions::Registration;

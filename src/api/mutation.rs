@@ -4,8 +4,9 @@ use reqwest::Method;
 use secrecy::ExposeSecret;
 use serde::de::IgnoredAny;
 
+use super::answer::parse;
 use super::call::Call;
-use super::client::{Client, parse};
+use super::client::Client;
 use super::error::{ApiError, Stage};
 use super::login::CallError;
 use super::user_action::{Access, Action};

@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 
 use reqwest::Method;
 
+use super::answer::parse;
 use super::call::Call;
-use super::client::{Client, parse};
+use super::client::Client;
 use super::error::ApiError;
 use super::user_action::Access;
 use super::wire;

@@ -11,8 +11,9 @@ use secrecy::SecretString;
 use thiserror::Error;
 
 use super::call::Call;
-use super::client::{Client, MayPass};
+use super::client::Client;
 use super::error::ApiError;
+use super::retry::Retryable;
 use super::wire;
 use crate::model::credential::{ActiveGeneration, Environment};
 use crate::model::ids::CredentialId;
@@ -131,7 +132,7 @@ pub enum SigningError {
     },
 }
 
-impl MayPass for SigningError {
+impl Retryable for SigningError {
     fn call(&self) -> Option<&ApiError> {
         match self {
             Self::Challenge(error) | Self::Signature(error) => Some(error),

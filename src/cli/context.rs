@@ -25,7 +25,7 @@ use crate::sys::clock::SystemClock;
 use crate::sys::descriptors::{self, STDIN, named_by};
 use crate::sys::files;
 use crate::sys::session;
-use crate::vault::{IdentityError, Machine, Unlocked, Vault, VaultError, Witness, log};
+use crate::vault::{IdentityError, Machine, RecipientText, Unlocked, Vault, VaultError, Witness, log};
 use crate::workflow::settings::Defaults;
 
 /// Key files, tokens and environments are far smaller.
@@ -499,12 +499,26 @@ struct Teller {
 impl Witness for Teller {
     fn rollback_accepted(&self, vault: &Vault, what: &str) {
         self.ui.warn(&format!("accepted: {what}"));
+        self.record(vault, "rollback-accepted", what.to_owned());
+    }
+
+    fn recipient_added(&self, vault: &Vault, recipient: &RecipientText) {
+        self.record(vault, "recipient-added", recipient.to_string());
+    }
+
+    fn recipient_removed(&self, vault: &Vault, recipient: &RecipientText) {
+        self.record(vault, "recipient-removed", recipient.to_string());
+    }
+}
+
+impl Teller {
+    fn record(&self, vault: &Vault, action: &'static str, detail: String) {
         let event = log::Event {
             actor: None,
-            action: "rollback-accepted",
+            action,
             name: None,
             fingerprint: None,
-            detail: Some(what.to_owned()),
+            detail: Some(detail),
             format: None,
         };
         record(&self.ui, vault, event);

@@ -68,10 +68,10 @@ struct Globals {
     /// A context, which then goes before the environment [env: DFNS_KEYS_CONTEXT]
     #[arg(long, global = true, value_name = "NAME")]
     context: Option<CredentialName>,
-    /// The vault's directory [env: DFNS_KEYS_VAULT] [default: $XDG_DATA_HOME/dfns-keys]
+    /// The vault's directory [env: DFNS_KEYS_VAULT] [default: the context's, or $XDG_DATA_HOME/dfns-keys]
     #[arg(long, global = true, value_name = "DIR")]
     vault: Option<PathBuf>,
-    /// An age identity that opens the vault, instead of its own [env: DFNS_KEYS_IDENTITY]
+    /// An age identity that opens the vault, instead of its own [env: DFNS_KEYS_IDENTITY] [default: the context's]
     #[arg(long, global = true, value_name = "FILE", action = ArgAction::Append)]
     identity: Vec<PathBuf>,
     /// Read the passphrase from a file, or from stdin [env: DFNS_KEYS_PASSPHRASE_FILE; or the passphrase itself:

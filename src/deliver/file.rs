@@ -73,7 +73,7 @@ impl Place for File<'_> {
     }
 
     async fn holds(&self, contents: &Contents) -> Result<Option<Holds>, PlaceError> {
-        let found = match files::read(self.path, LIMIT) {
+        let found = match files::read_plain(self.path, LIMIT) {
             Ok(found) => found,
             Err(error) if error.is_not_found() => return Ok(Some(Holds::Nothing)),
             Err(error) => return Err(PlaceError::NoFile { error }),

@@ -15,8 +15,10 @@ mod wiped;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use base64ct::{Base64Unpadded, Encoding};
 pub use cluster::InCluster;
 pub use hashivault::Access as VaultAccess;
+use sha2::{Digest, Sha256};
 use thiserror::Error;
 use zeroize::Zeroizing;
 
@@ -116,15 +118,34 @@ fn said(words: Option<&String>) -> String {
     words.map(|words| format!(": it says: \"{words}\"")).unwrap_or_default()
 }
 
-/// Sees that a program that ended has done its work.
+/// Sees that a program that ended has done its work. What it says is not repeated where it has some of these contents.
 ///
 /// # Errors
 /// When it says that it has not.
-pub fn succeeded(program: &str, ended: &Ended) -> Result<(), PlaceError> {
+pub fn succeeded(program: &str, ended: &Ended, contents: &Contents) -> Result<(), PlaceError> {
     if ended.status.success() {
         return Ok(());
     }
-    Err(said::refused(program, ended, &Contents::nothing()))
+    Err(said::refused(program, ended, contents))
+}
+
+/// Where a target leads to from here.
+pub struct Found {
+    /// As it may be shown.
+    pub shown: String,
+    /// What tells it from other places, whatever of it may not be shown.
+    pub digest: String,
+}
+
+impl Found {
+    /// Of what a place leads to; `None` where that is nothing.
+    #[must_use]
+    pub fn of(place: &dyn Place, text: &str) -> Option<Self> {
+        Some(Self {
+            shown: place.shown(text)?,
+            digest: Base64Unpadded::encode_string(&Sha256::digest(text.trim().as_bytes())),
+        })
+    }
 }
 
 /// What is put somewhere.
@@ -163,11 +184,17 @@ pub enum Holds {
 /// A place, as it can be worked on from here.
 #[async_trait]
 pub trait Place: Send + Sync {
-    /// Where the target leads from here; `None` where it says all of it itself.
+    /// Where the target leads from here; `None` where it says all of it itself. It is shown as far as it may be repeated, and
+    /// told from others by all of it.
     ///
     /// # Errors
     /// When that cannot be found out.
     async fn resolve(&self) -> Result<Option<String>, PlaceError>;
+
+    /// How what it leads to is shown: whole, unless others wrote it. `None` where that is nothing.
+    fn shown(&self, found: &str) -> Option<String> {
+        Some(found.to_owned())
+    }
 
     /// Puts it there, in place of what was there of ours.
     ///

@@ -113,10 +113,11 @@ impl Place for Plugin<'_> {
     async fn resolve(&self) -> Result<Option<String>, PlaceError> {
         let nothing = Contents::nothing();
         let answer = self.ask("describe", &nothing, false).await?;
-        match answer.place {
-            None => Ok(None),
-            Some(place) => Ok(repeatable(place.as_bytes(), &nothing)),
-        }
+        Ok(answer.place)
+    }
+
+    fn shown(&self, found: &str) -> Option<String> {
+        repeatable(found.as_bytes(), &Contents::nothing())
     }
 
     async fn put(&self, contents: &Contents) -> Result<(), PlaceError> {

@@ -13,6 +13,8 @@ use crate::sys::child::{self, Ended};
 use crate::sys::files::{self, IfExists, Readable};
 
 const PROGRAM: &str = "systemd-creds";
+/// Nothing that we put anywhere is larger.
+const LIMIT: u64 = 1024 * 1024;
 
 pub(super) struct SystemdCreds<'t> {
     path: &'t str,
@@ -69,8 +71,11 @@ impl Place for SystemdCreds<'_> {
     }
 
     async fn holds(&self, contents: &Contents) -> Result<Option<Holds>, PlaceError> {
-        if !files::exists(Path::new(self.path)) {
-            return Ok(Some(Holds::Nothing));
+        // Whatever is no plain file would keep it waiting.
+        match files::read_plain(Path::new(self.path), LIMIT) {
+            Ok(_) => {}
+            Err(error) if error.is_not_found() => return Ok(Some(Holds::Nothing)),
+            Err(error) => return Err(PlaceError::NoFile { error }),
         }
         let ended = self.run(&["decrypt", &self.name(), self.path, "-"], "").await?;
         let text = contents.text.as_ref().map_or("", |text| text.as_str());

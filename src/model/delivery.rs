@@ -18,6 +18,9 @@ pub struct Delivery {
     /// What the target was resolved to when it was first delivered to: it is delivered nowhere else.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub place: Option<String>,
+    /// What tells that from other places: not all of it may be shown. Files of before lack it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub place_digest: Option<String>,
     /// The words of a program to run after a changed delivery.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub then: Vec<String>,
@@ -85,6 +88,7 @@ impl Delivery {
         Self {
             target,
             place: None,
+            place_digest: None,
             then,
             receipt: None,
             lost: false,
@@ -128,6 +132,17 @@ impl Delivery {
             .filter(|intent| intent.fingerprint == fingerprint)
             .filter_map(|intent| intent.may_land(now))
             .max()
+    }
+
+    /// Whether what is there was put over by another of the same place: that one then knows what may still land of it.
+    pub fn replaces(&mut self, forgotten: &Self, fingerprint: &str) -> bool {
+        let same = self.target == forgotten.target && self.place_digest == forgotten.place_digest;
+        if !forgotten.forgotten || !same || !self.has(fingerprint) {
+            return false;
+        }
+        self.late.extend_from_slice(&forgotten.late);
+        self.late.extend_from_slice(&forgotten.intents);
+        true
     }
 
     /// An attempt begins.

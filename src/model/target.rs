@@ -175,6 +175,13 @@ impl Target {
         self.parameter("host")
     }
 
+    /// Whether what is put to one of them is in the way of what is put to the other: they say where, and differ at most in how.
+    #[must_use]
+    pub fn same_place(&self, other: &Self) -> bool {
+        let both_files = self.kind.has_host() && other.kind.has_host();
+        self == other || (both_files && self.rest == other.rest && self.host() == other.host())
+    }
+
     /// The same, on this machine where it is on one and does not say which.
     #[must_use]
     pub fn on(mut self, host: &str) -> Self {

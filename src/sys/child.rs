@@ -2,6 +2,8 @@
 //! run for ever.
 
 use std::io;
+#[cfg(unix)]
+use std::os::fd::AsFd;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
@@ -61,11 +63,29 @@ pub struct Ended {
     pub stderr: Zeroizing<Vec<u8>>,
 }
 
-/// Runs a program to its end.
+/// Runs a program to its end, and to that of everything that it started and left its output to.
 ///
 /// # Errors
 /// When it cannot be started, does not end in time, or prints without end; then it is killed, with what it started.
 pub async fn run(program: &str, arguments: &[String], input: &[u8], limit: Duration) -> Result<Ended, ChildError> {
+    follow(program, arguments, input, limit, false).await
+}
+
+/// Runs a program to its own end, without any input. What it started and leaves running goes on.
+///
+/// # Errors
+/// As [`run`].
+pub async fn run_and_leave(program: &str, arguments: &[String], limit: Duration) -> Result<Ended, ChildError> {
+    follow(program, arguments, b"", limit, true).await
+}
+
+async fn follow(
+    program: &str,
+    arguments: &[String],
+    input: &[u8],
+    limit: Duration,
+    leave: bool,
+) -> Result<Ended, ChildError> {
     let mut command = Command::new(program);
     command
         .args(arguments)
@@ -97,10 +117,24 @@ pub async fn run(program: &str, arguments: &[String], input: &[u8], limit: Durat
         }
         Ok(())
     };
+    let (mut stdout, mut stderr) = (Output::new(stdout), Output::new(stderr));
     let work = async {
-        let ((), stdout, stderr) = tokio::try_join!(feed, read(stdout), read(stderr))?;
-        let status = child.wait().await.map_err(ChildError::Lost)?;
-        Ok(Ended { status, stdout, stderr })
+        let printing = async { tokio::try_join!(feed, stdout.read(), stderr.read()).map(|_| ()) };
+        let mut status = None;
+        tokio::select! {
+            outcome = printing => outcome?,
+            ended = child.wait(), if leave => status = Some(ended),
+        }
+        let status = match status {
+            Some(ended) => {
+                // What it printed itself has arrived by now, whoever else has its output still.
+                stdout.take_what_is_there()?;
+                stderr.take_what_is_there()?;
+                ended
+            }
+            None => child.wait().await,
+        };
+        status.map_err(ChildError::Lost)
     };
     let outcome = tokio::time::timeout(limit, work)
         .await
@@ -114,29 +148,73 @@ pub async fn run(program: &str, arguments: &[String], input: &[u8], limit: Durat
         let _ = child.wait().await;
     }
     instants::pass();
-    outcome
+    Ok(Ended {
+        status: outcome?,
+        stdout: stdout.bytes,
+        stderr: stderr.bytes,
+    })
 }
 
-/// Reads to the end into memory that is wiped: a vector that grows leaves copies behind, so each is replaced here.
-async fn read(source: Option<impl AsyncRead + Unpin>) -> Result<Zeroizing<Vec<u8>>, ChildError> {
-    let mut bytes = Zeroizing::new(Vec::with_capacity(16 * 1024));
-    let Some(mut source) = source else { return Ok(bytes) };
-    let mut chunk = Zeroizing::new([0_u8; 8 * 1024]);
-    loop {
-        let count = source.read(&mut *chunk).await.map_err(ChildError::Lost)?;
-        if count == 0 {
-            return Ok(bytes);
+/// What a program prints, in memory that is wiped: a vector that grows leaves copies behind, so each is replaced here.
+struct Output<S> {
+    source: Option<S>,
+    bytes: Zeroizing<Vec<u8>>,
+}
+
+impl<S: AsyncRead + Unpin> Output<S> {
+    fn new(source: Option<S>) -> Self {
+        Self {
+            source,
+            bytes: Zeroizing::new(Vec::with_capacity(16 * 1024)),
         }
-        if bytes.len() + count > MOST_OUTPUT {
-            return Err(ChildError::Flood);
-        }
-        if bytes.capacity() < bytes.len() + count {
-            let mut larger = Zeroizing::new(Vec::with_capacity(bytes.capacity() * 2 + count));
-            larger.extend_from_slice(&bytes);
-            bytes = larger;
-        }
-        bytes.extend_from_slice(&chunk[..count]);
     }
+
+    /// Reads to the end.
+    async fn read(&mut self) -> Result<(), ChildError> {
+        let Some(source) = &mut self.source else { return Ok(()) };
+        let mut chunk = Zeroizing::new([0_u8; 8 * 1024]);
+        loop {
+            let count = source.read(&mut *chunk).await.map_err(ChildError::Lost)?;
+            if count == 0 {
+                return Ok(());
+            }
+            keep(&mut self.bytes, &chunk[..count])?;
+        }
+    }
+}
+
+#[cfg(unix)]
+impl<S: AsFd> Output<S> {
+    /// Reads what was printed already, and waits for no more.
+    fn take_what_is_there(&mut self) -> Result<(), ChildError> {
+        let Some(source) = &self.source else { return Ok(()) };
+        let mut chunk = Zeroizing::new([0_u8; 8 * 1024]);
+        // The pipe does not block. Where it has nothing more, that is an error, and the end of this.
+        while let Ok(count @ 1..) = rustix::io::read(source, &mut *chunk) {
+            keep(&mut self.bytes, &chunk[..count])?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(not(unix))]
+impl<S> Output<S> {
+    fn take_what_is_there(&mut self) -> Result<(), ChildError> {
+        Ok(())
+    }
+}
+
+fn keep(bytes: &mut Zeroizing<Vec<u8>>, chunk: &[u8]) -> Result<(), ChildError> {
+    if bytes.len() + chunk.len() > MOST_OUTPUT {
+        return Err(ChildError::Flood);
+    }
+    if bytes.capacity() < bytes.len() + chunk.len() {
+        let mut larger = Zeroizing::new(Vec::with_capacity(bytes.capacity() * 2 + chunk.len()));
+        larger.extend_from_slice(bytes);
+        *bytes = larger;
+    }
+    bytes.extend_from_slice(chunk);
+    Ok(())
 }
 
 /// The name of this machine.

@@ -60,7 +60,8 @@ mod linux {
     fn session() -> Result<Keyring, SessionError> {
         Keyring::attach(SpecialKeyring::Session).map_err(|error| {
             SessionError::Unavailable(if error.0 == rustix::io::Errno::KEYREVOKED.raw_os_error() {
-                "the login that this session keyring was made for has ended".to_owned()
+                "the login that this was started in has ended, and its session keyring with it; a new tmux has one"
+                    .to_owned()
             } else {
                 format!("the kernel's session keyring cannot be used ({error})")
             })

@@ -53,6 +53,12 @@ impl Resealed {
     }
 }
 
+/// Those of the others, apart from the vault's own, who are none of these.
+fn missing_in<'m>(these: &'m [Member], others: &'m [Member]) -> impl Iterator<Item = &'m Member> {
+    let is_new = |member: &&Member| !member.own && these.iter().all(|known| known.recipient != member.recipient);
+    others.iter().filter(is_new)
+}
+
 impl Unlocked<'_> {
     /// Adds somebody who can open everything from now on.
     ///
@@ -203,8 +209,18 @@ impl Unlocked<'_> {
     /// Puts the next list in place of the one that was checked.
     async fn commit(&self, ring: &Keyring, members: Vec<Member>) -> Result<(), VaultError> {
         recipients::check(&keyring::recipients_of(&members))?;
-        let next = ring.next(members, self.memory().complete())?;
-        self.put_ring(next, &Expected::Version(ring.version.clone())).await
+        let next = ring.next(members.clone(), self.memory().complete())?;
+        self.put_ring(next, &Expected::Version(ring.version.clone())).await?;
+        if let Some(witness) = &self.vault.witness {
+            // The vault's own is changed by `rekey` alone.
+            for member in missing_in(&ring.list.members, &members) {
+                witness.recipient_added(self.vault, &member.recipient);
+            }
+            for member in missing_in(&members, &ring.list.members) {
+                witness.recipient_removed(self.vault, &member.recipient);
+            }
+        }
+        Ok(())
     }
 
     pub(super) async fn put_ring(&self, next: NewKeyring, expected: &Expected) -> Result<(), VaultError> {

@@ -73,10 +73,14 @@ pub struct Listed {
     pub outdated: bool,
 }
 
-/// Whoever is to know what is accepted although it should not be.
+/// Whoever is to know what is accepted although it should not be, and who may open the vault from now on.
 pub trait Witness: Send + Sync {
     /// An older state than one that was seen was accepted, because [`Machine::accept_rollback`] says so. `what` says which.
     fn rollback_accepted(&self, vault: &Vault, what: &str);
+    /// A list with this recipient is in force; not everything is sealed to it yet.
+    fn recipient_added(&self, vault: &Vault, recipient: &RecipientText);
+    /// A list without this recipient is in force; not everything is sealed to it yet.
+    fn recipient_removed(&self, vault: &Vault, recipient: &RecipientText);
 }
 
 /// A vault, and what this machine knows of it.

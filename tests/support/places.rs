@@ -35,6 +35,7 @@ put-hanglater) keep; hang ;;
 put-takesother) echo '{"version":1,"ok":true}'; exit ;;
 describe-*) line where; echo "{\"version\":1,\"ok\":true,\"place\":\"$line\"}"; exit ;;
 put-*) keep; echo '{"version":1,"ok":true}'; exit ;;
+get-unreadable) echo '{"version":1,"error":"signed out"}'; exit 1 ;;
 get-blind) echo '{"version":1,"ok":true,"read_back":false}'; exit ;;
 get-*) line place; printf '%s\n' "${line:-{\"version\":1,\"ok\":true\}}"; exit ;;
 esac

@@ -31,10 +31,10 @@ pub(in crate::cli) struct EnrollArgs {
     /// The user that the code must belong to
     #[arg(long, value_name = "NAME")]
     username: Option<Username>,
-    /// Where the API is [default: https://api.dfns.io]
+    /// Where the API is [env: DFNS_KEYS_API_URL] [default: the context's, or https://api.dfns.io]
     #[arg(long, value_name = "URL")]
     api_url: Option<ApiUrl>,
-    /// The application's origin [default: https://app.dfns.io]
+    /// The application's origin [env: DFNS_KEYS_ORIGIN] [default: the context's, or https://app.dfns.io]
     #[arg(long, value_name = "URL")]
     origin: Option<Origin>,
     /// The application's id, where one is configured

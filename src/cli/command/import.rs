@@ -59,10 +59,10 @@ pub(in crate::cli) struct ImportArgs {
     /// The organisation
     #[arg(long, value_name = "ID")]
     org_id: Option<OrganisationId>,
-    /// Where the API is, if not where the source says [default: https://api.dfns.io]
+    /// Where the API is, if not where the source says [env: DFNS_KEYS_API_URL] [default: the context's, or https://api.dfns.io]
     #[arg(long, value_name = "URL")]
     api_url: Option<ApiUrl>,
-    /// The application's origin, if not what the source says [default: https://app.dfns.io]
+    /// The application's origin, if not what the source says [env: DFNS_KEYS_ORIGIN] [default: the context's, or https://app.dfns.io]
     #[arg(long, value_name = "URL")]
     origin: Option<Origin>,
     /// The application's id, where one is configured

@@ -36,13 +36,13 @@ pub(in crate::cli) struct OnboardArgs {
     /// What to make [default: service-account]
     #[arg(long)]
     kind: Option<KindArg>,
-    /// Where the API is [default: https://api.dfns.io, or the administrator's]
+    /// Where the API is [env: DFNS_KEYS_API_URL] [default: the administrator's, the context's, or https://api.dfns.io]
     #[arg(long, value_name = "URL")]
     api_url: Option<ApiUrl>,
     /// The application's id, where one is configured
     #[arg(long, value_name = "ID")]
     app_id: Option<ApplicationId>,
-    /// The application's origin [default: https://app.dfns.io, or the administrator's]
+    /// The application's origin [env: DFNS_KEYS_ORIGIN] [default: the administrator's, the context's, or https://app.dfns.io]
     #[arg(long, value_name = "URL")]
     origin: Option<Origin>,
     /// The organisation that the token must belong to

@@ -132,9 +132,7 @@ async fn add(context: &Context, vault: &Vault, member: Member) -> Result<Exit, F
         resealed.complete()?;
     }
     let resealed = with_progress(context, async |watch| unlocked.add_recipient(member, watch).await).await?;
-    if resealed.changed {
-        context.log(vault, "recipient-added", None, None, Some(recipient.to_string()));
-    } else {
+    if !resealed.changed {
         say_unchanged(context, "it is a recipient already");
     }
     conclude(context, &unlocked, resealed).await
@@ -161,9 +159,7 @@ async fn remove(context: &Context, vault: &Vault, recipient: &RecipientText) -> 
     }
     let unlocked = current(context, vault).await?;
     let resealed = with_progress(context, async |watch| unlocked.remove_recipient(recipient, watch).await).await?;
-    if resealed.changed {
-        context.log(vault, "recipient-removed", None, None, Some(recipient.to_string()));
-    } else {
+    if !resealed.changed {
         say_unchanged(
             context,
             "it is no recipient. If it was one, it may have kept what it could open: rotate those credentials",

@@ -5,6 +5,7 @@ use super::rotate::holders::Exports;
 use crate::cli::context::Context;
 use crate::cli::error::{Exit, Failure};
 use crate::model::ids::CredentialName;
+use crate::vault::VaultError;
 use crate::workflow::remove::check_unused;
 
 /// Remove a credential from the vault
@@ -24,7 +25,15 @@ impl RemoveArgs {
     pub(super) async fn run(&self, context: &Context) -> Result<Exit, Failure> {
         let vault = context.vault().await?;
         let lease = vault.lease(&self.name, &format!("remove {}", self.name)).await?;
-        let record = vault.record(&self.name).await?;
+        let fingerprint = match vault.record(&self.name).await {
+            // What is none has no key that anybody could have.
+            Err(VaultError::Damaged { .. } | VaultError::Tampered { .. } | VaultError::Refused { .. })
+                if self.force =>
+            {
+                None
+            }
+            record => Some(record?.fingerprint),
+        };
         if !self.force {
             context.check_confirmable()?;
         }
@@ -42,13 +51,15 @@ impl RemoveArgs {
         context.log(&vault, "removed", Some(&self.name), None, None);
         let exports = Exports::default();
         if context.ui.json() {
-            let left = exports.document(&vault, &context.ui, &record.fingerprint);
+            let left = fingerprint.map(|fingerprint| exports.document(&vault, &context.ui, &fingerprint));
+            let exports = left.map_or_else(|| json!([]), |left| left["exports"].clone());
             context
                 .ui
-                .document(&json!({ "name": self.name, "removed": true, "exports": left["exports"] }))?;
+                .document(&json!({ "name": self.name, "removed": true, "exports": exports }))?;
         } else {
             context.ui.say(&format!("{} is removed from the vault.", self.name));
-            for holder in exports.of(&vault, &context.ui, &record.fingerprint) {
+            let holders = fingerprint.map(|fingerprint| exports.of(&vault, &context.ui, &fingerprint));
+            for holder in holders.into_iter().flatten() {
                 context.ui.say(&format!("  {} the key:  {holder}", holder.verb()));
             }
             if let Some(elsewhere) = elsewhere {

@@ -10,9 +10,7 @@ use crate::workflow::deliver::{DeliverError, DeliveryState, Outcome, Reason};
 
 impl From<DeliverError> for Failure {
     fn from(error: DeliverError) -> Self {
-        let message = error.to_string();
         match error {
-            DeliverError::Target { .. } => Self::usage(message),
             DeliverError::CredentialId(error) => error.into(),
             DeliverError::Vault(error) => error.into(),
         }
@@ -46,6 +44,12 @@ impl Failure {
                 "another_place",
                 "nothing was put; go back to the settings that it was sealed with, or --forget it and name it anew"
                     .to_owned(),
+            ),
+            Reason::Unusable(_) => (
+                "unusable_target",
+                format!(
+                    "a newer dfns-keys may know it; or `dfns-keys deliver {name} --forget TARGET`, and name it anew"
+                ),
             ),
             Reason::Place(error) | Reason::Then(error) => place(error, again),
             Reason::NotSeen => ("not_seen", format!("does something else write there? {again}")),

@@ -136,11 +136,10 @@ pub(super) fn assemble(
                     },
                 }),
                 (State::Retiring, None, Some(outgoing)) => RotationStage::Retiring(Outgoing {
+                    // Files that were written before it always stood there have `since` alone.
                     rotated_before: outgoing
-                        .generation
-                        .since
-                        .or(outgoing.rotated_before)
-                        .filter(|since| *since != created_at),
+                        .rotated_before
+                        .or(outgoing.generation.since.filter(|since| *since != created_at)),
                     previous: read_active(
                         outgoing.generation,
                         PublicKeyText {
@@ -219,5 +218,93 @@ pub(super) fn assemble(
             Ok(AnyCredential::Active(shell.with_generation(|()| generation)))
         }
         _ => Err(damaged(name, "its sealed part does not hold what its state says")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+    use zeroize::Zeroizing;
+
+    use super::*;
+    use crate::model::credential::Kind;
+    use crate::model::rotation::{Grace, Journal, Strategy};
+    use crate::vault::document::Contents;
+
+    fn generation(key: &str) -> ActiveGeneration {
+        ActiveGeneration {
+            private_key: PrivateKeyPem::new(Zeroizing::new(key.to_owned())),
+            public_key: PublicKeyText {
+                pem: format!("public half of {key}"),
+                fingerprint: format!("SHA256:{key}"),
+            },
+            token: AuthToken::parse("e30.e30.c2ln").ok().unwrap(),
+            credential_id: None,
+            identity_id: None,
+            token_id: None,
+        }
+    }
+
+    /// What a rollback goes back to is as old as it was, be that no older than the credential.
+    #[test]
+    fn since_when_the_old_key_was_there_comes_back_as_it_was() {
+        let created_at = Timestamp::UNIX_EPOCH;
+        let later = created_at + std::time::Duration::from_secs(1);
+        for (rotated_before, version_1) in [None, Some(created_at), Some(later)]
+            .into_iter()
+            .flat_map(|at| [(at, false), (at, true)])
+        {
+            let credential = Credential {
+                name: "a".parse().unwrap(),
+                kind: Kind::ServiceAccount,
+                environment: Environment {
+                    api_url: "https://api.dfns.io".parse().unwrap(),
+                    origin: "https://app.dfns.io".parse().unwrap(),
+                    application_id: None,
+                    organisation_id: None,
+                },
+                created_at,
+                rotated_at: Some(later),
+                generation: 2,
+                earlier_keys: Vec::new(),
+                deliveries: Vec::new(),
+                current: Rotating {
+                    active: generation("new"),
+                    journal: Journal {
+                        id: "rotation-1".parse().unwrap(),
+                        strategy: Strategy::Dashboard,
+                        grace: Grace::Manual,
+                        started_at: later,
+                        account_name: "a".to_owned(),
+                        rolling_back: false,
+                        credential_id: None,
+                        awaiting_approval: false,
+                        attempts: Vec::new(),
+                        switch: None,
+                    },
+                    stage: RotationStage::Retiring(Outgoing {
+                        previous: generation("old"),
+                        promoted_at: later,
+                        rotated_before,
+                        retiring: false,
+                        regardless: false,
+                    }),
+                },
+            };
+            let record = PublicRecord::from(&credential);
+            let mut form = Contents::from(&credential).form(&record);
+            if version_1 {
+                form = form.into_version_1(Vec::new());
+            }
+            let written = serde_json::to_string(&form).unwrap();
+            let form = serde_json::from_str(&written).unwrap();
+            let Ok(AnyCredential::Rotating(read)) = assemble(&credential.name, record, form) else {
+                panic!("it is one that is rotating");
+            };
+            let RotationStage::Retiring(outgoing) = read.current.stage else {
+                panic!("its old key is on its way out");
+            };
+            assert_eq!(outgoing.rotated_before, rotated_before, "version 1: {version_1}");
+        }
     }
 }

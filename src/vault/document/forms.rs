@@ -121,7 +121,7 @@ pub(super) struct OutgoingForm {
     pub(super) fingerprint: String,
     pub(super) generation: ActiveForm,
     pub(super) promoted_at: Timestamp,
-    /// In version 1: its `since`, where it had replaced another.
+    /// Its `since`, where it had replaced another.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) rotated_before: Option<Timestamp>,
     pub(super) retiring: bool,
@@ -168,7 +168,7 @@ pub(super) fn text(secret: &str) -> SealedText {
 
 impl SealedForm {
     /// The same as version 1 has it.
-    pub(super) fn into_version_1(mut self, created_at: Timestamp, recipients: Vec<RecipientText>) -> Self {
+    pub(super) fn into_version_1(mut self, recipients: Vec<RecipientText>) -> Self {
         self.recipients = Some(recipients);
         if let Some(pending) = &mut self.pending {
             pending.since = None;
@@ -184,7 +184,7 @@ impl SealedForm {
                 next.since = None;
             }
             if let Some(outgoing) = outgoing {
-                outgoing.rotated_before = outgoing.generation.since.take().filter(|since| *since != created_at);
+                outgoing.generation.since = None;
             }
         }
         self
@@ -269,7 +269,7 @@ impl OutgoingForm {
             fingerprint: previous.public_key.fingerprint.clone(),
             generation: ActiveForm::new(previous, rotated_before.unwrap_or(created_at)),
             promoted_at: *promoted_at,
-            rotated_before: None,
+            rotated_before: *rotated_before,
             retiring: *retiring,
             regardless: *regardless,
         }

@@ -236,9 +236,7 @@ pub(super) fn seal_version_1(contents: &Contents<'_>, recipients: &[RecipientTex
         return Err(VaultError::VersionOne);
     }
     let public = contents.record();
-    let form = contents
-        .form(&public)
-        .into_version_1(public.created_at, recipients.to_vec());
+    let form = contents.form(&public).into_version_1(recipients.to_vec());
     let sealed = seal_text(&plaintext_of(&form), recipients)?;
     Ok(to_bytes(
         1,

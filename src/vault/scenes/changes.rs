@@ -193,3 +193,56 @@ async fn a_list_that_was_put_right_meanwhile_is_not_put_back() {
         assert_eq!(scene.list(), after, "after {steps} steps");
     }
 }
+
+/// Whoever waits for the move from version 1 goes by what is there after it.
+#[tokio::test]
+async fn who_waited_for_the_move_takes_no_file_of_version_1_any_more() {
+    let scene = Scene::new().await;
+    let genuine = scene.list();
+    let members = [scene.alice.member(), scene.bob.member()];
+    let before = list::render_version_1(&members);
+    scene.store.world().overwrite(list::FILE, before.as_bytes());
+    let vault = scene.vault(Machine::default());
+    let bob = unlock(&vault, &scene.bob).await.unwrap();
+    let moving = bob.lease_list("moving", Duration::ZERO).await.unwrap();
+    let lease = vault.lease(&name("a"), "putting").await.unwrap();
+    let mut editing = Box::pin(bob.edit(lease));
+    for _ in 0..50 {
+        assert!(poll(editing.as_mut()).is_pending());
+    }
+    scene.store.world().overwrite(list::FILE, genuine.as_bytes());
+    let recipients = keyring::recipients_of(&members);
+    let theirs = document::seal_version_1(&(&credential("a", "theirs")).into(), &recipients).unwrap();
+    scene.store.world().overwrite("credentials/a.json", &theirs);
+    drop(moving);
+    let edit = editing.await.err();
+    assert!(matches!(edit, Some(VaultError::Unauthenticated(_))), "{edit:?}");
+}
+
+/// What is in force is told of at once, and what finishes it is no change.
+#[tokio::test]
+async fn a_change_of_recipients_is_told_of_once_wherever_it_is_cut_short() {
+    let scene = Scene::new().await;
+    let told = Told::default();
+    let vault = scene.vault(scene.machine("m")).with_witness(Box::new(told.clone()));
+    let alice = unlock(&vault, &scene.alice).await.unwrap();
+    put(&alice, "a", "1").await.unwrap();
+    let (carol, watch) = (Person::new(&scene.folder, "carol").member(), unwatched());
+    let recipient = carol.recipient.clone();
+    {
+        let mut adding = Box::pin(alice.add_recipient(carol.clone(), &watch));
+        while told.0.lock().unwrap().is_empty() {
+            assert!(
+                poll(adding.as_mut()).is_pending(),
+                "it is told before everything is sealed"
+            );
+        }
+    }
+    let finished = alice.add_recipient(carol, &watch).await.unwrap();
+    assert_eq!((finished.changed, finished.count), (false, 1));
+    assert!(alice.remove_recipient(&recipient, &watch).await.unwrap().changed);
+    assert_eq!(
+        *told.0.lock().unwrap(),
+        [format!("added {recipient}"), format!("removed {recipient}")]
+    );
+}

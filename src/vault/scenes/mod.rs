@@ -62,13 +62,21 @@ impl Keyholder for Nobody {
     }
 }
 
-/// Remembers what was accepted.
+/// Remembers what it was told.
 #[derive(Clone, Default)]
 struct Told(Arc<Mutex<Vec<String>>>);
 
 impl Witness for Told {
     fn rollback_accepted(&self, _: &Vault, what: &str) {
         self.0.lock().unwrap().push(what.to_owned());
+    }
+
+    fn recipient_added(&self, _: &Vault, recipient: &RecipientText) {
+        self.0.lock().unwrap().push(format!("added {recipient}"));
+    }
+
+    fn recipient_removed(&self, _: &Vault, recipient: &RecipientText) {
+        self.0.lock().unwrap().push(format!("removed {recipient}"));
     }
 }
 

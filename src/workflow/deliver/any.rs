@@ -1,5 +1,7 @@
 //! A credential's places, whichever state it is in: named, forgotten, delivered to.
 
+use thiserror::Error;
+
 use super::{Courier, DeliverError, Outcome};
 use crate::model::credential::{AnyCredential, Unusable};
 use crate::model::delivery::Delivery;
@@ -19,13 +21,30 @@ fn places(credential: &mut AnyCredential) -> Result<&mut Vec<Delivery>, Unusable
     }
 }
 
+/// A place is not named.
+#[derive(Debug, Error)]
+pub enum NameError {
+    /// Programs cannot use the credential.
+    #[error(transparent)]
+    Unusable(#[from] Unusable),
+    /// It is delivered there already, in another form.
+    #[error("it is delivered to {0} already")]
+    Taken(Target),
+}
+
 /// Names a place, or says anew which program is to be run there.
 ///
 /// # Errors
-/// When programs cannot use the credential.
-pub fn name(credential: &mut AnyCredential, target: &Target, then: Option<&[String]>) -> Result<(), Unusable> {
+/// When programs cannot use the credential, or it has the same place by another name.
+pub fn name(credential: &mut AnyCredential, target: &Target, then: Option<&[String]>) -> Result<(), NameError> {
     let places = places(credential)?;
-    let place = if let Some(at) = places.iter().position(|place| place.target == *target) {
+    let other = |place: &&Delivery| !place.forgotten && place.target != *target && place.target.same_place(target);
+    if let Some(other) = places.iter().find(other) {
+        return Err(NameError::Taken(other.target.clone()));
+    }
+    // One that was forgotten may have led somewhere else, and may have a key there that is to be refused.
+    let is_it = |place: &Delivery| place.target == *target && !(place.forgotten && place.place.is_some());
+    let place = if let Some(at) = places.iter().position(is_it) {
         &mut places[at]
     } else {
         places.push(Delivery::new(target.clone(), Vec::new()));

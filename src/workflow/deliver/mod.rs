@@ -7,7 +7,7 @@ mod outcome;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 
-use crate::deliver::{self, Form, Holds, Means, Place, PlaceError};
+use crate::deliver::{self, Form, Found, Holds, Means, Place, PlaceError};
 use crate::export::{CredentialIdUnknown, Exportable, Format};
 use crate::model::credential::{ActiveGeneration, Credential};
 use crate::model::delivery::Delivery;
@@ -17,7 +17,7 @@ use crate::sys::child;
 use crate::sys::clock::Clock;
 use crate::vault::{Contents, Edit};
 
-pub use any::{forget, name};
+pub use any::{NameError, forget, name};
 pub use outcome::{DeliverError, DeliveryState, Outcome, Reason};
 
 /// Brings a credential to its places.
@@ -45,7 +45,7 @@ enum Look {
 struct Looked {
     look: Look,
     /// Where the target leads from here.
-    place: Option<String>,
+    found: Option<Found>,
 }
 
 /// How an attempt ended.
@@ -90,8 +90,11 @@ impl Courier<'_> {
         for (position, looked) in looks.into_iter().enumerate() {
             let delivery = &mut credential.deliveries[chosen[position]];
             let now = self.clock.now();
-            if delivery.place.is_none() && looked.place.is_some() && !matches!(looked.look, Look::Not(_)) {
-                delivery.place = looked.place;
+            if let Some(found) = looked.found
+                && !matches!(looked.look, Look::Not(_))
+                && delivery.place_digest.is_none()
+            {
+                (delivery.place, delivery.place_digest) = (Some(found.shown), Some(found.digest));
                 changed = true;
             }
             match looked.look {
@@ -127,11 +130,16 @@ impl Courier<'_> {
             .iter()
             .map(|index| credential.deliveries[*index].target.clone())
             .collect();
+        let to_put = to_put
+            .into_iter()
+            .filter_map(|position| Some((position, contents[position].as_ref()?)));
         let mut attempts: FuturesUnordered<_> = to_put
-            .iter()
-            .map(|position| async {
-                let place = self.means.open(&targets[*position]);
-                (*position, attempt(&*place, &contents[*position]).await)
+            .map(|(position, contents)| {
+                let target = &targets[position];
+                async move {
+                    let place = self.means.open(target);
+                    (position, attempt(&*place, contents).await)
+                }
             })
             .collect();
         while let Some((position, outcome)) = attempts.next().await {
@@ -163,7 +171,8 @@ impl Courier<'_> {
             if reasons[position].is_some() || !delivery.has(fingerprint) || !delivery.then_pending {
                 continue;
             }
-            match self.run_then(&delivery.then).await {
+            let Some(contents) = &contents[position] else { continue };
+            match self.run_then(&delivery.then, contents).await {
                 Ok(()) => {
                     credential.deliveries[*index].then_pending = false;
                     edit.put(&*credential).await?;
@@ -172,12 +181,16 @@ impl Courier<'_> {
             }
         }
         let outcomes = chosen.iter().zip(reasons).zip(arrived);
-        Ok(outcomes
+        let outcomes = outcomes
             .map(|((index, reason), arrived)| Outcome {
                 arrived,
                 ..Outcome::of(&credential.deliveries[*index], fingerprint, reason)
             })
-            .collect())
+            .collect();
+        if drop_replaced(&mut credential.deliveries, fingerprint) {
+            edit.put(&*credential).await?;
+        }
+        Ok(outcomes)
     }
 
     /// Looks whether the places have it, and puts nothing.
@@ -207,7 +220,7 @@ impl Courier<'_> {
         credential: &Credential<G>,
         generation: &ActiveGeneration,
         chosen: &[usize],
-    ) -> Result<Vec<deliver::Contents>, DeliverError> {
+    ) -> Result<Vec<Option<deliver::Contents>>, DeliverError> {
         let exportable = Exportable {
             name: &credential.name,
             environment: &credential.environment,
@@ -216,68 +229,94 @@ impl Courier<'_> {
         chosen
             .iter()
             .map(|index| {
-                let target = &credential.deliveries[*index].target;
-                let form = deliver::form(target).map_err(|reason| DeliverError::Target {
-                    target: target.clone(),
-                    reason,
-                })?;
-                Ok(contents(&exportable, form)?)
+                // One that cannot be delivered to stops no other.
+                let form = deliver::form(&credential.deliveries[*index].target).ok();
+                Ok(form.map(|form| contents(&exportable, form)).transpose()?)
             })
             .collect()
     }
 
-    async fn look(&self, deliveries: &[Delivery], chosen: &[usize], contents: &[deliver::Contents]) -> Vec<Looked> {
+    async fn look(
+        &self,
+        deliveries: &[Delivery],
+        chosen: &[usize],
+        contents: &[Option<deliver::Contents>],
+    ) -> Vec<Looked> {
         let looks = chosen
             .iter()
             .zip(contents)
-            .map(|(index, contents)| self.look_at(&deliveries[*index], contents));
+            .map(|(index, contents)| self.look_at(&deliveries[*index], contents.as_ref()));
         futures_util::future::join_all(looks).await
     }
 
-    async fn look_at(&self, delivery: &Delivery, contents: &deliver::Contents) -> Looked {
+    async fn look_at(&self, delivery: &Delivery, contents: Option<&deliver::Contents>) -> Looked {
         let not = |reason| Looked {
             look: Look::Not(reason),
-            place: None,
+            found: None,
+        };
+        let Some(contents) = contents else {
+            let reason = deliver::form(&delivery.target).err().unwrap_or_default();
+            return not(Reason::Unusable(reason));
         };
         if let Some(host) = self.means.elsewhere(&delivery.target) {
             return not(Reason::Elsewhere { host: host.to_owned() });
         }
         let place = self.means.open(&delivery.target);
         let found = match place.resolve().await {
-            Ok(found) => found,
+            Ok(found) => found.and_then(|found| Found::of(&*place, &found)),
             Err(error) => return not(Reason::Place(error)),
         };
+        let same = |found: &Found| match &delivery.place_digest {
+            Some(sealed) => found.digest == *sealed,
+            None => Some(&found.shown) == delivery.place.as_ref(),
+        };
         if let Some(sealed) = &delivery.place
-            && found.as_ref() != Some(sealed)
+            && !found.as_ref().is_some_and(same)
         {
             return not(Reason::AnotherPlace {
                 sealed: sealed.clone(),
-                found,
+                found: found.map(|found| found.shown),
             });
         }
+        let was_read = delivery.receipt.as_ref().is_some_and(|receipt| receipt.read_back);
         let look = match place.holds(contents).await {
             Ok(Some(Holds::These)) => Look::Has,
             Ok(Some(Holds::Others | Holds::Nothing)) => Look::Lacks,
-            // Who may put and may not read is told so by every reading.
-            Ok(None) | Err(PlaceError::Refused { .. }) => Look::Closed,
+            Ok(None) => Look::Closed,
+            // Who may put and may not read is told so by every reading; who could read it before is held up by something else.
+            Err(PlaceError::Refused { .. }) if !was_read => Look::Closed,
             Err(error) if error.effect() == Effect::None => Look::Not(Reason::Place(error)),
             Err(error) => Look::Unsure(error),
         };
-        Looked { look, place: found }
+        Looked { look, found }
     }
 
-    async fn run_then(&self, words: &[String]) -> Result<(), PlaceError> {
+    async fn run_then(&self, words: &[String], contents: &deliver::Contents) -> Result<(), PlaceError> {
         let Some((program, arguments)) = words.split_first() else {
             return Ok(());
         };
-        let ended = child::run(program, arguments, b"", self.means.limit)
+        let ended = child::run_and_leave(program, arguments, self.means.limit)
             .await
             .map_err(|error| PlaceError::Program {
                 program: program.clone(),
                 error,
             })?;
-        deliver::succeeded(program, &ended)
+        deliver::succeeded(program, &ended, contents)
     }
+}
+
+/// Drops what is remembered of places that were forgotten, and then named and delivered to anew. Says whether there were any.
+fn drop_replaced(deliveries: &mut Vec<Delivery>, fingerprint: &str) -> bool {
+    let (forgotten, mut live): (Vec<Delivery>, Vec<Delivery>) = std::mem::take(deliveries)
+        .into_iter()
+        .partition(|place| place.forgotten);
+    let count = forgotten.len();
+    let mut left = forgotten;
+    left.retain(|forgotten| !live.iter_mut().any(|place| place.replaces(forgotten, fingerprint)));
+    let dropped = left.len() < count;
+    *deliveries = live;
+    deliveries.append(&mut left);
+    dropped
 }
 
 /// Puts it, and sees what became of it.

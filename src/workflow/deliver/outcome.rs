@@ -13,14 +13,6 @@ use crate::vault::VaultError;
 /// A credential could not be delivered at all.
 #[derive(Debug, Error)]
 pub enum DeliverError {
-    /// A target asks for what is not there.
-    #[error("{target}: {reason}")]
-    Target {
-        /// The target.
-        target: Target,
-        /// In which way.
-        reason: String,
-    },
     /// It is not known under which id a program signs.
     #[error(transparent)]
     CredentialId(#[from] CredentialIdUnknown),
@@ -72,6 +64,9 @@ pub enum Reason {
         /// Where it leads to.
         found: Option<String>,
     },
+    /// The target asks for what is not there.
+    #[error("it cannot be delivered to: {0}")]
+    Unusable(String),
     /// Its tool, or the place itself.
     #[error(transparent)]
     Place(#[from] PlaceError),
@@ -121,7 +116,7 @@ impl Outcome {
     pub(super) fn of(delivery: &Delivery, fingerprint: &str, reason: Option<(Reason, bool)>) -> Self {
         let state = match &reason {
             Some((_, true)) => DeliveryState::Unknown,
-            Some((Reason::Place(_) | Reason::NotSeen, _)) => DeliveryState::Failed,
+            Some((Reason::Place(_) | Reason::NotSeen | Reason::Unusable(_), _)) => DeliveryState::Failed,
             None if delivery.in_sync(fingerprint) => DeliveryState::InSync,
             Some(_) | None => DeliveryState::Behind,
         };
@@ -172,6 +167,12 @@ impl Outcome {
             // What is on another machine is judged by its receipt.
             Look::Not(Reason::Elsewhere { host }) => Self {
                 reason: (recorded.state != DeliveryState::InSync).then_some(Reason::Elsewhere { host }),
+                read_back: false,
+                ..recorded
+            },
+            Look::Not(reason @ Reason::Unusable(_)) => Self {
+                state: DeliveryState::Failed,
+                reason: Some(reason),
                 read_back: false,
                 ..recorded
             },

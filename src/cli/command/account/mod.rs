@@ -25,7 +25,7 @@ use crate::workflow::administrator::Administrator;
 pub(in crate::cli) struct AccountArgs {
     #[command(subcommand)]
     action: Action,
-    /// The enrolled user to act as [default: the only one in the vault]
+    /// The enrolled user to act as [env: DFNS_KEYS_AS] [default: the context's, or the only one in the vault]
     #[arg(long = "as", id = "admin", value_name = "ADMIN", global = true)]
     admin: Option<CredentialName>,
 }

@@ -14,7 +14,7 @@ use crate::model::ids::CredentialName;
 use crate::model::target::Target;
 use crate::sys::child;
 use crate::vault::{Unlocked, Vault, VaultError};
-use crate::workflow::deliver::{self as job, Courier, Outcome};
+use crate::workflow::deliver::{self as job, Courier, NameError, Outcome};
 
 /// How many credentials are worked on at once.
 const AT_ONCE: usize = 8;
@@ -65,7 +65,9 @@ impl DeliverArgs {
             }
             self.names.clone()
         };
-        if let [name] = &names[..] {
+        if let [name] = &names[..]
+            && !self.to.places.is_empty()
+        {
             self.check_free(&vault, name).await?;
         }
         let unlocked = context.unlock(&vault).await?;
@@ -111,16 +113,14 @@ impl DeliverArgs {
             let Ok(record) = listed.record else { continue };
             for (target, _) in &self.to.places {
                 let target = target.clone().on(&host);
-                if record.name != *name && record.deliveries.iter().any(|delivery| delivery.target == target) {
-                    return Err(Failure::new(
-                        Exit::State,
-                        "place_taken",
-                        format!("{} is delivered to {target} already", record.name),
-                    )
-                    .hint(format!(
-                        "choose another place, or `dfns-keys deliver {} --forget '{target}'` first",
-                        record.name
-                    )));
+                let taken = record
+                    .deliveries
+                    .iter()
+                    .find(|delivery| delivery.target.same_place(&target));
+                if record.name != *name
+                    && let Some(taken) = taken
+                {
+                    return Err(place_taken(&record.name, &taken.target));
                 }
             }
         }
@@ -168,7 +168,10 @@ impl DeliverArgs {
         let mut named = Vec::new();
         for (target, then) in &self.to.places {
             let target = target.clone().on(host);
-            job::name(&mut credential, &target, then.as_deref()).map_err(|error| super::unusable(name, error))?;
+            job::name(&mut credential, &target, then.as_deref()).map_err(|error| match error {
+                NameError::Unusable(error) => super::unusable(name, error),
+                NameError::Taken(taken) => place_taken(name, &taken),
+            })?;
             if target.kind().is_write_only() {
                 context.ui.say(&format!(
                     "  {target} cannot be read back: that it was taken is all that is known"
@@ -184,6 +187,18 @@ impl DeliverArgs {
         tell_log(context, vault, name, &outcomes);
         Ok(outcomes)
     }
+}
+
+/// Whatever is delivered there already, two would each put theirs in the other's way.
+fn place_taken(name: &CredentialName, taken: &Target) -> Failure {
+    Failure::new(
+        Exit::State,
+        "place_taken",
+        format!("{name} is delivered to {taken} already"),
+    )
+    .hint(format!(
+        "choose another place, or `dfns-keys deliver {name} --forget '{taken}'` first"
+    ))
 }
 
 /// Writes down what arrived.

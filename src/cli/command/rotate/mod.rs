@@ -69,7 +69,7 @@ pub(in crate::cli) struct RotateArgs {
     /// It leaked: replace key and token, and have Dfns refuse the old ones at once
     #[arg(long, conflicts_with_all = ["all", "finish", "rollback", "status", "grace"])]
     compromised: bool,
-    /// Act as this enrolled user where a new account is needed
+    /// Act as this enrolled user where a new account is needed [env: DFNS_KEYS_AS] [default: the context's]
     #[arg(long = "as", id = "admin", value_name = "ADMIN")]
     admin: Option<CredentialName>,
     /// How the new key comes to Dfns
