@@ -25,7 +25,7 @@ hang() { kill -STOP $$; exit; }
 line mood
 case $verb-$line in
 *-rubbish) echo "<html>"; exit ;;
-*-flood) while :; do echo y; done ;;
+*-flood) while :; do y=y$y; printf %s "$y"; done ;;
 *-hang) hang ;;
 *-signedout) echo "error: please sign in again" >&2; exit 4 ;;
 put-refuse) echo '{"version":1,"error":"no room left"}'; exit 1 ;;
