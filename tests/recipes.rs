@@ -9,6 +9,9 @@
 
 mod support;
 
+use std::io::{Read, Write};
+use std::net::TcpListener;
+
 use serde_json::Value;
 use support::places::program;
 use support::{Run, Sandbox, TestEnv, peer};
@@ -206,6 +209,69 @@ fn vault_that_is_not_named_or_signed_in_to_or_there_is_a_sentence() {
     deliver(&[("VAULT_ADDR", "http://vault.example")], &["VAULT_ADDR", "plain http"]);
     deliver(&[here], &["there is no token for Vault", "vault login"]);
     deliver(&[here, ("VAULT_TOKEN", "hvs.canary")], &["Vault cannot be reached"]);
+}
+
+/// Answers every request on a port of its own, or none.
+fn answering(answer: &'static str) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        let mut kept = Vec::new();
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            if !answer.is_empty() {
+                let _ = stream.read(&mut [0; 4096]);
+                let _ = stream.write_all(answer.as_bytes());
+            }
+            kept.push(stream);
+        }
+    });
+    address
+}
+
+#[test]
+fn a_vault_that_never_answers_or_answers_rubbish_is_a_sentence_and_gets_no_token_elsewhere() {
+    let scene = Scene::new();
+    let file = format!("file:{}", scene.env.path("dfns.env").display());
+    for (answer, words) in [
+        ("", &["Vault cannot be reached: no answer in time"][..]),
+        (
+            "HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\n<html>",
+            &["Vault answers with something"],
+        ),
+        (
+            "HTTP/1.1 307 Moved\r\nLocation: http://127.0.0.1:1/\r\nContent-Length: 0\r\n\r\n",
+            &["Vault refuses (HTTP 307)"],
+        ),
+        (
+            "HTTP/1.1 503 Sealed\r\nContent-Length: 33\r\n\r\n{\"errors\":[\"\\u001b[31m is sealed\"]}",
+            &["Vault refuses (HTTP 503)", "unsealed first"],
+        ),
+        ("nothing like HTTP", &["Vault cannot be reached"]),
+    ] {
+        let address = answering(answer);
+        let places = [
+            "deliver",
+            "a",
+            "--to",
+            "hashivault:secret/x",
+            "--to",
+            &file,
+            "--timeout",
+            "1s",
+        ];
+        let mut command = scene.env.command(&places);
+        let run = Run::of(command.env("VAULT_ADDR", address).env("VAULT_TOKEN", "hvs.canary"));
+        run.fails(7, words);
+        assert!(
+            run.stdout.contains("in sync, read back"),
+            "the file was delivered: {run:?}"
+        );
+        assert!(
+            !run.stderr.contains('\u{1b}') && !run.stderr.contains("hvs.canary"),
+            "{run:?}"
+        );
+    }
 }
 
 /// They check what they are told, word by word, and keep what comes by stdin.
