@@ -9,10 +9,10 @@
 
 mod support;
 
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use support::places::program;
 use support::{Run, Sandbox, TestEnv, peer};
 
@@ -271,6 +271,73 @@ fn a_vault_that_never_answers_or_answers_rubbish_is_a_sentence_and_gets_no_token
             !run.stderr.contains('\u{1b}') && !run.stderr.contains("hvs.canary"),
             "{run:?}"
         );
+    }
+}
+
+/// A key-value store in which somebody else writes just before us, so many times.
+fn contended(mut others: u64) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        let (mut version, mut kept) = (7, json!({}));
+        for stream in listener.incoming() {
+            let mut stream = BufReader::new(stream.unwrap());
+            let (mut head, mut length) = (String::new(), 0);
+            while !head.ends_with("\r\n\r\n") && stream.read_line(&mut head).unwrap() > 0 {
+                let last = head.lines().last().unwrap().to_lowercase();
+                length = last
+                    .strip_prefix("content-length: ")
+                    .map_or(length, |number| number.parse().unwrap());
+            }
+            let mut body = vec![0; length];
+            stream.read_exact(&mut body).unwrap();
+            let (status, answer) = if head.contains("/mounts/") {
+                (
+                    200,
+                    json!({"data": {"path": "secret/", "type": "kv", "options": {"version": "2"}}}),
+                )
+            } else if head.starts_with("GET") {
+                (200, json!({"data": {"data": kept, "metadata": {"version": version}}}))
+            } else {
+                let write: Value = serde_json::from_slice(&body).unwrap();
+                version += u64::from(others > 0);
+                others = others.saturating_sub(1);
+                if write["options"]["cas"] == version {
+                    kept = write["data"].clone();
+                    (200, json!({}))
+                } else {
+                    (
+                        400,
+                        json!({"errors": ["check-and-set parameter did not match the current version"]}),
+                    )
+                }
+            };
+            let answer = answer.to_string();
+            let head = format!(
+                "HTTP/1.1 {status} -\r\nConnection: close\r\nContent-Length: {}\r\n\r\n",
+                answer.len()
+            );
+            let _ = stream.get_mut().write_all((head + &answer).as_bytes());
+        }
+    });
+    address
+}
+
+#[test]
+fn a_secret_of_vaults_that_others_write_to_meanwhile_is_read_again_before_it_is_replaced() {
+    let scene = Scene::new();
+    for (others, code, words) in [
+        (2, 0, &[][..]),
+        (9, 7, &["check-and-set", "something else writes there at the same time"]),
+    ] {
+        let mut command = scene.env.command(&["deliver", "a", "--to", "hashivault:secret/x"]);
+        let run = Run::of(
+            command
+                .env("VAULT_ADDR", contended(others))
+                .env("VAULT_TOKEN", "hvs.canary"),
+        );
+        run.fails(code, words);
+        scene.deliver(&["--forget", "hashivault:secret/x"]).fails(0, &[]);
     }
 }
 
