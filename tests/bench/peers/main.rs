@@ -16,6 +16,8 @@ mod calls;
 mod keys;
 mod onboarding;
 mod proxy;
+#[cfg(target_os = "linux")]
+mod unlocked;
 
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -49,6 +51,8 @@ fn main() {
         _ => println!("the rows beside the vendor's TypeScript SDK need `make interop` first"),
     }
     keys::listing();
+    #[cfg(target_os = "linux")]
+    unlocked::exec();
     if peer("openssl") && peer("curl") && peer("jq") && peer("age") && peer("bash") {
         onboarding::onboarding();
     }
