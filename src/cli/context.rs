@@ -110,10 +110,11 @@ impl Context {
         }
     }
 
-    /// Takes over what `unlock` keeps for the vault, and leaves the session in which it is kept, so that nothing that is started
+    /// Takes over what `unlock` keeps for the vault, where one may be opened, and leaves the session in which it is kept, so that nothing that is started
     /// from here finds it.
-    pub(super) fn leave_session(&self) -> Result<(), Failure> {
-        if self.surroundings.identities.is_empty()
+    pub(super) fn leave_session(&self, opens_a_vault: bool) -> Result<(), Failure> {
+        if opens_a_vault
+            && self.surroundings.identities.is_empty()
             && let Ok(directory) = self.new_vault_directory()
         {
             self.supplier.set_kept(session::take(&Vault::name_of_place(&directory)));

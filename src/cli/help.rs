@@ -116,6 +116,22 @@ mod tests {
         }
     }
 
+    #[test]
+    fn every_help_fits_a_narrow_window() {
+        fn check(command: &Command) {
+            for subcommand in command.get_subcommands() {
+                let help = subcommand.clone().term_width(60).render_long_help().to_string();
+                for line in help.lines() {
+                    assert!(line.chars().count() <= 60, "{}: {line}", subcommand.get_name());
+                }
+                check(subcommand);
+            }
+        }
+        let mut command = Cli::command();
+        command.build();
+        check(&command);
+    }
+
     /// As a shell splits them, which knows single quotes.
     fn words_of(line: &str) -> Vec<String> {
         let mut words = Vec::new();

@@ -192,7 +192,7 @@ fn run(arguments: impl Iterator<Item = OsString>) -> Exit {
     let context = Context::new(globals, given, surroundings);
     context.keep_descriptors(command.passes_descriptors_on());
     if !command.works_on_the_session()
-        && let Err(failure) = context.leave_session()
+        && let Err(failure) = context.leave_session(command.goes_by_a_context())
     {
         return conclude(&context.ui, &failure);
     }

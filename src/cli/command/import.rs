@@ -27,6 +27,9 @@ use crate::workflow::sources::{self, Subject};
 /// token is kept as pending. RSA and Ed25519 keys are taken in too; `rotate` replaces them by P-256.
 #[derive(Args)]
 #[command(
+    override_usage = "dfns-keys import [OPTIONS] --private-key FILE NAME\n       \
+                      dfns-keys import [OPTIONS] --postman FILE NAME\n       \
+                      dfns-keys import [OPTIONS] --dotenv FILE NAME",
     group = ArgGroup::new("source").required(true).args(["private_key", "postman", "dotenv"]),
     after_help = "Examples:\n  dfns-keys import payments-api --private-key prime256v1.pem --token-file token.txt\n  \
                   dfns-keys import payments-api --postman staging.postman_environment.json --delete-source\n  \

@@ -20,6 +20,7 @@ enum Action {
     /// Vouch for a credential that a writer sealed which can only seal
     ///
     /// Compare the fingerprint with what the writer printed, on its own machine: the file here may be another's.
+    #[command(override_usage = "dfns-keys vault adopt --fingerprint SHA256:… NAME")]
     Adopt {
         /// The credential
         name: CredentialName,

@@ -26,6 +26,9 @@ use crate::workflow::verify::{Check, CheckId, Expectations, Report, Status, veri
 /// Exit code 0: safe to use; 5: something is wrong with the environment; 6: Dfns could not be asked.
 #[derive(Args)]
 #[command(
+    override_usage = "dfns-keys verify [OPTIONS] NAME…\n       dfns-keys verify [OPTIONS] --all\n       \
+                      dfns-keys verify [OPTIONS] --postman FILE\n       dfns-keys verify [OPTIONS] --dotenv FILE\n       \
+                      dfns-keys verify [OPTIONS] --process-env",
     after_help = "Examples:\n  dfns-keys verify payments-api --strict\n  dfns-keys verify --all --junit report.xml\n  \
                   dfns-keys verify --postman staging.postman_environment.json"
 )]
