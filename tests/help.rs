@@ -29,7 +29,7 @@ fn the_short_help_is_one_screen_in_groups() {
         );
         for words in [
             "Get a credential\n  init",
-            "Keep it working\n  verify",
+            "Keep it working\n  status",
             "Use it\n  exec",
             "dfns-keys demo",
         ] {

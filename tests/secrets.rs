@@ -184,6 +184,8 @@ fn no_command_shows_a_secret() {
         note(&with(&["list"]), 0);
         note(&with(&["show", "a"]), 0);
         note(&with(&["log"]), 0);
+        note(&with(&["log", "--verify"]), 0);
+        note(&with(&["status", "--metrics", "status.prom"]), 0);
         note(&with(&["recipients", "list"]), 0);
         note(&with(&["remove", "a", "--yes"]), 3);
         note(&with(&["rename", "a", "a2"]), 0);

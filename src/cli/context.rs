@@ -316,6 +316,11 @@ impl Context {
         self.surroundings.admin.as_ref()
     }
 
+    /// The context that counts, where there is one.
+    pub(super) fn name(&self) -> Option<&CredentialName> {
+        self.surroundings.name.as_ref()
+    }
+
     /// The identity files that were named.
     pub(super) fn identities(&self) -> &[PathBuf] {
         &self.surroundings.identities
@@ -392,6 +397,11 @@ impl Context {
     /// The same of any event, with who does it.
     pub(super) fn record(&self, vault: &Vault, event: log::Event) {
         record(&self.ui, vault, event);
+    }
+
+    /// The same of several, written at once.
+    pub(super) fn record_all(&self, vault: &Vault, events: Vec<log::Event>) {
+        record_all(&self.ui, vault, events);
     }
 
     /// Refuses, before anybody types a passphrase, what has to be confirmed and cannot be.
@@ -477,17 +487,23 @@ pub(super) fn choose_instant() {
 
 /// Writes to the audit log who did what.
 fn record(ui: &Ui, vault: &Vault, event: log::Event) {
+    record_all(ui, vault, vec![event]);
+}
+
+fn record_all(ui: &Ui, vault: &Vault, mut events: Vec<log::Event>) {
+    if events.is_empty() {
+        return;
+    }
     let actor = ["USER", "LOGNAME", "USERNAME"]
         .into_iter()
         .find_map(|variable| std::env::var(variable).ok())
         .filter(|name| !name.is_empty())
         .map(|name| quoted::shown(&name));
-    let event = log::Event {
-        actor,
-        detail: event.detail.map(|detail| quoted::without_secrets(&detail)),
-        ..event
-    };
-    if let Err(error) = vault.record_event(&event) {
+    for event in &mut events {
+        event.actor.clone_from(&actor);
+        event.detail = event.detail.take().map(|detail| quoted::without_secrets(&detail));
+    }
+    if let Err(error) = vault.record_events(&events) {
         let failure = Failure::from(error);
         ui.warn(&format!("the audit log could not be written: {}", failure.message));
     }

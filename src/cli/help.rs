@@ -11,7 +11,7 @@ use super::ui::Tone;
 /// The commands by what somebody comes for.
 const GROUPS: [(&str, &[&str]); 6] = [
     ("Get a credential", &["init", "onboard", "import", "enroll"]),
-    ("Keep it working", &["verify", "rotate", "deliver"]),
+    ("Keep it working", &["status", "verify", "rotate", "deliver"]),
     ("Use it", &["exec", "call", "proxy", "export"]),
     ("Look", &["list", "show", "account", "log"]),
     (
@@ -69,7 +69,7 @@ fn short(command: &Command) -> String {
             let _ = writeln!(text, "  {name:<11} {}", about.trim_start());
         }
     }
-    let last = format!("Start with `dfns-keys demo`. Also: {OTHERS} (`dfns-keys help COMMAND`).");
+    let last = format!("Start with `dfns-keys demo`. Also: {OTHERS}.");
     text.push('\n');
     text.push_str(&wrapped(&last, "", width));
     text

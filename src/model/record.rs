@@ -15,7 +15,7 @@ use super::delivery::PublicDelivery;
 use super::ids::{
     ApplicationId, CredentialId, CredentialName, IdentityId, OrganisationId, TokenId, Username, where_known,
 };
-use super::rotation::{Rotating, RotationStage};
+use super::rotation::{Grace, Rotating, RotationStage};
 use super::token::AuthToken;
 use super::url::{ApiUrl, Origin};
 
@@ -69,6 +69,22 @@ pub struct PublicRecord {
     /// The places that it is kept up to date in.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub deliveries: Vec<PublicDelivery>,
+    /// The rotation under way. Files of before lack it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rotation: Option<PublicRotation>,
+}
+
+/// What may be known of a rotation by whoever can read the vault's files.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PublicRotation {
+    /// When it began.
+    pub started_at: Timestamp,
+    /// When the new key became active, if it has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub promoted_at: Option<Timestamp>,
+    /// How long the old key stays from then on.
+    pub grace: Grace,
 }
 
 /// The field of a record that holds what is none of its kind, and in which way: an earlier version took any text for an id.
@@ -105,7 +121,19 @@ impl From<&Credential<Rotating>> for PublicRecord {
             RotationStage::Preparing(_) => State::Rotating,
             RotationStage::Retiring(_) => State::Retiring,
         };
-        Self::of_active(credential, state, &credential.current.active)
+        let promoted_at = match &credential.current.stage {
+            RotationStage::Preparing(_) => None,
+            RotationStage::Retiring(outgoing) => Some(outgoing.promoted_at),
+        };
+        let journal = &credential.current.journal;
+        Self {
+            rotation: Some(PublicRotation {
+                started_at: journal.started_at,
+                promoted_at,
+                grace: journal.grace,
+            }),
+            ..Self::of_active(credential, state, &credential.current.active)
+        }
     }
 }
 
@@ -241,6 +269,7 @@ impl PublicRecord {
                 .filter(|delivery| !delivery.forgotten)
                 .map(|delivery| PublicDelivery::of(delivery, &public_key.fingerprint))
                 .collect(),
+            rotation: None,
         }
     }
 }

@@ -71,6 +71,8 @@ pub struct Listed {
     pub unauthenticated: bool,
     /// It is sealed to an older list than the newest.
     pub outdated: bool,
+    /// The epoch and the revision that it says it is of.
+    turn: (u64, u64),
 }
 
 /// Whoever is to know what is accepted although it should not be, and who may open the vault from now on.
@@ -255,23 +257,53 @@ impl Vault {
         Ok(found
             .into_iter()
             .filter_map(|(name, glimpse)| {
-                let (record, unauthenticated, outdated) = match glimpse {
+                let (record, unauthenticated, outdated, turn) = match glimpse {
                     Ok(glimpse) => {
                         let gone =
                             matches!(&glimpse.moves, Some(document::Moves::To { id, .. }) if arrived.contains(id));
                         let record = glimpse.record.filter(|_| !gone)?;
-                        (Ok(record), glimpse.unauthenticated, glimpse.epoch < epoch)
+                        (
+                            Ok(record),
+                            glimpse.unauthenticated,
+                            glimpse.epoch < epoch,
+                            (glimpse.epoch, glimpse.revision),
+                        )
                     }
-                    Err(error) => (Err(error), false, false),
+                    Err(error) => (Err(error), false, false, (0, 0)),
                 };
                 Some(Listed {
                     name,
                     record,
                     unauthenticated,
                     outdated,
+                    turn,
                 })
             })
             .collect())
+    }
+
+    /// Those of a listing that say themselves that they are older than what this machine has seen of them; `None` where it has
+    /// seen nothing of this vault, and would not notice.
+    ///
+    /// # Errors
+    /// When what this machine remembers cannot be read.
+    pub fn older_than_seen(&self, listed: &[Listed]) -> Result<Option<Vec<CredentialName>>, VaultError> {
+        let place = self.store.place();
+        let Some(pin) = machine::pin(&self.machine, &place)? else {
+            return Ok(None);
+        };
+        let memory = machine::Memory::load(&self.machine, &place, &pin.id)?;
+        let is_older = |listed: &&Listed| {
+            let seen = memory.mark(&listed.name).filter(|_| listed.record.is_ok());
+            seen.is_some_and(|mark| listed.turn < (mark.epoch, mark.revision))
+        };
+        Ok(Some(
+            listed
+                .iter()
+                .filter(is_older)
+                .map(|listed| listed.name.clone())
+                .collect(),
+        ))
     }
 
     /// The names of all files of credentials, sorted, of those that were removed too: none is read.

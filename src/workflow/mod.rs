@@ -13,4 +13,5 @@ pub mod rotate;
 pub mod settings;
 pub mod sharing;
 pub mod sources;
+pub mod status;
 pub mod verify;

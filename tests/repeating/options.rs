@@ -20,6 +20,7 @@ const BESIDE: &[(&str, &[&[&str]])] = &[
     ("account", &[&["list"], &["show", "a"], &["permissions"]]),
     ("verify", &[&["a", "--offline"], &["a"]]),
     ("list", &[&[]]),
+    ("status", &[&[]]),
     ("show", &[&["a"]]),
     ("remove", &[&["pending", "--no-input"]]),
     ("rename", &[&["pending", "taken"]]),

@@ -30,6 +30,7 @@ mod rotate;
 #[cfg(feature = "sandbox")]
 mod sandbox;
 mod show;
+mod status;
 mod unlock;
 mod vault;
 mod verify;
@@ -58,6 +59,7 @@ pub(super) enum Command {
     Enroll(enroll::EnrollArgs),
     Import(import::ImportArgs),
     Account(account::AccountArgs),
+    Status(status::StatusArgs),
     Verify(verify::VerifyArgs),
     List(list::ListArgs),
     Show(show::ShowArgs),
@@ -127,6 +129,7 @@ impl Command {
             Self::Enroll(args) => args.run(context).await,
             Self::Import(args) => args.run(context).await,
             Self::Account(args) => args.run(context).await,
+            Self::Status(args) => args.run(context).await,
             Self::Verify(args) => args.run(context).await,
             Self::List(args) => args.run(context).await,
             Self::Show(args) => args.run(context).await,

@@ -6,6 +6,7 @@ use crate::cli::context::Context;
 use crate::cli::error::{Exit, Failure};
 use crate::model::ids::CredentialName;
 use crate::vault::VaultError;
+use crate::vault::log::REMOVED;
 use crate::workflow::remove::check_unused;
 
 /// Remove a credential from the vault
@@ -48,7 +49,7 @@ impl RemoveArgs {
         } else {
             unlocked.edit(lease).await?.remove().await?;
         }
-        context.log(&vault, "removed", Some(&self.name), None, None);
+        context.log(&vault, REMOVED, Some(&self.name), None, None);
         let exports = Exports::default();
         if context.ui.json() {
             let left = fingerprint.map(|fingerprint| exports.document(&vault, &context.ui, &fingerprint));

@@ -1,11 +1,11 @@
 use clap::Args;
 use serde_json::json;
 
-use super::log::{FROM, RENAMED};
 use crate::cli::context::Context;
 use crate::cli::error::{Exit, Failure};
 use crate::model::ids::CredentialName;
 use crate::vault::VaultError;
+use crate::vault::log::{FROM, RENAMED};
 
 /// Give a credential another name, here alone
 ///

@@ -15,7 +15,8 @@ use crate::model::record::PublicRecord;
 use crate::model::url::ApiUrl;
 use crate::sys::clock::{Clock, SystemClock};
 use crate::sys::files::{self, IfExists, Readable};
-use crate::vault::VaultError;
+use crate::vault::log::{Event, REFUSED, VERIFIED};
+use crate::vault::{Vault, VaultError};
 use crate::workflow::sources::{self, Subject, Unreadable};
 use crate::workflow::verify::report::Verdict;
 use crate::workflow::verify::{Check, CheckId, Expectations, Report, Status, verify_all};
@@ -77,7 +78,7 @@ impl VerifyArgs {
         if let Some(path) = &self.junit {
             files::check_target(path, IfExists::Replace)?;
         }
-        let (subjects, damage) = self.subjects(context).await?;
+        let (subjects, damage, opened) = self.subjects(context).await?;
         let expectations = Expectations {
             api_url: self.api_url.clone(),
             organisation_id: self.org_id.clone(),
@@ -92,6 +93,9 @@ impl VerifyArgs {
         })
         .await;
         progress.finish_and_clear();
+        if let Some(opened) = opened {
+            self.write_down(context, &opened, &report);
+        }
         if self.strict {
             report.make_strict();
         }
@@ -114,11 +118,20 @@ impl VerifyArgs {
     }
 
     /// What is to be verified, and how bad it is with what could not be opened.
-    async fn subjects(&self, context: &Context) -> Result<(Vec<Candidate>, Option<Exit>), Failure> {
+    async fn subjects(
+        &self,
+        context: &Context,
+    ) -> Result<(Vec<Candidate>, Option<Exit>, Option<OpenedVault>), Failure> {
         let mut subjects = Vec::new();
         let mut damage = None;
+        let mut vault = None;
         if self.all || !self.names.is_empty() {
-            for (name, opened) in self.vault_subjects(context).await? {
+            let (found, from) = self.vault_subjects(context).await?;
+            vault = Some(OpenedVault {
+                vault: from,
+                keys: found.iter().map(|(name, key, _)| (name.clone(), key.clone())).collect(),
+            });
+            for (name, _, opened) in found {
                 subjects.push(opened.map_err(|failure| {
                     damage = Some(failure.exit);
                     Unreadable {
@@ -136,7 +149,7 @@ impl VerifyArgs {
                 std::env::var(name).ok().map(SecretString::from)
             })));
         }
-        Ok((subjects, damage))
+        Ok((subjects, damage, vault))
     }
 
     /// What the vault here tells of its keys without being unlocked, where files are verified. There may be none.
@@ -165,7 +178,7 @@ impl VerifyArgs {
         }
     }
 
-    async fn vault_subjects(&self, context: &Context) -> Result<Vec<Opened>, Failure> {
+    async fn vault_subjects(&self, context: &Context) -> Result<(Vec<Opened>, Vault), Failure> {
         let vault = context.vault().await.map_err(|failure| match self.names.first() {
             Some(name) => Self::or_a_file(failure, name),
             None => failure,
@@ -190,10 +203,11 @@ impl VerifyArgs {
                 Ok(opened) => opened,
                 Err(error) if self.is_alone() => return Err(error.into()),
                 Err(error) => {
-                    subjects.push((name, Err(error.into())));
+                    subjects.push((name, None, Err(error.into())));
                     continue;
                 }
             };
+            let key = PublicRecord::from(&opened).fingerprint;
             let subject = match opened {
                 AnyCredential::Active(credential) => {
                     Subject::from_vault(&name, &credential.environment, &credential.current)
@@ -215,9 +229,41 @@ impl VerifyArgs {
                 }
                 AnyCredential::Pending(credential) => Subject::from_pending(&credential),
             };
-            subjects.push((name, Ok(subject)));
+            subjects.push((name, Some(key), Ok(subject)));
         }
-        Ok(subjects)
+        Ok((subjects, vault))
+    }
+
+    /// Writes into the log what Dfns said of each credential, for `status`. What was asked elsewhere, or not at all, says nothing
+    /// of it.
+    fn write_down(&self, context: &Context, opened: &OpenedVault, report: &Report) {
+        if self.offline || self.api_url.is_some() {
+            return;
+        }
+        // Those of the vault come first.
+        let events = opened
+            .keys
+            .iter()
+            .zip(&report.subjects)
+            .filter_map(|((name, key), subject)| {
+                let action = match subject.verdict() {
+                    Verdict::Safe => VERIFIED,
+                    Verdict::Refused => REFUSED,
+                    Verdict::Unreachable => return None,
+                };
+                let failed = subject.checks.iter().filter(|check| check.status == Status::Fail);
+                let failed: Vec<&str> = failed.map(|check| check.id.as_str()).collect();
+                Some(Event {
+                    actor: None,
+                    action,
+                    name: Some(name.clone()),
+                    // Of one that could not be opened nothing was asked.
+                    fingerprint: Some(key.clone()?),
+                    detail: (!failed.is_empty()).then(|| failed.join(", ")),
+                    format: None,
+                })
+            });
+        context.record_all(&opened.vault, events.collect());
     }
 
     fn show(&self, context: &Context, report: &Report) -> Result<(), Failure> {
@@ -297,8 +343,14 @@ impl VerifyArgs {
 
 /// What is to be verified, or why it cannot be read.
 type Candidate = Result<Subject, Unreadable>;
-/// A credential of the vault's, or why it cannot be opened.
-type Opened = (CredentialName, Result<Subject, Failure>);
+/// A credential of the vault's, with the fingerprint of its key; or why it cannot be opened.
+type Opened = (CredentialName, Option<String>, Result<Subject, Failure>);
+
+/// The vault as it was opened, and the credentials that are verified with the fingerprints of their keys.
+struct OpenedVault {
+    vault: Vault,
+    keys: Vec<(CredentialName, Option<String>)>,
+}
 
 /// Where hints begin.
 const HINT_INDENT: &str = "          ";

@@ -54,6 +54,7 @@ pub(super) fn assemble(
         earlier_fingerprints,
         token_fingerprint: _,
         deliveries: _,
+        rotation: _,
     } = record;
     let shell = Credential {
         name: sealed_name,

@@ -109,6 +109,7 @@ struct PublicForm {
     public: Option<PublicRecord>,
     moves: Option<Moves>,
     epoch: Option<u64>,
+    revision: Option<u64>,
     removed: Option<Removed>,
     #[serde(default, deserialize_with = "present")]
     code: Presence,
@@ -391,6 +392,8 @@ pub(super) struct Glimpse {
     pub(super) moved_to: Option<CredentialName>,
     /// 0 in version 1.
     pub(super) epoch: u64,
+    /// 0 in version 1.
+    pub(super) revision: u64,
     /// It says itself that nobody vouches for it.
     pub(super) unauthenticated: bool,
 }
@@ -448,6 +451,7 @@ pub(super) fn glimpse(name: &CredentialName, bytes: &[u8]) -> Result<Glimpse, Va
         moves: form.moves,
         moved_to: form.removed.and_then(|removed| removed.moved_to),
         epoch: form.epoch.unwrap_or(0),
+        revision: form.revision.unwrap_or(0),
     })
 }
 

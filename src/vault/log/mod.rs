@@ -65,6 +65,26 @@ pub struct Record {
     pub format: Option<String>,
 }
 
+/// What is logged of a credential that got another name, with the old one in the detail.
+pub const RENAMED: &str = "renamed";
+/// Stands before the old name there.
+pub const FROM: &str = "from ";
+/// What is logged of one that is gone.
+pub const REMOVED: &str = "removed";
+/// What is logged of a credential that Dfns was asked about, and that is good.
+pub const VERIFIED: &str = "verified";
+/// The same of one that is not.
+pub const REFUSED: &str = "verify-refused";
+
+impl Record {
+    /// The name that a credential had, where it got another one.
+    #[must_use]
+    pub fn renamed_from(&self) -> Option<CredentialName> {
+        (self.action == RENAMED).then_some(())?;
+        self.detail.as_deref()?.strip_prefix(FROM)?.parse().ok()
+    }
+}
+
 impl Event {
     fn at(&self, at: Timestamp) -> Record {
         let Self {
@@ -100,17 +120,29 @@ pub enum Entry {
 }
 
 /// The log from its beginning, oldest first, one line at a time in memory. Checkpoints are passed over: nothing happened there.
-pub struct Entries(Places);
+pub struct Entries {
+    places: Places,
+    lines: u64,
+}
+
+impl Entries {
+    /// How many lines were read so far, checkpoints and what is no record among them.
+    #[must_use]
+    pub fn lines(&self) -> u64 {
+        self.lines
+    }
+}
 
 impl Iterator for Entries {
     type Item = Result<Entry, VaultError>;
 
     fn next(&mut self) -> Option<Self::Item> {
         loop {
-            let (place, line) = match self.0.next()? {
+            let (place, line) = match self.places.next()? {
                 Ok(found) => found,
                 Err(error) => return Some(Err(error.into())),
             };
+            self.lines += 1;
             let text = match &line {
                 Line::Whole(text) | Line::Torn(text) => text.trim_ascii_end(),
                 Line::TooLong(_) => b"too long",
@@ -219,7 +251,10 @@ impl Iterator for Places {
 }
 
 pub(super) fn read(directory: &Path) -> Result<Entries, VaultError> {
-    Ok(Entries(Places::of(directory)?))
+    Ok(Entries {
+        places: Places::of(directory)?,
+        lines: 0,
+    })
 }
 
 /// The SHA-256 of the last line, in hex: it stands for the whole log.

@@ -114,6 +114,12 @@ pub struct SubjectReport {
 }
 
 impl SubjectReport {
+    /// Whether this one is safe to use.
+    #[must_use]
+    pub fn verdict(&self) -> Verdict {
+        verdict_of(self.checks.iter())
+    }
+
     pub(super) fn new(subject: String) -> Self {
         Self {
             subject,
@@ -195,17 +201,20 @@ impl Report {
     /// Whether the environment is safe to use.
     #[must_use]
     pub fn verdict(&self) -> Verdict {
-        let mut failures = self.checks().filter(|check| check.status == Status::Fail).peekable();
-        if failures.peek().is_none() {
-            Verdict::Safe
-        } else if failures.all(|check| check.blame == Blame::Network) {
-            Verdict::Unreachable
-        } else {
-            Verdict::Refused
-        }
+        verdict_of(self.checks())
     }
 
     fn checks(&self) -> impl Iterator<Item = &Check> {
         self.subjects.iter().flat_map(|subject| &subject.checks)
+    }
+}
+fn verdict_of<'c>(checks: impl Iterator<Item = &'c Check>) -> Verdict {
+    let mut failures = checks.filter(|check| check.status == Status::Fail).peekable();
+    if failures.peek().is_none() {
+        Verdict::Safe
+    } else if failures.all(|check| check.blame == Blame::Network) {
+        Verdict::Unreachable
+    } else {
+        Verdict::Refused
     }
 }

@@ -24,9 +24,6 @@ use since::Since;
 const NAMED: usize = 10;
 /// So many renames, the last ones, are followed.
 const MOST_RENAMES: usize = 10_000;
-/// What `rename` writes, with the old name behind it.
-pub(super) const RENAMED: &str = "renamed";
-pub(super) const FROM: &str = "from ";
 /// What a fingerprint is shortened to.
 const SHORT: usize = 18;
 /// In front of what has no room beside the rest.
@@ -210,7 +207,7 @@ impl History {
         let mut renames = VecDeque::new();
         for (number, entry) in entries.enumerate() {
             if let Entry::Record(record) = entry?
-                && let Some(from) = renamed_from(&record)
+                && let Some(from) = record.renamed_from()
                 && let Some(to) = record.name
             {
                 if renames.len() == MOST_RENAMES {
@@ -241,14 +238,8 @@ impl History {
                 .any(|(known, since, until)| known == name && (*since..*until).contains(&number))
         };
         // Where it went to is told under the old name, too.
-        record.name.as_ref().is_some_and(is_its) || renamed_from(record).is_some_and(|from| from == self.names[0].0)
+        record.name.as_ref().is_some_and(is_its) || record.renamed_from().is_some_and(|from| from == self.names[0].0)
     }
-}
-
-/// The name that a credential had, where it got another one.
-fn renamed_from(record: &Record) -> Option<CredentialName> {
-    (record.action == RENAMED).then_some(())?;
-    record.detail.as_deref()?.strip_prefix(FROM)?.parse().ok()
 }
 
 impl Damaged {
