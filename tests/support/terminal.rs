@@ -5,7 +5,7 @@ use std::process::Command;
 use rexpect::session::{PtySession, spawn_command};
 use rustix::termios::{LocalModes, OptionalActions, Termios, Winsize, tcgetattr, tcsetattr, tcsetwinsize};
 
-const SECONDS: u64 = 30;
+const SECONDS: u64 = 120;
 /// The line of sh that is the command and nothing else.
 const ALONE: &str = "exec \"$0\" \"$@\"";
 
