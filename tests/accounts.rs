@@ -274,3 +274,25 @@ fn files_of_before_are_read_and_found_their_account() {
     assert_eq!(scene.shown("a")["identity_id"], old["identity_id"]);
     assert_eq!(scene.rows().len(), 1);
 }
+
+#[test]
+fn a_list_is_read_to_its_last_page() {
+    let scene = Scene::new("guide");
+    for name in ["n1", "n2", "n3"] {
+        scene.dashboard(name, "Auth:ServiceAccounts:Read,Permissions:Read,Wallets:Read");
+    }
+    let settings = json!({"page_size": 1});
+    assert_eq!(scene.sandbox.post_json("/sandbox/settings", &settings).status, 200);
+    scene
+        .env
+        .ok(&["verify", "n3", "--expect-permission", "Wallets:Read", "--strict"]);
+    assert_eq!(scene.rows().len(), 3);
+    // What is registered with the account, and is on a page of its own.
+    scene.env.ok(&["rotate", "n3", "--grace", "0"]);
+    scene.env.ok(&["rotate", "n3", "--grace", "0"]);
+    assert_eq!(scene.rows().len(), 3);
+    // And one that is known by its key alone.
+    scene.bare_tokens();
+    scene.dashboard("n4", "Auth:ServiceAccounts:Read");
+    assert!(scene.shown("n4")["identity_id"].is_string());
+}

@@ -293,7 +293,13 @@ fn the_requests_of_a_rotation_do_not_grow_with_the_number_of_accounts() {
     for number in 0..20 {
         scene.onboard(&format!("n{number}"), "100");
     }
+    let before = scene.sandbox.calls().len();
     assert_eq!(round(), few);
+    let calls = scene.sandbox.calls().split_off(before);
+    let lists = calls
+        .iter()
+        .filter(|call| call.starts_with("GET /auth/service-accounts "));
+    assert_eq!(lists.count(), 0, "an account is asked for by its id: {calls:?}");
 }
 
 #[test]

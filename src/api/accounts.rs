@@ -15,11 +15,6 @@ use crate::model::ids::{CredentialId, ExternalId, IdentityId, PermissionId, Toke
 use crate::model::quoted::Foreign;
 use crate::model::token::AuthToken;
 
-/// A list of more pages than this, or larger, is somebody keeping us busy.
-const MOST_PAGES: usize = 1_000;
-const LARGEST_LIST: usize = 64 * 1024 * 1024;
-const LONGEST_PAGE_TOKEN: usize = 4 * 1024;
-
 /// An account to be made.
 #[derive(Debug, Clone, Copy)]
 pub struct NewAccount<'a> {
@@ -221,30 +216,8 @@ impl UserSession<'_> {
     }
 
     async fn list<T: serde::de::DeserializeOwned>(&self, path: &str) -> Result<Vec<T>, CallError> {
-        let mut items = Vec::new();
-        let mut target = path.to_owned();
-        let mut size = 0;
-        for _ in 0..MOST_PAGES {
-            let (page, bytes): (wire::Page<T>, usize) = self
-                .call(async |access| Ok(self.client().read_sized(access, &target).await?))
-                .await?;
-            items.extend(page.items);
-            size += bytes;
-            match page.next_page_token.filter(|token| !token.is_empty()) {
-                Some(token) if size <= LARGEST_LIST && token.len() <= LONGEST_PAGE_TOKEN => {
-                    let query: String = url::form_urlencoded::byte_serialize(token.as_bytes()).collect();
-                    target = format!("{path}?paginationToken={query}");
-                }
-                Some(_) => break,
-                None => return Ok(items),
-            }
-        }
-        // Part of a list would be taken for the whole.
-        Err(CallError::Call(ApiError::NotDfns {
-            host: self.environment().api_url.host().to_owned(),
-            what: "a list without end",
-            effect: Effect::None,
-        }))
+        self.call(async |access| Ok(self.client().list(access, path).await?))
+            .await
     }
 
     async fn create_at<T: serde::de::DeserializeOwned>(&self, path: &str, body: &str) -> Result<T, CallError> {

@@ -7,7 +7,7 @@ use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use reqwest::redirect::Policy;
 use reqwest::{Response, StatusCode};
@@ -39,7 +39,22 @@ pub struct Client {
     loopback: OnceLock<reqwest::Client>,
     requests: AtomicU32,
     /// What each host said last of the time.
-    clocks: Mutex<HashMap<ApiUrl, Timestamp>>,
+    clocks: Mutex<HashMap<ApiUrl, Heard>>,
+}
+
+/// What a host said of the time.
+#[derive(Clone, Copy)]
+struct Heard {
+    date: Timestamp,
+    at: Instant,
+}
+
+impl Heard {
+    /// What time it is there when it is `now` here.
+    fn time(self, now: Instant) -> Timestamp {
+        let since = SignedDuration::try_from(now.saturating_duration_since(self.at)).unwrap_or(SignedDuration::MAX);
+        self.date.saturating_add(since).unwrap_or(Timestamp::MAX)
+    }
 }
 
 /// An answer whose body is still coming.
@@ -88,17 +103,17 @@ impl Client {
         self.requests.load(Ordering::Relaxed)
     }
 
-    /// What time it was there at the last answer, if one told it.
+    /// What time it is there by now, if an answer told what time it was.
     #[must_use]
     pub fn time_at(&self, api_url: &ApiUrl) -> Option<Timestamp> {
-        self.clocks().get(api_url).copied()
+        self.clocks().get(api_url).map(|heard| heard.time(Instant::now()))
     }
 
     pub(super) fn progress(&self) -> &dyn Progress {
         &*self.config.progress
     }
 
-    fn clocks(&self) -> MutexGuard<'_, HashMap<ApiUrl, Timestamp>> {
+    fn clocks(&self) -> MutexGuard<'_, HashMap<ApiUrl, Heard>> {
         // Whole at every instant, whoever panicked.
         self.clocks.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -144,7 +159,8 @@ impl Client {
         let status = response.status();
         let headers = response.headers().clone();
         if let Some(date) = date_in(&headers) {
-            self.clocks().insert(call.api_url.clone(), date);
+            let at = Instant::now();
+            self.clocks().insert(call.api_url.clone(), Heard { date, at });
         }
         let effect = call.effect_by(status, &headers);
         let body = read_limited(response, call.api_url.host(), effect).await?;
@@ -246,4 +262,19 @@ async fn read_limited(mut response: Response, host: &str, effect: Effect) -> Res
         body.extend_from_slice(&chunk);
     }
     Ok(body)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hosts_clock_goes_on_between_its_answers() {
+        let heard = Heard {
+            date: Timestamp::UNIX_EPOCH,
+            at: Instant::now(),
+        };
+        assert_eq!(heard.time(heard.at), heard.date);
+        assert_eq!(heard.time(heard.at + Duration::from_mins(9)).as_second(), 9 * 60);
+    }
 }

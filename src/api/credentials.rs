@@ -66,9 +66,8 @@ impl Client {
     /// # Errors
     /// When the list is refused or cannot be had.
     pub async fn keys(&self, access: Access<'_>) -> Result<Vec<RemoteKey>, CallError> {
-        let page: wire::Page<wire::Credential> = self.read(access, "/auth/credentials").await?;
-        Ok(page
-            .items
+        let credentials: Vec<wire::Credential> = self.list(access, "/auth/credentials").await?;
+        Ok(credentials
             .into_iter()
             .map(|credential| RemoteKey::from_wire(credential, None))
             .collect())

@@ -11,7 +11,13 @@ use super::error::ApiError;
 use super::user_action::Access;
 use super::wire;
 use crate::model::credential::Kind;
+use crate::model::effect::Effect;
 use crate::model::ids::{CredentialId, IdentityId, TokenId};
+
+/// A list of more pages than this, or larger, is somebody keeping us busy.
+const MOST_PAGES: usize = 1_000;
+const LARGEST_LIST: usize = 64 * 1024 * 1024;
+const LONGEST_PAGE_TOKEN: usize = 4 * 1024;
 
 /// What Dfns holds about one key of an identity.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,16 +39,18 @@ impl Client {
         access: Access<'_>,
         credential_id: &CredentialId,
     ) -> Result<Option<Registration>, ApiError> {
-        let pats: wire::Page<wire::AccessToken> = self.read(access, "/auth/pats").await?;
-        let mut found = own(pats.items, credential_id);
+        let pats = |tokens| own(tokens, credential_id);
+        let mut found = self.find_listed(access, "/auth/pats", pats).await?;
         if found.is_none() {
-            let accounts: wire::Page<wire::ServiceAccount> = self.read(access, "/auth/service-accounts").await?;
-            found = accounts.items.into_iter().find_map(|account| {
-                let assignments = account.user_info.permission_assignments;
-                let mut token = own(account.access_tokens, credential_id)?;
-                token.permission_assignments.extend(assignments);
-                Some(token)
-            });
+            let accounts = |accounts: Vec<wire::ServiceAccount>| {
+                accounts.into_iter().find_map(|account| {
+                    let assignments = account.user_info.permission_assignments;
+                    let mut token = own(account.access_tokens, credential_id)?;
+                    token.permission_assignments.extend(assignments);
+                    Some(token)
+                })
+            };
+            found = self.find_listed(access, "/auth/service-accounts", accounts).await?;
         }
         let Some(token) = found else { return Ok(None) };
         let mut operations = BTreeSet::new();
@@ -74,19 +82,74 @@ impl Client {
     ) -> Result<Option<(IdentityId, TokenId)>, ApiError> {
         Ok(match kind {
             Kind::Pat => {
-                let tokens: wire::Page<wire::AccessToken> = self.read(access, "/auth/pats").await?;
-                let token_id = own(tokens.items, credential_id).and_then(|token| token.token_id);
-                token_id.map(|id| (id.clone().into(), id))
+                let pats = |tokens| own(tokens, credential_id);
+                let token = self.find_listed(access, "/auth/pats", pats).await?;
+                token.and_then(|token| token.token_id).map(|id| (id.clone().into(), id))
             }
             Kind::ServiceAccount => {
-                let accounts: wire::Page<wire::ServiceAccount> = self.read(access, "/auth/service-accounts").await?;
-                accounts.items.into_iter().find_map(|account| {
-                    let token = own(account.access_tokens, credential_id)?;
-                    Some((account.user_info.user_id?, token.token_id?))
-                })
+                let accounts = |accounts: Vec<wire::ServiceAccount>| {
+                    accounts.into_iter().find_map(|account| {
+                        let token = own(account.access_tokens, credential_id)?;
+                        Some((account.user_info.user_id?, token.token_id?))
+                    })
+                };
+                self.find_listed(access, "/auth/service-accounts", accounts).await?
             }
             Kind::User => None,
         })
+    }
+
+    /// Reads a list page by page, until what is looked for is on one.
+    ///
+    /// # Errors
+    /// When a page is refused or cannot be had, or there is no end of them.
+    pub(super) async fn find_listed<T: serde::de::DeserializeOwned, R>(
+        &self,
+        access: Access<'_>,
+        path: &str,
+        mut look: impl FnMut(Vec<T>) -> Option<R>,
+    ) -> Result<Option<R>, ApiError> {
+        let mut target = path.to_owned();
+        let mut size = 0;
+        for _ in 0..MOST_PAGES {
+            let (page, bytes): (wire::Page<T>, usize) = self.read_sized(access, &target).await?;
+            if let Some(found) = look(page.items) {
+                return Ok(Some(found));
+            }
+            size += bytes;
+            match page.next_page_token.filter(|token| !token.is_empty()) {
+                Some(token) if size <= LARGEST_LIST && token.len() <= LONGEST_PAGE_TOKEN => {
+                    let query: String = url::form_urlencoded::byte_serialize(token.as_bytes()).collect();
+                    target = format!("{path}?paginationToken={query}");
+                }
+                Some(_) => break,
+                None => return Ok(None),
+            }
+        }
+        // Part of a list would be taken for the whole.
+        Err(ApiError::NotDfns {
+            host: access.environment.api_url.host().to_owned(),
+            what: "a list without end",
+            effect: Effect::None,
+        })
+    }
+
+    /// All of a list.
+    ///
+    /// # Errors
+    /// As [`Self::find_listed`].
+    pub(super) async fn list<T: serde::de::DeserializeOwned>(
+        &self,
+        access: Access<'_>,
+        path: &str,
+    ) -> Result<Vec<T>, ApiError> {
+        let mut all = Vec::new();
+        let keep = |items| {
+            all.extend::<Vec<T>>(items);
+            None::<()>
+        };
+        self.find_listed(access, path, keep).await?;
+        Ok(all)
     }
 
     pub(super) async fn read<T: serde::de::DeserializeOwned>(

@@ -1,13 +1,11 @@
 //! What is remembered of each place that a credential is kept up to date in. It is sealed with the credential, so that
 //! whoever can write to the vault cannot send a secret elsewhere.
 
-use jiff::{Span, Timestamp};
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::effect::SETTLED_AFTER;
 use super::target::{Target, TargetKind};
-
-/// How long a put whose end nobody saw may still land.
-pub const SETTLE_MINUTES: i64 = 10;
 
 /// A place, and what it holds as far as is known.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -73,10 +71,7 @@ pub struct Intent {
 
 impl Intent {
     fn may_land(&self, now: Timestamp) -> Option<Timestamp> {
-        let settled = self
-            .at
-            .checked_add(Span::new().minutes(SETTLE_MINUTES))
-            .unwrap_or(Timestamp::MAX);
+        let settled = self.at.checked_add(SETTLED_AFTER).unwrap_or(Timestamp::MAX);
         (!self.ended && settled > now).then_some(settled)
     }
 }

@@ -1,6 +1,10 @@
 //! What a call that failed has done.
 
+use jiff::SignedDuration;
 use serde::Serialize;
+
+/// What was not heard of for this long since it was asked for does not come any more.
+pub const SETTLED_AFTER: SignedDuration = SignedDuration::from_mins(10);
 
 /// What a call that failed has done at the other side. Whether it is safe to make it again follows from this alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]

@@ -160,7 +160,7 @@ pub(super) fn list_pats(world: &World, request: &Request) -> Result<Answer, Answ
         .filter(|identity| identity.kind == Kind::Pat && (is_user || identity.token_id == caller))
         .map(|identity| access_token(world, identity))
         .collect();
-    Ok(Answer::json(&json!({ "items": items })))
+    Ok(page(world, request, items))
 }
 
 pub(super) fn list_service_accounts(world: &World, request: &Request) -> Result<Answer, Answer> {
@@ -172,7 +172,7 @@ pub(super) fn list_service_accounts(world: &World, request: &Request) -> Result<
         .filter(|identity| identity.kind == Kind::ServiceAccount)
         .map(|identity| service_account(world, identity))
         .collect();
-    Ok(Answer::json(&json!({ "items": items })))
+    Ok(page(world, request, items))
 }
 
 pub(super) fn show(world: &World, request: &Request, kind: Kind, id: &str) -> Result<Answer, Answer> {
@@ -221,6 +221,23 @@ pub(super) fn delete(world: &mut World, request: &Request, kind: Kind, id: &str)
     Ok(Answer::json(&shown(world, &identity)))
 }
 
+/// A list, or the page of it that is asked for where lists have pages.
+pub(super) fn page(world: &World, request: &Request, items: Vec<Value>) -> Answer {
+    let Some(size) = world.page_size else {
+        return Answer::json(&json!({ "items": items }));
+    };
+    let token = url::form_urlencoded::parse(request.query.as_bytes())
+        .find(|(name, _)| name == "paginationToken")
+        .map_or("0".into(), |(_, token)| token);
+    let Ok(begin) = token.parse::<usize>() else {
+        return Answer::error(400, "there is no such page");
+    };
+    let end = begin.saturating_add(size);
+    let next = (end < items.len()).then(|| end.to_string());
+    let items: Vec<Value> = items.into_iter().skip(begin).take(size).collect();
+    Answer::json(&json!({ "items": items, "nextPageToken": next }))
+}
+
 pub(super) fn list_permissions(world: &World, request: &Request) -> Result<Answer, Answer> {
     let caller = token_id(world, request)?;
     demand(world, &caller, "Permissions:Read")?;
@@ -229,7 +246,7 @@ pub(super) fn list_permissions(world: &World, request: &Request) -> Result<Answe
         .iter()
         .map(|permission| json!({"id": permission.id, "name": permission.name, "operations": permission.operations}))
         .collect();
-    Ok(Answer::json(&json!({ "items": items })))
+    Ok(page(world, request, items))
 }
 
 pub(super) fn permission(world: &World, request: &Request, id: &str) -> Result<Answer, Answer> {

@@ -16,11 +16,15 @@ pub(super) fn answer(world: &mut World, request: &Request) -> Answer {
         },
         ("DELETE", "/sandbox/faults") => Answer::json(&json!({"cleared": world.faults.clear()})),
         ("POST", "/sandbox/settings") => {
-            match request.json(&[], &["clock_offset_s", "session_s", "approvals", "bare_tokens"]) {
+            let known = ["clock_offset_s", "session_s", "approvals", "bare_tokens", "page_size"];
+            match request.json(&[], &known) {
                 Ok(fields) => {
                     let number = |name: &str| fields.get(name).and_then(Value::as_i64);
                     world.clock_offset_s = number("clock_offset_s").unwrap_or(world.clock_offset_s);
                     world.session_s = number("session_s").unwrap_or(world.session_s);
+                    if let Some(size) = number("page_size") {
+                        world.page_size = usize::try_from(size).ok().filter(|size| *size > 0);
+                    }
                     let bare = fields.get("bare_tokens").and_then(Value::as_bool);
                     world.bare_tokens = bare.unwrap_or(world.bare_tokens);
                     if let Some(paths) = fields.get("approvals").and_then(Value::as_array) {

@@ -36,7 +36,7 @@ pub(super) fn list(world: &World, request: &Request) -> Result<Answer, Answer> {
         .identity(&token_id)
         .map(|identity| identity.keys.iter().map(shown).collect())
         .unwrap_or_default();
-    Ok(Answer::json(&json!({ "items": items })))
+    Ok(super::accounts::page(world, request, items))
 }
 
 pub(super) fn init(world: &mut World, request: &Request) -> Result<Answer, Answer> {

@@ -14,6 +14,7 @@ pub(super) const LARGEST_BODY: usize = 1024 * 1024;
 pub(super) struct Request {
     pub(super) method: String,
     pub(super) path: String,
+    pub(super) query: String,
     pub(super) headers: HeaderMap,
     pub(super) body: Vec<u8>,
 }
@@ -25,6 +26,7 @@ impl Request {
         Some(Self {
             method: parts.method.as_str().to_owned(),
             path: parts.uri.path().to_owned(),
+            query: parts.uri.query().unwrap_or_default().to_owned(),
             headers: parts.headers,
             body,
         })

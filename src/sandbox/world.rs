@@ -123,6 +123,8 @@ pub(super) struct World {
     pub(super) approvals: Vec<String>,
     /// Whether the tokens of new accounts say no more of themselves than the vendor documents.
     pub(super) bare_tokens: bool,
+    /// How many items a page of a list has, where lists have pages.
+    pub(super) page_size: Option<usize>,
     /// How long a user's session lasts, in seconds.
     pub(super) session_s: i64,
     pub(super) calls: VecDeque<LoggedCall>,
@@ -148,6 +150,7 @@ impl World {
             user_challenges: HashMap::new(),
             approvals: Vec::new(),
             bare_tokens: false,
+            page_size: None,
             session_s: 3600,
             calls: VecDeque::new(),
             faults: Faults::default(),

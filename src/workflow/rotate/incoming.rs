@@ -253,10 +253,19 @@ impl Job<'_> {
         generation: &ActiveGeneration,
         is_old: bool,
     ) -> Result<Option<RemoteAccount>, RotateError> {
-        let accounts = self.accounts(work).await?;
         let said = work.credential.kind.account_ids(generation.token.claims());
         let identity_id = generation.identity_id.as_ref().or(said.0.as_ref());
         let token_id = generation.token_id.as_ref().or(said.1.as_ref());
+        if let Some(id) = identity_id {
+            let doing = "looking for the account";
+            match self.administrator(doing)?.account(work.credential.kind, id).await {
+                Ok(account) => return Ok(Some(account)),
+                // There is none of that id, so that the list decides.
+                Err(error) if matches!(error.api_error(), Some(ApiError::Refused { .. })) => {}
+                Err(error) => return Err(RotateError::Call { doing, error }),
+            }
+        }
+        let accounts = self.accounts(work).await?;
         let by_id = |account: &&RemoteAccount| {
             identity_id == Some(&account.identity_id) || (token_id.is_some() && token_id == account.token_id.as_ref())
         };

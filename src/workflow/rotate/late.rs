@@ -1,7 +1,7 @@
 //! What was asked for and may take effect yet, minutes later and whatever a clock says. Each attempt to create is of its own
 //! and looked for until the end; nothing goes against a switch before it is settled.
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 
 use super::{Job, RotateError, Work, access, is_not_offered, new_key, new_rotation_id, next};
 use crate::api::accounts::AccountVerb;
@@ -9,13 +9,10 @@ use crate::api::{Access, Action, CallError};
 use crate::keys::pem::same_public_key;
 use crate::model::attempt::Attempt;
 use crate::model::credential::ActiveGeneration;
-use crate::model::effect::Effect;
+use crate::model::effect::{Effect, SETTLED_AFTER};
 use crate::model::rotation::{Next, NextStep, RotationStage, Strategy, Switch};
 use crate::workflow::identity::has_key;
 use crate::workflow::refusal::{Refusal, diagnose};
-
-/// A call that was not heard of for this long does not come any more.
-const SETTLED_AFTER: SignedDuration = SignedDuration::from_mins(10);
 
 impl Job<'_> {
     /// Another attempt has a key, a name and an external id of its own. What became of the one before may be open.
@@ -201,7 +198,7 @@ impl Job<'_> {
             .map(|error| diagnose(error, generation.token.claims(), environment)))
     }
 
-    /// What time it is at Dfns, as it said last; where it says nothing of the time, ours.
+    /// What time it is at Dfns, by what it said last; where it says nothing of the time, ours.
     fn now_at_dfns(&self, work: &Work<'_>) -> Timestamp {
         let there = &work.credential.environment.api_url;
         self.client
