@@ -344,18 +344,23 @@ fn a_key_that_may_still_land_somewhere_is_not_retired() {
     scene.check_settled("it did not land");
 }
 
-/// The process is killed at every instant of a rotation, and one of three places does not do its work.
-fn stopped_at_every_instant(mood: &str) {
+const AT_ONCE: [&str; 3] = ["--grace", "0", "--yes"];
+
+/// The process is killed at the instants of a rotation, at each `stride`th from one on, and one of three places does not do its
+/// work.
+fn stopped_at_the_instants(mood: &str, way: &[&str], from: u64, stride: usize) {
     let scene = Scene::new();
-    for stop_at in 1.. {
+    scene.enroll();
+    let way = &[way, &AT_ONCE].concat();
+    for stop_at in (from..).step_by(stride) {
         assert!(stop_at < 200, "{mood}: it ends at some time");
         let what = format!("{mood}, stopped at {stop_at}");
         scene.mood("y", mood);
-        let run = scene.stopped(&["rotate", "a", "--grace", "0", "--yes"], stop_at);
+        let run = scene.stopped(&[&["rotate", "a"], &way[..]].concat(), stop_at);
         scene.check(&what);
         let stopped = run.code == -1 || run.code == 134;
         assert!(stopped || [0, 7].contains(&run.code), "{what}: {run:?}");
-        if mood == "refuse" {
+        if mood != "lose" && mood != "hanglater" {
             assert_ne!(run.code, 0, "{what}: {run:?}");
         }
         scene.mood("y", "");
@@ -363,7 +368,7 @@ fn stopped_at_every_instant(mood: &str) {
             // The next run begins another rotation.
             scene.settle();
         }
-        scene.rotate(&["--grace", "0", "--yes"]).fails(0, &[]);
+        scene.rotate(way).fails(0, &[]);
         scene.check_settled(&what);
         scene.settle();
         if !stopped {
@@ -375,18 +380,28 @@ fn stopped_at_every_instant(mood: &str) {
 }
 
 #[test]
-fn stopped_at_every_instant_while_a_place_refuses_no_key_is_refused_that_a_place_has() {
-    stopped_at_every_instant("refuse");
+fn stopped_here_and_there_while_a_place_refuses_no_key_is_refused_that_a_place_has() {
+    stopped_at_the_instants("refuse", &[], 1, 3);
 }
 
 #[test]
-fn stopped_at_every_instant_while_a_place_loses_its_answers_no_key_is_refused_that_a_place_has() {
-    stopped_at_every_instant("lose");
+fn stopped_here_and_there_while_a_place_loses_its_answers_no_key_is_refused_that_a_place_has() {
+    stopped_at_the_instants("lose", &[], 2, 3);
 }
 
 #[test]
-fn stopped_at_every_instant_while_a_place_never_ends_no_key_is_refused_that_a_place_has() {
-    stopped_at_every_instant("hanglater");
+fn stopped_here_and_there_while_a_place_never_ends_no_key_is_refused_that_a_place_has() {
+    stopped_at_the_instants("hanglater", &[], 3, 3);
+}
+
+#[test]
+#[ignore = "it takes long: make campaign"]
+fn stopped_at_each_instant_of_each_way_no_key_is_refused_that_a_place_has() {
+    for way in [&[][..], &["--renew", "--as", "ops"]] {
+        for mood in ["refuse", "lose", "hang", "hanglater", "rubbish"] {
+            stopped_at_the_instants(mood, way, 1, 1);
+        }
+    }
 }
 
 /// The way back is stopped at every instant, too.

@@ -333,3 +333,43 @@ fn a_vault_that_only_seals_is_not_made_over_what_another_init_left() {
         .fails(3, &["is unfinished", "cut short"]);
     assert!(!env.vault().join("recipients.txt").exists());
 }
+
+#[test]
+fn what_nobody_vouches_for_is_delivered_nowhere_and_brings_no_places_along() {
+    let (env, sandbox) = (TestEnv::with_vault(), support::Sandbox::start());
+    let public = env.ok(&["generate", "--plaintext", "--private-key", "k"]);
+    env.write("token", sandbox.create("b", &public));
+    let mut writer = env.command(&[
+        "import",
+        "b",
+        "--private-key",
+        "k",
+        "--token-file",
+        "token",
+        "--api-url",
+        &sandbox.url,
+    ]);
+    Run::of(writer.env_remove("DFNS_KEYS_IDENTITY")).fails(0, &[]);
+    let made = std::fs::read(env.credential_file("b")).unwrap();
+    let place = format!("file:{}", env.path("b.env").display());
+    env.run(&["deliver", "b", "--to", &place])
+        .fails(4, &["nobody vouches for it", "vault adopt b"]);
+    let fingerprint = env.ok(&["show", "b", "--fingerprint"]);
+    let adopt = ["vault", "adopt", "b", "--fingerprint", fingerprint.trim(), "--yes"];
+    let code = serde_json::from_slice::<Value>(&made).unwrap()["code"].clone();
+    env.reseal("b", |sealed| {
+        let target = format!("{place}?host=theirs");
+        sealed["deliveries"] = serde_json::json!([{ "target": target }]);
+        sealed["public"]["deliveries"] = serde_json::json!([{
+            "target": target, "fingerprint": null, "delivered_at": null, "read_back": false, "in_sync": false, "then": false,
+        }]);
+    });
+    let mut planted: Value = serde_json::from_slice(&std::fs::read(env.credential_file("b")).unwrap()).unwrap();
+    planted["code"] = code;
+    std::fs::write(env.credential_file("b"), planted.to_string()).unwrap();
+    env.run(&adopt).fails(4, &["b has places to deliver to"]);
+    std::fs::write(env.credential_file("b"), made).unwrap();
+    env.ok(&adopt);
+    env.ok(&["deliver", "b", "--to", &place]);
+    assert!(env.path("b.env").exists());
+}

@@ -217,3 +217,16 @@ fn a_recipient_who_was_added_by_a_stranger_is_not_blessed() {
         assert_eq!(file(&env, name)["version"], 1, "{name}");
     }
 }
+
+/// Nobody vouches for what is sealed in such a file, so that it could name a place of a stranger's.
+#[test]
+fn what_is_of_version_1_is_delivered_nowhere_until_it_is_moved() {
+    let env = scene();
+    let place = format!("file:{}", env.path("dfns.env").display());
+    env.run(&["deliver", "active", "--to", &place]).fails(3, &["version 1"]);
+    assert!(!env.path("dfns.env").exists());
+    assert_eq!(file(&env, "active")["version"], 1);
+    env.ok(&["recipients", "sync", "--yes"]);
+    env.ok(&["deliver", "active", "--to", &place]);
+    assert!(env.path("dfns.env").exists());
+}
