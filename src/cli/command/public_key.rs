@@ -18,7 +18,7 @@ use crate::vault::age_file;
     after_help = "Examples:\n  dfns-keys public-key prime256v1.pem\n  dfns-keys public-key prime256v1.pem.age > public.pem"
 )]
 pub(in crate::cli) struct PublicKeyArgs {
-    /// The private key's file [default: stdin]
+    /// The private key's file, or stdin
     #[arg(value_name = "FILE", default_value = "-")]
     file: PathBuf,
 }

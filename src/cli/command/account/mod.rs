@@ -17,7 +17,7 @@ use crate::workflow::administrator::Administrator;
 
 /// See and change the accounts at Dfns
 ///
-/// Beside the vault's names.
+/// Each beside the name that it has in the vault, where it is there.
 #[derive(Args)]
 #[command(
     after_help = "Examples:\n  dfns-keys account list\n  dfns-keys account show payments-api --as ops-admin\n  dfns-keys account deactivate payments-api"
@@ -49,7 +49,7 @@ enum Action {
         /// The vault's name, the name at Dfns, or the id
         account: String,
     },
-    /// Make an end of it
+    /// Delete it for good
     Delete {
         /// The vault's name, the name at Dfns, or the id
         account: String,
