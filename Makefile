@@ -26,7 +26,7 @@ campaign:
 	cargo test --quiet --test rotating_places -- --ignored --nocapture
 
 # CI has run the others before, by `make bare`.
-JUDGED = $(shell grep -lrE "\b(peer(_ok)?|can_watch)\b" tests --include=*.rs | grep -v ^tests/support \
+JUDGED = $(shell grep -lrE "\b(peer(_ok)?|can_watch)\b" tests --include=*.rs | grep -vE "^tests/(support|bench)/" \
 	| sed "s/^tests.//; s/[.].*//; s/\/.*//" | sort -u)
 
 # The tests in which other programs judge ours
