@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
-use crate::scene::{Scene, Server};
-use crate::support::{Run, http};
+use crate::scene::{Scene, Server, installed};
+use crate::support::{Run, http, peer_ok};
 
 const SECRET: &str = "aws-secrets-manager:prod/payments?region=eu-central-1";
 const PARAMETER: &str = "aws-ssm:/prod/payments";
@@ -153,4 +153,54 @@ fn who_is_not_signed_in_to_aws_is_told_so() {
     aws.scene
         .with(&aws.signed_in(), &["deliver", "a", "--to", "aws-ssm:/x?profile=nobody"])
         .fails(7, &["could not be found", "aws configure list-profiles"]);
+}
+
+/// Two machines that share a vault, each signed in to an account of its own.
+#[test]
+fn two_machines_with_two_accounts_deliver_and_retire_each_for_its_own() {
+    let Some(aws) = Aws::new() else { return };
+    let Some(program) = installed("aws") else { return };
+    let role = [
+        "sts",
+        "assume-role",
+        "--role-arn",
+        "arn:aws:iam::222222222222:role/payments",
+        "--role-session-name",
+        "second",
+    ];
+    let mut assume = aws.scene.env.bare(program.to_str().unwrap());
+    let session: Value = serde_json::from_slice(&peer_ok(assume.args(role).envs(aws.signed_in()))).unwrap();
+    let of_role = |name: &str| session["Credentials"][name].as_str().unwrap();
+    let second = [
+        ("AWS_ENDPOINT_URL", aws.address.as_str()),
+        ("AWS_ACCESS_KEY_ID", of_role("AccessKeyId")),
+        ("AWS_SECRET_ACCESS_KEY", of_role("SecretAccessKey")),
+        ("AWS_SESSION_TOKEN", of_role("SessionToken")),
+        ("AWS_DEFAULT_REGION", "eu-central-1"),
+    ];
+    let on_second = |arguments: &[&str]| aws.scene.with(&second, arguments);
+    let parameter = |region: &str| {
+        let mut get = aws.scene.env.bare(program.to_str().unwrap());
+        get.args(["ssm", "get-parameter", "--name", "/prod/payments", "--with-decryption"]);
+        let found: Value = serde_json::from_slice(&peer_ok(get.args(["--region", region]).envs(second))).unwrap();
+        serde_json::from_str::<Value>(found["Parameter"]["Value"].as_str().unwrap()).unwrap()
+    };
+
+    aws.run(&["deliver", "a", "--to", SECRET]).fails(0, &[]);
+    on_second(&["deliver", "a"]).fails(7, &["another place", "nothing was put"]);
+    on_second(&["deliver", "a", "--to", PARAMETER]).fails(0, &[]);
+    let old = aws.scene.exported();
+    assert_eq!((aws.secret(), parameter("eu-central-1")), (old.clone(), old.clone()));
+
+    // The first rotates: its own place has the new key, and the old one goes on working for the second's.
+    aws.run(&["rotate", "a", "--grace", "0", "--yes"])
+        .fails(7, &["aws-ssm"]);
+    let new = aws.scene.exported();
+    assert_eq!((aws.secret(), parameter("eu-central-1")), (new.clone(), old));
+    assert_eq!(aws.scene.working().len(), 2);
+    aws.run(&["rotate", "a", "--finish"]).fails(7, &["aws-ssm"]);
+
+    on_second(&["rotate", "a", "--finish"]).fails(0, &[]);
+    assert_eq!((aws.secret(), parameter("eu-central-1")), (new.clone(), new));
+    assert_eq!(aws.scene.working().len(), 1);
 }
