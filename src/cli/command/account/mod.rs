@@ -34,22 +34,22 @@ pub(in crate::cli) struct AccountArgs {
 enum Action {
     /// List service accounts and personal access tokens, and say which are in the vault
     List,
-    /// Show one
+    /// Show one account
     Show {
         /// The vault's name, the name at Dfns, or the id
         account: String,
     },
-    /// Let its token be accepted again
+    /// Let an account's token be accepted again
     Activate {
         /// The vault's name, the name at Dfns, or the id
         account: String,
     },
-    /// Refuse its token from now on
+    /// Refuse an account's token from now on
     Deactivate {
         /// The vault's name, the name at Dfns, or the id
         account: String,
     },
-    /// Delete it for good
+    /// Delete an account for good
     Delete {
         /// The vault's name, the name at Dfns, or the id
         account: String,
