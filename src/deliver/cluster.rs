@@ -78,11 +78,14 @@ impl Place for Cluster<'_> {
     async fn resolve(&self) -> Result<Option<String>, PlaceError> {
         let server = self.api_url()?.to_string();
         let authority = self.read("ca.crt")?;
-        let server = server
+        let place = server
             .parse()
             .ok()
             .and_then(|server| address(&server, Some(&authority)));
-        Ok(server)
+        // Without a place of its own the Secret would be any cluster's.
+        place
+            .map(Some)
+            .ok_or_else(|| PlaceError::NotSetUp("KUBERNETES_SERVICE_HOST names no server".to_owned()))
     }
 
     async fn put(&self, contents: &Contents) -> Result<(), PlaceError> {

@@ -4,6 +4,7 @@ use std::error::Error as _;
 use std::path::Path;
 use std::time::Duration;
 
+use bytes::Bytes;
 use reqwest::header::{CONTENT_TYPE, HeaderMap};
 use reqwest::redirect::Policy;
 use reqwest::{Certificate, Method};
@@ -110,7 +111,9 @@ impl Server {
             .request(method, self.address.join(path))
             .headers(self.headers.clone());
         if let Some((media_type, body)) = body {
-            request = request.header(CONTENT_TYPE, media_type).body(body.to_vec());
+            request = request
+                .header(CONTENT_TYPE, media_type)
+                .body(Bytes::from_owner(Zeroizing::new(body.to_vec())));
         }
         instants::pass();
         let lost = |error: &reqwest::Error| self.lost(error, effect);
