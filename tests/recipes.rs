@@ -247,6 +247,10 @@ fn a_vault_that_never_answers_or_answers_rubbish_is_a_sentence_and_gets_no_token
             "HTTP/1.1 503 Sealed\r\nContent-Length: 33\r\n\r\n{\"errors\":[\"\\u001b[31m is sealed\"]}",
             &["Vault refuses (HTTP 503)", "unsealed first"],
         ),
+        (
+            "HTTP/1.1 403 No\r\nContent-Length: 36\r\n\r\n{\"errors\":[\"who is hvs.canary ???\"]}",
+            &["Vault refuses (HTTP 403)", "[not repeated: it has a secret in it]"],
+        ),
         ("nothing like HTTP", &["Vault cannot be reached"]),
     ] {
         let address = answering(answer);

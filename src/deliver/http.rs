@@ -11,7 +11,7 @@ use reqwest::{Certificate, Method};
 use serde::Deserialize;
 use zeroize::Zeroizing;
 
-use super::said::repeatable;
+use super::said::{NOT_REPEATED, repeatable};
 use super::{Contents, PlaceError};
 use crate::model::effect::Effect;
 use crate::model::quoted;
@@ -158,6 +158,15 @@ impl Server {
         }
     }
 
+    /// Whether a text has the token that every request brings: something on the way may repeat what it was sent.
+    fn shows_who_we_are(&self, text: &str) -> bool {
+        let secrets = self.headers.values().filter(|value| value.is_sensitive());
+        let tokens = secrets.filter_map(|value| value.to_str().ok()?.split(' ').next_back());
+        tokens
+            .filter(|token| !token.is_empty())
+            .any(|token| text.contains(token))
+    }
+
     /// A refusal, with what the table knows of it.
     pub(super) fn refused(
         &self,
@@ -170,7 +179,11 @@ impl Server {
         PlaceError::Refused {
             program: self.name.to_owned(),
             how: format!("HTTP {}", answer.status),
-            words: repeatable(text.as_bytes(), contents),
+            words: if self.shows_who_we_are(&text) {
+                Some(NOT_REPEATED.to_owned())
+            } else {
+                repeatable(text.as_bytes(), contents)
+            },
             advice: known.map(|(_, advice)| *advice),
         }
     }

@@ -11,6 +11,8 @@ use crate::sys::child::Ended;
 
 /// So many characters in a row of a secret are a part of it.
 const PIECE: usize = 12;
+/// Instead of a text with a secret in it.
+pub(super) const NOT_REPEATED: &str = "[not repeated: it has a secret in it]";
 /// So many characters of what somebody said are enough.
 const LONGEST: usize = 240;
 
@@ -33,7 +35,7 @@ pub(super) fn repeatable(said: &[u8], contents: &Contents) -> Option<String> {
         return None;
     }
     if shows_a_secret(&words.concat(), contents) {
-        return Some("[not repeated: it has a secret in it]".to_owned());
+        return Some(NOT_REPEATED.to_owned());
     }
     let cleared = quoted::cleared(&words.join(" "));
     let cut: String = cleared.chars().take(LONGEST).collect();
