@@ -11,7 +11,7 @@ use super::mutation::{Gone, acknowledged, until_done};
 use super::wire;
 use crate::model::credential::Kind;
 use crate::model::effect::Effect;
-use crate::model::ids::{CredentialId, ExternalId, IdentityId, PermissionId, TokenId};
+use crate::model::ids::{AssignmentId, CredentialId, ExternalId, IdentityId, PermissionId, TokenId};
 use crate::model::quoted::Foreign;
 use crate::model::token::AuthToken;
 
@@ -61,6 +61,8 @@ pub struct RemoteAccount {
     pub public_keys: Vec<String>,
     /// The permissions it has.
     pub permissions: Vec<PermissionId>,
+    /// What those that it was given itself are taken away by, where the list says so.
+    pub assignments: Vec<(PermissionId, AssignmentId)>,
 }
 
 /// What to do with an account.
@@ -198,6 +200,22 @@ impl UserSession<'_> {
         }
     }
 
+    /// Takes a permission from an identity. Doing it twice is the same as once, so a lost answer is asked for again.
+    ///
+    /// # Errors
+    /// When it is refused, needs an approval, or cannot be done.
+    pub async fn revoke(&self, permission: &PermissionId, assignment: &AssignmentId) -> Result<(), CallError> {
+        let path = format!("/permissions/{permission}/assignments/{assignment}");
+        let revoked = until_done(Gone::IsDone, async || {
+            self.acknowledged(&Method::DELETE, &path, None).await
+        });
+        match revoked.await {
+            // Somebody else took it in the meantime.
+            Err(error) if error.is_not_found() => Ok(()),
+            outcome => outcome,
+        }
+    }
+
     /// All permissions of the organisation: id and name.
     ///
     /// # Errors
@@ -253,18 +271,23 @@ impl RemoteAccount {
             name: Foreign::new(token.name),
             active: token.is_active,
             public_keys: vec![token.public_key],
+            assignments: assignments(&token.permission_assignments),
             permissions: permission_ids(token.permission_assignments),
         })
     }
 
     fn from_account(account: wire::ServiceAccount) -> Option<Self> {
+        let mut given = assignments(&account.user_info.permission_assignments);
         let mut permissions = permission_ids(account.user_info.permission_assignments);
         let token_id = account.access_tokens.first().and_then(|token| token.token_id.clone());
         let mut public_keys = Vec::new();
         for token in account.access_tokens {
             public_keys.push(token.public_key);
+            given.extend(assignments(&token.permission_assignments));
             permissions.extend(permission_ids(token.permission_assignments));
         }
+        given.sort();
+        given.dedup();
         permissions.sort();
         permissions.dedup();
         Some(Self {
@@ -276,8 +299,16 @@ impl RemoteAccount {
             active: account.user_info.is_active,
             public_keys,
             permissions,
+            assignments: given,
         })
     }
+}
+
+fn assignments(assignments: &[wire::PermissionAssignment]) -> Vec<(PermissionId, AssignmentId)> {
+    assignments
+        .iter()
+        .filter_map(|one| Some((one.permission_id.clone(), one.assignment_id.clone()?)))
+        .collect()
 }
 
 fn permission_ids(assignments: Vec<wire::PermissionAssignment>) -> Vec<PermissionId> {

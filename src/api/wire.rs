@@ -2,7 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::ids::{CredentialId, CredentialUuid, IdentityId, PermissionId, TokenId, Username, where_known};
+use crate::model::ids::{
+    AssignmentId, CredentialId, CredentialUuid, IdentityId, PermissionId, TokenId, Username, where_known,
+};
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -100,6 +102,8 @@ pub(super) struct AccessToken {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct PermissionAssignment {
+    #[serde(default, deserialize_with = "where_known")]
+    pub(super) assignment_id: Option<AssignmentId>,
     pub(super) permission_id: PermissionId,
     pub(super) operations: Option<Vec<String>>,
 }

@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::quoted::Quoted;
@@ -14,7 +15,8 @@ use super::quoted::Quoted;
 pub struct DurationError(Quoted);
 
 /// A length of time written as a number and one unit: `d`, `h`, `m` or `s`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct Span(Duration);
 
 impl Span {
@@ -34,6 +36,20 @@ impl fmt::Display for Span {
             .find(|(_, length)| seconds >= *length && seconds.is_multiple_of(*length))
             .unwrap_or(('s', 1));
         write!(f, "{}{unit}", seconds / length)
+    }
+}
+
+impl TryFrom<String> for Span {
+    type Error = DurationError;
+
+    fn try_from(text: String) -> Result<Self, DurationError> {
+        text.parse()
+    }
+}
+
+impl From<Span> for String {
+    fn from(span: Span) -> Self {
+        span.to_string()
     }
 }
 

@@ -197,6 +197,10 @@ macro_rules! identifier {
 }
 
 identifier!(
+    /// What a permission is taken away again by.
+    AssignmentId, "an assignment's id", Named
+);
+identifier!(
     /// What Dfns calls `credId`: the opaque text, sometimes ending in `=`, that a signature names its key by.
     /// Not the credential's uuid.
     CredentialId, "a credential's id", Opaque

@@ -14,5 +14,6 @@ pub mod rotation;
 pub mod secret;
 pub mod target;
 pub mod token;
+pub mod upkeep;
 pub mod url;
 pub mod user_action;

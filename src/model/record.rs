@@ -17,6 +17,7 @@ use super::ids::{
 };
 use super::rotation::{Grace, Rotating, RotationStage};
 use super::token::AuthToken;
+use super::upkeep::Upkeep;
 use super::url::{ApiUrl, Origin};
 
 /// What may be known of a credential without unlocking the vault: the `public` part of its file, and the words of
@@ -72,6 +73,9 @@ pub struct PublicRecord {
     /// The rotation under way. Files of before lack it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rotation: Option<PublicRotation>,
+    /// What a reviewed file wants of it. Files of before lack it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub upkeep: Option<Upkeep>,
 }
 
 /// What may be known of a rotation by whoever can read the vault's files.
@@ -242,6 +246,7 @@ impl PublicRecord {
             generation,
             earlier_keys,
             deliveries,
+            upkeep,
             current: _,
         } = credential;
         Self {
@@ -270,6 +275,7 @@ impl PublicRecord {
                 .map(|delivery| PublicDelivery::of(delivery, &public_key.fingerprint))
                 .collect(),
             rotation: None,
+            upkeep: upkeep.clone(),
         }
     }
 }

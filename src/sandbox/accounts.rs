@@ -291,3 +291,36 @@ pub(super) fn assign(world: &mut World, request: &Request, id: &str) -> Result<A
     identity.assignments.push(assignment);
     Ok(Answer::json(&answer))
 }
+
+pub(super) fn revoke(world: &mut World, request: &Request, id: &str, assignment: &str) -> Result<Answer, Answer> {
+    let caller = token_id(world, request)?;
+    demand(world, &caller, "Permissions:Revoke")?;
+    signed(world, request)?;
+    let is_it = |one: &Assignment| one.id == assignment && one.permission_id == id;
+    let found = world.identities.iter_mut().find_map(|identity| {
+        let at = identity.assignments.iter().position(is_it)?;
+        Some(identity.assignments.remove(at))
+    });
+    let revoked = found.ok_or_else(|| Answer::error(404, "Not Found"))?;
+    Ok(Answer::json(&json!({"id": revoked.id, "permissionId": id})))
+}
+
+pub(super) fn rename(world: &mut World, request: &Request, kind: Kind, id: &str) -> Result<Answer, Answer> {
+    let fields = request.json(&[], &["name", "externalId"])?;
+    let caller = token_id(world, request)?;
+    may(world, &caller, kind, "Update")?;
+    signed(world, request)?;
+    let found = world
+        .identities
+        .iter_mut()
+        .find(|identity| is_addressed(identity, kind, id))
+        .ok_or_else(|| Answer::error(404, "Not Found"))?;
+    if let Some(name) = fields.get("name").and_then(Value::as_str) {
+        name.clone_into(&mut found.name);
+    }
+    let token_id = found.token_id.clone();
+    let identity = world.identity(&token_id);
+    Ok(Answer::json(
+        &identity.map(|identity| shown(world, identity)).unwrap_or_default(),
+    ))
+}

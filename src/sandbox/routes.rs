@@ -29,6 +29,8 @@ pub(super) fn answer(world: &mut World, request: &Request) -> Answer {
         ("POST", ["auth", "service-accounts"]) => accounts::create(world, request, Kind::ServiceAccount),
         ("GET", ["auth", "pats", id]) => accounts::show(world, request, Kind::Pat, id),
         ("GET", ["auth", "service-accounts", id]) => accounts::show(world, request, Kind::ServiceAccount, id),
+        ("PUT", ["auth", "pats", id]) => accounts::rename(world, request, Kind::Pat, id),
+        ("PUT", ["auth", "service-accounts", id]) => accounts::rename(world, request, Kind::ServiceAccount, id),
         ("PUT", ["auth", "pats", id, verb]) => accounts::switch(world, request, Kind::Pat, id, verb),
         ("PUT", ["auth", "service-accounts", id, verb]) => {
             accounts::switch(world, request, Kind::ServiceAccount, id, verb)
@@ -38,6 +40,7 @@ pub(super) fn answer(world: &mut World, request: &Request) -> Answer {
         ("GET", ["permissions"]) => accounts::list_permissions(world, request),
         ("GET", ["permissions", id]) => accounts::permission(world, request, id),
         ("POST", ["permissions", id, "assignments"]) => accounts::assign(world, request, id),
+        ("DELETE", ["permissions", id, "assignments", assignment]) => accounts::revoke(world, request, id, assignment),
         _ => Err(Answer::error(404, "Not Found")),
     };
     outcome.unwrap_or_else(|refusal| refusal)

@@ -211,6 +211,7 @@ async fn fresh(mut edit: Edit<'_>, environment: Environment) -> Result<Enrolment
         generation: 1,
         earlier_keys: Vec::new(),
         deliveries: Vec::new(),
+        upkeep: None,
         current: PendingGeneration {
             private_key: pair.to_sealable(),
             public_key: pair.public_key().to_text(),
@@ -262,6 +263,7 @@ fn as_user(credential: &Credential<PendingGeneration>, enrolling: Enrolling) -> 
         generation: credential.generation,
         earlier_keys: credential.earlier_keys.clone(),
         deliveries: Vec::new(),
+        upkeep: None,
         current: UserGeneration {
             private_key: credential.current.private_key.clone(),
             public_key: credential.current.public_key.clone(),

@@ -296,6 +296,7 @@ fn pending(
         generation: 1,
         earlier_keys: Vec::new(),
         deliveries: Vec::new(),
+        upkeep: None,
         current: PendingGeneration {
             private_key: key.to_sealable(),
             public_key: key.public_key(),

@@ -147,6 +147,7 @@ fn begin(
         generation: 1,
         earlier_keys: Vec::new(),
         deliveries: Vec::new(),
+        upkeep: None,
         current: PendingGeneration {
             private_key: pair.to_sealable(),
             public_key: pair.public_key().to_text(),

@@ -7,6 +7,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::model::credential::State;
+use crate::model::duration::Span;
 use crate::model::ids::CredentialName;
 use crate::model::record::PublicRecord;
 use crate::model::rotation::Grace;
@@ -16,6 +17,9 @@ use crate::vault::{Vault, VaultError};
 
 /// What is begun and stands still for so long waits for somebody.
 const STANDS_STILL: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// A token that ends within this time ends soon, where nobody says otherwise.
+const ENDS_SOON: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
 /// Why a credential needs somebody. The order is that of urgency.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -89,9 +93,9 @@ impl Attention {
 /// From when on something needs somebody.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// A token that ends within this time.
-    pub expiring: Duration,
-    /// A key that is older; without it, keys are as old as they like.
+    /// A token that ends within this time; without it, each one's own time, or 30 days.
+    pub expiring: Option<Duration>,
+    /// A key that is older; without it, each one's own time, or keys are as old as they like.
     pub older_than: Option<Duration>,
 }
 
@@ -258,13 +262,27 @@ struct Seen {
     outdated: bool,
 }
 
+impl Limits {
+    /// What counts for this credential: what was asked for, or else what a reviewed file wants of it.
+    fn of(self, record: &PublicRecord) -> (Duration, Option<Duration>) {
+        let upkeep = record.upkeep.as_ref();
+        let renewed = upkeep.and_then(|upkeep| upkeep.renew_before).map(Span::duration);
+        let rotated = upkeep.and_then(|upkeep| upkeep.rotate_every).map(Span::duration);
+        (
+            self.expiring.or(renewed).unwrap_or(ENDS_SOON),
+            self.older_than.or(rotated),
+        )
+    }
+}
+
 fn attention(record: &PublicRecord, seen: &Seen, limits: Limits, now: Timestamp) -> Vec<Attention> {
+    let (expiring, older_than) = limits.of(record);
     let passed = |since: Timestamp, span: Duration| now.duration_since(since).unsigned_abs() > span && now > since;
     let mut found = Vec::new();
     if let Some(at) = record.token_expires_at {
         if at <= now {
             found.push(Attention::TokenExpired { at });
-        } else if at.duration_since(now).unsigned_abs() <= limits.expiring {
+        } else if at.duration_since(now).unsigned_abs() <= expiring {
             found.push(Attention::TokenExpiring { at });
         }
     }
@@ -301,7 +319,7 @@ fn attention(record: &PublicRecord, seen: &Seen, limits: Limits, now: Timestamp)
         found.push(Attention::OnboardingStalled { since });
     }
     let since = record.rotated_at.unwrap_or(record.created_at);
-    let old = limits.older_than.is_some_and(|most| passed(since, most));
+    let old = older_than.is_some_and(|most| passed(since, most));
     if old && record.state == State::Active {
         found.push(Attention::KeyOld { since });
     }

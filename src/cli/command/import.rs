@@ -354,6 +354,7 @@ impl ImportArgs {
             generation: 1,
             earlier_keys: Vec::new(),
             deliveries: Vec::new(),
+            upkeep: None,
             current: UserGeneration {
                 private_key: key.to_sealable(),
                 public_key: key.public_key(),

@@ -96,6 +96,7 @@ async fn orders(
                     .into_iter()
                     .collect(),
                 external_id,
+                upkeep: None,
             }
         })
         .collect())

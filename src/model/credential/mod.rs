@@ -12,6 +12,7 @@ use super::delivery::Delivery;
 use super::ids::{ApplicationId, CredentialName, IdentityId, OrganisationId, TokenId};
 use super::rotation::Rotating;
 use super::token::Claims;
+use super::upkeep::Upkeep;
 use super::url::{ApiUrl, Origin};
 
 pub use generation::{
@@ -110,6 +111,8 @@ pub struct Credential<G> {
     pub earlier_keys: Vec<String>,
     /// The places that it is kept up to date in.
     pub deliveries: Vec<Delivery>,
+    /// What a reviewed file wants of it.
+    pub upkeep: Option<Upkeep>,
     /// Key and, once active, token.
     pub current: G,
 }
@@ -126,6 +129,7 @@ impl<G> Credential<G> {
             generation,
             earlier_keys,
             deliveries,
+            upkeep,
             current,
         } = self;
         Credential {
@@ -137,6 +141,7 @@ impl<G> Credential<G> {
             generation,
             earlier_keys,
             deliveries,
+            upkeep,
             current: convert(current),
         }
     }
@@ -174,6 +179,16 @@ impl AnyCredential {
             Self::Active(credential) => &credential.deliveries,
             Self::Rotating(credential) => &credential.deliveries,
             Self::User(credential) => &credential.deliveries,
+        }
+    }
+
+    /// Says what a reviewed file wants of it.
+    pub fn keep_up(&mut self, upkeep: Option<Upkeep>) {
+        match self {
+            Self::Pending(credential) => credential.upkeep = upkeep,
+            Self::Active(credential) => credential.upkeep = upkeep,
+            Self::Rotating(credential) => credential.upkeep = upkeep,
+            Self::User(credential) => credential.upkeep = upkeep,
         }
     }
 

@@ -55,6 +55,7 @@ pub(super) fn assemble(
         token_fingerprint: _,
         deliveries: _,
         rotation: _,
+        upkeep,
     } = record;
     let shell = Credential {
         name: sealed_name,
@@ -70,6 +71,7 @@ pub(super) fn assemble(
         generation,
         earlier_keys: earlier_fingerprints,
         deliveries,
+        upkeep,
         current: (),
     };
     let public_key = PublicKeyText {
@@ -269,6 +271,7 @@ mod tests {
                 generation: 2,
                 earlier_keys: Vec::new(),
                 deliveries: Vec::new(),
+                upkeep: None,
                 current: Rotating {
                     active: generation("new"),
                     journal: Journal {

@@ -192,6 +192,7 @@ fn credential(name_text: &str, key: &str) -> Credential<PendingGeneration> {
         generation: 1,
         earlier_keys: Vec::new(),
         deliveries: Vec::new(),
+        upkeep: None,
         current: PendingGeneration {
             private_key: PrivateKeyPem::new(Zeroizing::new(key.to_owned())),
             public_key: PublicKeyText {

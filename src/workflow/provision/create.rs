@@ -35,6 +35,7 @@ impl Job<'_> {
             days_valid: _,
             permissions,
             external_id,
+            upkeep,
             wishes: _,
         } = self.order;
         let pair = KeyPair::generate()?;
@@ -57,6 +58,7 @@ impl Job<'_> {
             generation: 1,
             earlier_keys: Vec::new(),
             deliveries: Vec::new(),
+            upkeep: upkeep.clone(),
             current: PendingGeneration {
                 private_key: pair.to_sealable(),
                 public_key: pair.public_key().to_text(),

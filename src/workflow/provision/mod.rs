@@ -17,6 +17,7 @@ use crate::keys::{KeyError, RandomnessError};
 use crate::model::credential::{AnyCredential, Credential, Environment, Kind, PendingGeneration, Registering, Stage};
 use crate::model::ids::{CredentialName, ExternalId, PermissionId};
 use crate::model::record::PublicRecord;
+use crate::model::upkeep::Upkeep;
 use crate::vault::{Edit, VaultError};
 
 pub use permissions::{ResolveError, resolve_permissions};
@@ -38,6 +39,8 @@ pub struct Order {
     pub permissions: Vec<PermissionId>,
     /// The external id it is to have, where the user chose one.
     pub external_id: Option<ExternalId>,
+    /// What a reviewed file wants of it.
+    pub upkeep: Option<Upkeep>,
 }
 
 impl Order {

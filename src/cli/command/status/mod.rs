@@ -27,10 +27,10 @@ use crate::workflow::status::{Limits, LogFacts, Standing, Survey, survey};
 pub(in crate::cli) struct StatusArgs {
     /// Only these credentials
     names: Vec<CredentialName>,
-    /// Call a token that ends within this time urgent
-    #[arg(long, value_name = "DURATION", default_value = "30d")]
-    expiring: Span,
-    /// Call a key that is older than this old
+    /// Call a token that ends within this time urgent [default: renew_before as apply left it, or 30d]
+    #[arg(long, value_name = "DURATION")]
+    expiring: Option<Span>,
+    /// Call a key that is older than this old [default: rotate_every as apply left it]
     #[arg(long, value_name = "DURATION")]
     older_than: Option<Span>,
     /// Fail when anything needs somebody: exit code 8
@@ -51,7 +51,7 @@ impl StatusArgs {
             vault.record(name).await?;
         }
         let limits = Limits {
-            expiring: self.expiring.duration(),
+            expiring: self.expiring.map(Span::duration),
             older_than: self.older_than.map(Span::duration),
         };
         let mut survey = survey(&vault, limits).await?;
