@@ -100,6 +100,7 @@ install:
 peers:
 	apt-get update -qq
 	apt-get install -y -qq --no-install-recommends age openssl openssh-client jq curl util-linux python3 python3-yaml \
-		prometheus gh groff-base zsh fish bash-completion systemd libssl-dev pkg-config python3-venv debootstrap iproute2 chromium strace keyutils >/dev/null
+		prometheus gh groff-base zsh fish bash-completion systemd libssl-dev pkg-config python3-venv debootstrap iproute2 chromium strace keyutils \
+		softhsm2 opensc gcc libc6-dev >/dev/null
 	command -v npm >/dev/null || apt-get install -y -qq --no-install-recommends nodejs npm >/dev/null
 	command -v cargo-deny >/dev/null || cargo install --locked --debug --quiet cargo-deny@0.20.2

@@ -45,8 +45,8 @@
 //! to do: that is the command line's.
 //!
 //! The binary `dfns-keys` is a thin shell over this library; the feature `cli`, on by default, is all that it needs beside. Arrows
-//! between the modules run one way: `cli` → [`workflow`] → { [`api`], [`keys`], [`vault`], [`export`], [`deliver`] } → { [`model`],
-//! [`sys`] }; `tests/architecture.rs` holds them to it. The library below `cli` never prints, prompts, or reads the environment.
+//! between the modules run one way: `cli` → [`workflow`] → { [`api`], [`keys`], [`vault`], [`export`], [`deliver`] } → { [`remote`],
+//! [`model`], [`sys`] }; `tests/architecture.rs` holds them to it. The library below `cli` never prints, prompts, or reads the environment.
 
 #![cfg_attr(not(test), warn(clippy::unwrap_used))]
 
@@ -59,6 +59,7 @@ pub mod keys;
 mod loopback;
 pub mod model;
 pub mod proxy;
+pub mod remote;
 #[cfg(feature = "sandbox")]
 pub mod sandbox;
 #[cfg(feature = "dfns-sdk")]

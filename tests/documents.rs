@@ -247,6 +247,7 @@ documents! {
     the_page_on_delivery_works_as_it_stands: "docs/delivery.md",
     the_page_on_pipelines_works_as_it_stands: "docs/ci.md",
     the_guide_works_as_it_stands: "docs/guide.md",
+    the_page_on_held_keys_works_as_it_stands: "docs/held-keys.md",
     the_page_on_handing_over_works_as_it_stands: "docs/handing-over.md",
     the_page_on_reliability_works_as_it_stands: "docs/reliability.md",
     the_page_on_rotation_works_as_it_stands: "docs/rotation.md",

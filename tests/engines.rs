@@ -15,6 +15,8 @@ mod support;
 mod aws;
 #[path = "engines/github.rs"]
 mod github;
+#[path = "engines/held_keys.rs"]
+mod held_keys;
 #[path = "engines/kubernetes.rs"]
 mod kubernetes;
 #[path = "engines/machines.rs"]

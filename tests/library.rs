@@ -100,7 +100,7 @@ impl Signer for Elsewhere {
     async fn sign(&self, message: &[u8]) -> Result<Vec<u8>, SignerError> {
         match &self.owner {
             Some(owner) => owner.sign(message).await,
-            None => Err(SignerError("the token of the key was pulled out")),
+            None => Err(SignerError::Failed("the token of the key was pulled out")),
         }
     }
 }

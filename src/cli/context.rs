@@ -122,6 +122,11 @@ impl Context {
         Ok(session::leave()?)
     }
 
+    /// How long one request may take.
+    pub(super) fn timeout(&self) -> Duration {
+        self.timeout
+    }
+
     /// Whether there is somebody to ask.
     pub(super) fn may_ask(&self) -> bool {
         !self.no_input && terminal::is_there()

@@ -12,6 +12,7 @@ mod error;
 mod folders;
 mod foreign;
 mod harmless;
+mod held_keys;
 mod help;
 mod input;
 mod junit;
@@ -153,7 +154,10 @@ pub fn main() -> ExitCode {
             ui::report_bug(panic.location());
         }
     }));
-    let exit = panic::catch_unwind(AssertUnwindSafe(|| run(std::env::args_os()))).unwrap_or(Exit::Bug);
+    let exit = panic::catch_unwind(AssertUnwindSafe(|| {
+        held_keys::serve(std::env::args_os()).unwrap_or_else(|| run(std::env::args_os()))
+    }))
+    .unwrap_or(Exit::Bug);
     ExitCode::from(exit.code())
 }
 
@@ -190,6 +194,7 @@ fn run(arguments: impl Iterator<Item = OsString>) -> Exit {
         Surroundings::default()
     };
     let context = Context::new(globals, given, surroundings);
+    context.install_key_places();
     context.keep_descriptors(command.passes_descriptors_on());
     if !command.works_on_the_session()
         && let Err(failure) = context.leave_session(command.goes_by_a_context())

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use secrecy::SecretString;
 
 use super::folders;
-use crate::deliver::{InCluster, VaultAccess};
+use crate::deliver::InCluster;
+use crate::remote::VaultAccess;
 use crate::sys::files;
 
 /// Where a pod finds what its service account is known by.
@@ -45,6 +46,7 @@ pub(super) fn cluster() -> Option<InCluster> {
     })
 }
 
-fn variable(name: &str) -> Option<String> {
+/// A variable, where it is set and not empty.
+pub(super) fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }

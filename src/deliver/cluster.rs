@@ -8,11 +8,12 @@ use reqwest::Method;
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 use zeroize::Zeroizing;
 
-use super::http::{Authorities, Server};
+use super::http::refused;
 use super::recipe::kubernetes::{ADVICE, address, holds, manifest};
 use super::{Contents, Holds, Place, PlaceError};
 use crate::model::target::Target;
 use crate::model::url::ApiUrl;
+use crate::remote::http::{Authorities, Server};
 use crate::sys::files;
 
 const NAME: &str = "the cluster's API server";
@@ -58,13 +59,8 @@ impl<'t> Cluster<'t> {
         bearer.set_sensitive(true);
         let headers = HeaderMap::from_iter([(AUTHORIZATION, bearer)]);
         let authority = self.read("ca.crt")?;
-        Server::new(
-            NAME,
-            self.api_url()?,
-            headers,
-            &Authorities::Only(&authority),
-            self.limit,
-        )
+        let authorities = Authorities::Only(&authority);
+        Ok(Server::new(NAME, self.api_url()?, headers, &authorities, self.limit)?)
     }
 
     fn path(&self) -> String {
@@ -98,7 +94,7 @@ impl Place for Cluster<'_> {
             .await?;
         match answer.status {
             200 | 201 => Ok(()),
-            _ => Err(server.refused(&answer, contents, ADVICE)),
+            _ => Err(refused(&server, &answer, contents, ADVICE)),
         }
     }
 
@@ -108,9 +104,9 @@ impl Place for Cluster<'_> {
         match answer.status {
             200 => holds(&answer.body, contents)
                 .map(Some)
-                .ok_or_else(|| server.rubbish("something else than a Secret")),
+                .ok_or_else(|| server.rubbish("something else than a Secret").into()),
             404 => Ok(Some(Holds::Nothing)),
-            _ => Err(server.refused(&answer, contents, ADVICE)),
+            _ => Err(refused(&server, &answer, contents, ADVICE)),
         }
     }
 }

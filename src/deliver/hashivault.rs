@@ -2,30 +2,22 @@
 //! version it replaces (`cas`), and what else stands in the secret is left alone.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use reqwest::Method;
-use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
-use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 use tokio::sync::OnceCell;
 use zeroize::Zeroizing;
 
-use super::http::{Authorities, Server};
+use super::http::refused;
 use super::wiped::Field;
 use super::{Contents, Holds, Place, PlaceError};
 use crate::model::quoted;
 use crate::model::target::Target;
-use crate::model::url::ApiUrl;
-use crate::sys::files;
+use crate::remote::VaultAccess;
+use crate::remote::http::{Answer, Server};
 
-const NAME: &str = "Vault";
-const TOKEN: HeaderName = HeaderName::from_static("x-vault-token");
-const NAMESPACE: HeaderName = HeaderName::from_static("x-vault-namespace");
-/// No token is longer.
-const LONGEST_TOKEN: u64 = 64 * 1024;
 /// How often somebody else may come in between.
 const ATTEMPTS: usize = 4;
 
@@ -40,66 +32,9 @@ const ADVICE: &[(&str, &str)] = &[
     ("check-and-set", "something else writes there at the same time"),
 ];
 
-/// What this machine knows of Vault, as its own tools do; unless anybody says so, nothing.
-#[derive(Default)]
-pub struct Access {
-    /// `BAO_ADDR` or `VAULT_ADDR`.
-    pub address: Option<String>,
-    /// `BAO_TOKEN` or `VAULT_TOKEN`.
-    pub token: Option<SecretString>,
-    /// Where `vault login` leaves one.
-    pub token_file: Option<PathBuf>,
-    /// `BAO_NAMESPACE` or `VAULT_NAMESPACE`.
-    pub namespace: Option<String>,
-    /// `BAO_CACERT` or `VAULT_CACERT`.
-    pub authority: Option<PathBuf>,
-}
-
-impl Access {
-    fn open(&self, limit: Duration) -> Result<Server, PlaceError> {
-        let not = |text: &str| PlaceError::NotSetUp(text.to_owned());
-        let address = self
-            .address
-            .as_ref()
-            .ok_or_else(|| not("VAULT_ADDR does not say which Vault"))?;
-        let address: ApiUrl = address
-            .parse()
-            .map_err(|error| PlaceError::NotSetUp(format!("VAULT_ADDR: {error}")))?;
-        let mut headers = HeaderMap::new();
-        let mut token = HeaderValue::from_str(self.token()?.expose_secret())
-            .map_err(|_| not("the token for Vault has characters that none has"))?;
-        token.set_sensitive(true);
-        headers.insert(TOKEN, token);
-        if let Some(namespace) = &self.namespace {
-            let namespace = HeaderValue::from_str(namespace).map_err(|_| not("VAULT_NAMESPACE is no namespace"))?;
-            headers.insert(NAMESPACE, namespace);
-        }
-        let authorities = self.authority.as_deref().map_or(Authorities::System, Authorities::Also);
-        Server::new(NAME, address, headers, &authorities, limit)
-    }
-
-    fn token(&self) -> Result<SecretString, PlaceError> {
-        let signed_out = || {
-            PlaceError::NotSetUp("there is no token for Vault: neither VAULT_TOKEN nor one of `vault login`".to_owned())
-        };
-        if let Some(token) = &self.token {
-            return Ok(token.clone());
-        }
-        let path = self.token_file.as_ref().ok_or_else(signed_out)?;
-        match files::read(path, LONGEST_TOKEN) {
-            Ok(text) => {
-                let text = std::str::from_utf8(&text).map_err(|_| signed_out())?;
-                Ok(SecretString::from(text.trim().to_owned()))
-            }
-            Err(error) if error.is_not_found() => Err(signed_out()),
-            Err(error) => Err(PlaceError::NoFile { error }),
-        }
-    }
-}
-
 pub(super) struct Hashivault<'t> {
     target: &'t Target,
-    access: &'t Access,
+    access: &'t VaultAccess,
     limit: Duration,
     opened: OnceCell<Opened>,
 }
@@ -156,7 +91,7 @@ struct Options {
 }
 
 impl<'t> Hashivault<'t> {
-    pub(super) fn new(target: &'t Target, access: &'t Access, limit: Duration) -> Self {
+    pub(super) fn new(target: &'t Target, access: &'t VaultAccess, limit: Duration) -> Self {
         Self {
             target,
             access,
@@ -176,7 +111,7 @@ impl<'t> Hashivault<'t> {
             .get(&format!("/v1/sys/internal/ui/mounts/{}", encoded(self.target.rest())))
             .await?;
         if answer.status != 200 {
-            return Err(server.refused(&answer, &Contents::nothing(), ADVICE));
+            return Err(refused(&server, &answer, &Contents::nothing(), ADVICE));
         }
         let mount = serde_json::from_slice::<Envelope<Mount>>(&answer.body)
             .map_err(|_| server.rubbish("something that does not say which mount it is"))?
@@ -223,7 +158,7 @@ impl Opened {
                     },
                 ));
             }
-            _ => return Err(self.server.refused(&answer, contents, ADVICE)),
+            _ => return Err(refused(&self.server, &answer, contents, ADVICE)),
         }
         let version = serde_json::from_slice::<Envelope<Version>>(&answer.body)
             .map_err(|_| self.server.rubbish("something else than a secret"))?
@@ -234,7 +169,7 @@ impl Opened {
         })
     }
 
-    async fn write(&self, found: &Found, contents: &Contents) -> Result<super::http::Answer, PlaceError> {
+    async fn write(&self, found: &Found, contents: &Contents) -> Result<Answer, PlaceError> {
         let mut data: BTreeMap<&str, Option<&str>> = contents
             .variables
             .iter()
@@ -258,7 +193,10 @@ impl Opened {
         // More than any credential takes, so that the text never moves and leaves a copy behind.
         let mut body = Zeroizing::new(Vec::with_capacity(128 * 1024));
         serde_json::to_writer(&mut *body, &write).expect("texts serialise into memory");
-        self.server.put(method, &self.path, media_type, &body).await
+        self.server
+            .put(method, &self.path, media_type, &body)
+            .await
+            .map_err(PlaceError::from)
     }
 }
 
@@ -277,7 +215,7 @@ impl Place for Hashivault<'_> {
             match answer.status {
                 200 | 204 => break,
                 _ if other_version && attempt < ATTEMPTS => {}
-                _ => return Err(opened.server.refused(&answer, contents, ADVICE)),
+                _ => return Err(refused(&opened.server, &answer, contents, ADVICE)),
             }
         }
         Ok(())

@@ -17,13 +17,13 @@ use std::time::Duration;
 use async_trait::async_trait;
 use base64ct::{Base64Unpadded, Encoding};
 pub use cluster::InCluster;
-pub use hashivault::Access as VaultAccess;
 use sha2::{Digest, Sha256};
 use thiserror::Error;
 use zeroize::Zeroizing;
 
 use crate::model::effect::Effect;
 use crate::model::target::{Target, TargetKind};
+pub use crate::remote::VaultAccess;
 use crate::sys::child::{ChildError, Ended};
 use crate::sys::files::FileError;
 

@@ -13,9 +13,6 @@ use crate::sys::child::Ended;
 const PIECE: usize = 12;
 /// Instead of a text with a secret in it.
 pub(super) const NOT_REPEATED: &str = "[not repeated: it has a secret in it]";
-/// So many characters of what somebody said are enough.
-const LONGEST: usize = 240;
-
 /// The refusal of a program that ended by itself.
 pub(super) fn refused(program: &str, ended: &Ended, contents: &Contents) -> PlaceError {
     let said = [&ended.stderr, &ended.stdout].into_iter().find(|said| !said.is_empty());
@@ -37,12 +34,7 @@ pub(super) fn repeatable(said: &[u8], contents: &Contents) -> Option<String> {
     if shows_a_secret(&words.concat(), contents) {
         return Some(NOT_REPEATED.to_owned());
     }
-    let cleared = quoted::cleared(&words.join(" "));
-    let cut: String = cleared.chars().take(LONGEST).collect();
-    let dots = if cut.len() < cleared.len() { "…" } else { "" };
-    // Letters that a terminal would obey; quotation marks are none.
-    let shown = cut.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c });
-    Some(shown.chain(dots.chars()).collect())
+    quoted::sentence(said)
 }
 
 /// Whether a text has a part of what was put in it, as it is or in base64.

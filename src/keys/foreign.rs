@@ -97,7 +97,7 @@ impl Signer for ForeignKey {
             ForeignKind::Rsa(pair) => {
                 let mut signature = vec![0; pair.public_modulus_len()];
                 pair.sign(&RSA_PKCS1_SHA256, &SystemRandom::new(), message, &mut signature)
-                    .map_err(|_| SignerError("RSA refused it"))?;
+                    .map_err(|_| SignerError::Failed("RSA refused it"))?;
                 Ok(signature)
             }
             ForeignKind::Ed25519(pair) => Ok(pair.sign(message).as_ref().to_vec()),

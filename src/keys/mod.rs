@@ -7,6 +7,7 @@ mod diagnosis;
 mod foreign;
 pub mod mend;
 pub mod pem;
+pub mod provider;
 mod stretching;
 
 use std::sync::OnceLock;

@@ -30,6 +30,9 @@ impl Clone for PrivateKeyPem {
 /// A passphrase, as age's API takes it.
 pub type Passphrase = SecretString;
 
+/// The PIN of a token that keys are held in.
+pub type Pin = SecretString;
+
 /// Makes a passphrase of a text, dropping one trailing new line (`\n` or `\r\n`), so that
 /// `echo secret > file` and `printf secret > file` mean the same.
 #[must_use]

@@ -213,7 +213,7 @@ impl FromStr for Target {
             Some((rest, query)) => (rest, Some(query)),
             None => (rest, None),
         };
-        let Some(rest) = decoded(rest).filter(|rest| is_repeatable(rest)) else {
+        let Some(rest) = decoded_text(rest).filter(|rest| is_repeatable(rest)) else {
             return refuse("it has characters or parts that no place has".to_owned());
         };
         if !(row.fits)(&rest) {
@@ -224,7 +224,7 @@ impl FromStr for Target {
             let Some((name, value)) = pair.split_once('=') else {
                 return refuse("a parameter is to be NAME=VALUE".to_owned());
             };
-            let (Some(name), Some(value)) = (decoded(name), decoded(value)) else {
+            let (Some(name), Some(value)) = (decoded_text(name), decoded_text(value)) else {
                 return refuse("a parameter is not percent-encoded text".to_owned());
             };
             if let Some(known) = row.parameters
@@ -314,26 +314,27 @@ fn is_repository(rest: &str) -> bool {
         .is_some_and(|(owner, name)| fits(owner) && fits(name))
 }
 
-fn is_plugin_name(rest: &str) -> bool {
+pub(super) fn is_plugin_name(rest: &str) -> bool {
     let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '.' | '_' | '-');
     let begins = rest.starts_with(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit());
     begins && rest.len() <= 64 && rest.chars().all(fits)
 }
 
-fn is_parameter_name(name: &str) -> bool {
+pub(super) fn is_parameter_name(name: &str) -> bool {
     let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
     (1..=64).contains(&name.len()) && name.chars().all(fits)
 }
 
 /// A target stands in lists, logs and messages, so that nothing may be in it that must not be repeated.
-fn is_repeatable(text: &str) -> bool {
+pub(super) fn is_repeatable(text: &str) -> bool {
     let spoils = |c: char| {
         c.is_control() || matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{200b}'..='\u{200f}')
     };
     text.len() <= 1024 && !text.contains(spoils) && text.split('/').all(|part| suspicion(part).is_none())
 }
 
-fn decoded(text: &str) -> Option<String> {
+/// The bytes that a percent-encoded text stands for.
+pub(super) fn decoded(text: &str) -> Option<Vec<u8>> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.bytes();
     while let Some(byte) = rest.next() {
@@ -345,7 +346,11 @@ fn decoded(text: &str) -> Option<String> {
         let (high, low) = (digit()?, digit()?);
         bytes.push(u8::try_from(high * 16 + low).ok()?);
     }
-    String::from_utf8(bytes).ok()
+    Some(bytes)
+}
+
+fn decoded_text(text: &str) -> Option<String> {
+    String::from_utf8(decoded(text)?).ok()
 }
 
 fn encoded(text: &str) -> String {

@@ -7,12 +7,19 @@ use serde::Serialize;
 use thiserror::Error;
 
 use super::credential::PublicKeyText;
+use super::held_key::HeldKeyError;
 use super::url::Origin;
 
 /// A private key did not sign.
 #[derive(Debug, Error)]
-#[error("the private key does not sign: {0}")]
-pub struct SignerError(pub &'static str);
+pub enum SignerError {
+    /// For a reason of the signer's own.
+    #[error("the private key does not sign: {0}")]
+    Failed(&'static str),
+    /// One that is held elsewhere.
+    #[error("the private key does not sign: {0}")]
+    Held(#[from] HeldKeyError),
+}
 
 /// Whoever holds a private key and signs with it; it need not be in this process.
 #[async_trait]

@@ -14,11 +14,12 @@ use zeroize::Zeroizing;
 
 use super::instants;
 
-/// What of ours a child must not see: how to open the vault.
-pub const OURS: [&str; 4] = [
+/// What of ours a child must not see: how to open the vault, and the tokens that keys are held in.
+pub const OURS: [&str; 5] = [
     "DFNS_KEYS_PASSPHRASE",
     "DFNS_KEYS_PASSPHRASE_FILE",
     "DFNS_KEYS_IDENTITY",
+    "DFNS_KEYS_PIN_FILE",
     "DFNS_KEYS_TEST_STOP_AT",
 ];
 

@@ -140,6 +140,23 @@ pub fn hand_over(bytes: &[u8]) -> io::Result<std::os::fd::OwnedFd> {
     Ok(reader.into())
 }
 
+/// Takes stdin and stdout over, and leaves nothing in their place: what a library of others' reads or prints is nobody's.
+///
+/// # Errors
+/// When there is no `/dev/null`, or no descriptor is left.
+#[cfg(unix)]
+pub fn take_standard_streams() -> io::Result<(io::PipeReader, io::PipeWriter)> {
+    use rustix::fs::{Mode, OFlags, open};
+    use rustix::io::fcntl_dupfd_cloexec;
+    use rustix::stdio::{dup2_stderr, dup2_stdin, dup2_stdout, stdin, stdout};
+    let (input, output) = (fcntl_dupfd_cloexec(stdin(), 3)?, fcntl_dupfd_cloexec(stdout(), 3)?);
+    let nothing = open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())?;
+    dup2_stdin(&nothing)?;
+    dup2_stdout(&nothing)?;
+    dup2_stderr(&nothing)?;
+    Ok((input.into(), output.into()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -32,7 +32,7 @@ const BESIDE: &[(&str, &[&[&str]])] = &[
     ("log", &[&[], &["--verify"]]),
     ("recipients", &[&["list"], &["add"], &["remove"]]),
     ("rekey", &[&[]]),
-    ("generate", &[&["--plaintext"], &["--plaintext", "--json"]]),
+    ("generate", &[&["--plaintext"], &["--plaintext", "--json"], &[]]),
     ("public-key", &[&[]]),
     ("sandbox", &[&[]]),
     ("demo", &[&[]]),

@@ -6,9 +6,11 @@ use zeroize::Zeroizing;
 
 use crate::cli::context::Context;
 use crate::cli::error::{Exit, Failure};
-use crate::keys::KeyPair;
 use crate::keys::pem::PrivateKeyFormat;
+use crate::keys::{KeyPair, provider};
+use crate::model::key_uri::KeyUri;
 use crate::model::quoted;
+use crate::model::user_action::Signer;
 use crate::sys::files::{self, IfExists, Prepared, Readable};
 use crate::vault::{RecipientText, age_file};
 
@@ -37,6 +39,9 @@ pub(in crate::cli) struct GenerateArgs {
     /// Encrypt to this age recipient instead of a passphrase; repeat for more
     #[arg(long, value_name = "RECIPIENT", conflicts_with = "plaintext")]
     recipient: Vec<String>,
+    /// Make the key at this address, where it is held and never leaves; the public half alone is written
+    #[arg(long, value_name = "URI", conflicts_with_all = ["private_key", "format", "plaintext", "recipient"])]
+    key: Option<KeyUri>,
     /// Replace files that exist
     #[arg(long)]
     force: bool,
@@ -51,7 +56,10 @@ enum FormatArg {
 }
 
 impl GenerateArgs {
-    pub(super) fn run(&self, context: &Context) -> Result<Exit, Failure> {
+    pub(super) async fn run(&self, context: &Context) -> Result<Exit, Failure> {
+        if let Some(key) = &self.key {
+            return self.make(context, key).await;
+        }
         let default = if self.plaintext {
             "prime256v1.pem"
         } else {
@@ -129,6 +137,38 @@ impl GenerateArgs {
             context.ui.say(&format!("  public key:  {path}"));
         }
         context.ui.say(&format!("  {fingerprint}"));
+        Ok(Exit::Done)
+    }
+
+    /// Makes a key where it is held.
+    async fn make(&self, context: &Context, key: &KeyUri) -> Result<Exit, Failure> {
+        let path = self.public_key.as_deref().unwrap_or(Path::new("-"));
+        if path != Path::new("-") {
+            files::check_target(path, self.if_exists())?;
+        }
+        let public = provider::make(key).await?.public_key();
+        match self.prepare((path, public.pem.as_bytes()), Readable::ByAll)? {
+            Some(prepared) => prepared.publish()?,
+            None if context.ui.json() => {}
+            None => context.ui.data(public.pem.as_bytes())?,
+        }
+        let file = (path != Path::new("-")).then(|| quoted::path(path));
+        if context.ui.json() {
+            context.ui.document(&json!({
+                "fingerprint": public.fingerprint,
+                "public_key": public.pem,
+                "key": key,
+                "public_key_file": file,
+            }))?;
+            return Ok(Exit::Done);
+        }
+        context
+            .ui
+            .say(&format!("  made {}, which never leaves there", key.in_words()));
+        if let Some(path) = file {
+            context.ui.say(&format!("  public key:  {path}"));
+        }
+        context.ui.say(&format!("  {}", public.fingerprint));
         Ok(Exit::Done)
     }
 

@@ -112,7 +112,7 @@ fn terms<'t>(page: &mut Roff, title: &str, terms: impl IntoIterator<Item = (&'t 
 }
 
 /// Whatever of the environment is looked at.
-const ENVIRONMENT: [(&str, &str); 16] = [
+const ENVIRONMENT: [(&str, &str); 17] = [
     (
         "DFNS_KEYS_VAULT",
         "The vault's directory, where --vault does not name it.",
@@ -144,6 +144,10 @@ const ENVIRONMENT: [(&str, &str); 16] = [
     (
         "DFNS_KEYS_RECIPIENTS",
         "The digest of the list of recipients, for a machine that only seals.",
+    ),
+    (
+        "DFNS_KEYS_PIN_FILE",
+        "A file with the PIN of the PKCS#11 tokens that no pin-source is given for.",
     ),
     (
         "DFNS_API_URL, DFNS_AUTH_TOKEN, DFNS_CRED_ID, DFNS_PRIVATE_KEY, DFNS_ORIGIN, DFNS_APP_ID, DFNS_ORG_ID",

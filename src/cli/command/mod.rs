@@ -142,8 +142,8 @@ impl Command {
             Self::Unlock(args) => args.run(context).await,
             Self::Lock(args) => args.run(context),
             Self::Vault(args) => args.run(context).await,
-            Self::Generate(args) => args.run(context),
-            Self::PublicKey(args) => args.run(context),
+            Self::Generate(args) => args.run(context).await,
+            Self::PublicKey(args) => args.run(context).await,
             #[cfg(feature = "sandbox")]
             Self::Sandbox(args) => args.run(context).await,
             #[cfg(feature = "sandbox")]

@@ -5,9 +5,12 @@ use serde_json::json;
 
 use crate::cli::context::Context;
 use crate::cli::error::{Exit, Failure};
-use crate::keys::KeyError;
 use crate::keys::pem::{is_encrypted, read_private_key};
+use crate::keys::{KeyError, provider};
+use crate::model::credential::PublicKeyText;
+use crate::model::key_uri::KeyUri;
 use crate::model::quoted;
+use crate::model::user_action::Signer;
 use crate::vault::age_file;
 
 /// Print the public key of a private key
@@ -15,24 +18,31 @@ use crate::vault::age_file;
 /// As `openssl ec -pubout` does. Reads SEC1 and PKCS#8 PEM, PKCS#8 under a passphrase, and any of these encrypted with age.
 #[derive(Args)]
 #[command(
-    after_help = "Examples:\n  dfns-keys public-key prime256v1.pem\n  dfns-keys public-key prime256v1.pem.age > public.pem"
+    after_help = "Examples:\n  dfns-keys public-key prime256v1.pem\n  dfns-keys public-key prime256v1.pem.age > public.pem\n  dfns-keys public-key --key hashivault://payments"
 )]
 pub(in crate::cli) struct PublicKeyArgs {
     /// The private key's file, or stdin
     #[arg(value_name = "FILE", default_value = "-")]
     file: PathBuf,
+    /// Of the key at this address instead, where it is held
+    #[arg(long, value_name = "URI", conflicts_with = "file")]
+    key: Option<KeyUri>,
 }
 
 impl PublicKeyArgs {
     pub(super) fn stdin_readers(&self) -> Vec<&'static str> {
-        if self.file == Path::new("-") {
+        if self.key.is_none() && self.file == Path::new("-") {
             vec!["FILE"]
         } else {
             Vec::new()
         }
     }
 
-    pub(super) fn run(&self, context: &Context) -> Result<Exit, Failure> {
+    pub(super) async fn run(&self, context: &Context) -> Result<Exit, Failure> {
+        if let Some(key) = &self.key {
+            let public = provider::find(key).await?.public_key();
+            return print(context, &public);
+        }
         let shown = if self.file == Path::new("-") {
             "stdin".to_owned()
         } else {
@@ -50,15 +60,18 @@ impl PublicKeyArgs {
         };
         let pair =
             read_private_key(&contents, passphrase.as_ref()).map_err(|error: KeyError| Failure::key(&shown, &error))?;
-        let public = pair.public_key();
-        if context.ui.json() {
-            context.ui.document(&json!({
-                "public_key": public.to_pem(),
-                "fingerprint": public.fingerprint(),
-            }))?;
-        } else {
-            context.ui.data(public.to_pem().as_bytes())?;
-        }
-        Ok(Exit::Done)
+        print(context, &Signer::public_key(&pair))
     }
+}
+
+fn print(context: &Context, public: &PublicKeyText) -> Result<Exit, Failure> {
+    if context.ui.json() {
+        context.ui.document(&json!({
+            "public_key": public.pem,
+            "fingerprint": public.fingerprint,
+        }))?;
+    } else {
+        context.ui.data(public.pem.as_bytes())?;
+    }
+    Ok(Exit::Done)
 }

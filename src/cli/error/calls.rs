@@ -6,6 +6,7 @@ use crate::api::{ApiError, CallError, SigningError, Stage};
 use crate::model::effect::Effect;
 use crate::model::ids::CredentialName;
 use crate::model::operations;
+use crate::model::user_action::SignerError;
 use crate::workflow::refusal::Refusal;
 
 /// How to find out what became of a call, where there is nothing better.
@@ -95,7 +96,10 @@ impl Failure {
         let message = error.to_string();
         match error {
             SigningError::Challenge(error) | SigningError::Signature(error) => Self::as_user(error, IN_THE_DASHBOARD),
-            SigningError::Signer(_) => Self::new(Exit::State, "signer", message).with_effect(Effect::None),
+            SigningError::Signer(SignerError::Held(error)) => Self::from(error).with_effect(Effect::None),
+            SigningError::Signer(SignerError::Failed(_)) => {
+                Self::new(Exit::State, "signer", message).with_effect(Effect::None)
+            }
             SigningError::NoKeys | SigningError::KeyNotAmong { .. } | SigningError::NoneFits { .. } => {
                 Self::new(Exit::Refused, "refused", message).with_effect(Effect::None)
             }

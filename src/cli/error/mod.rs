@@ -3,6 +3,7 @@
 
 mod calls;
 mod delivery;
+mod held_keys;
 mod jobs;
 mod local;
 mod vault;
@@ -79,9 +80,13 @@ impl Exit {
             Self::State => {
                 "No such credential or vault, it exists already, it is in the wrong state, or another process has it."
             }
-            Self::Vault => "The vault is locked or damaged: wrong passphrase, no matching identity, a tampered file.",
+            Self::Vault => {
+                "The vault is locked or damaged: wrong passphrase, no matching identity, a tampered file; or a key that is held elsewhere is not to be had: wrong PIN, locked token, no such object."
+            }
             Self::Refused => "Dfns refuses the credential (token, key, permission), or a check of verify failed.",
-            Self::Unreachable => "Dfns cannot be reached, is failing or limits the rate: try again.",
+            Self::Unreachable => {
+                "Dfns, or the place that a key is held in, cannot be reached, is failing or limits the rate: try again."
+            }
             Self::Waiting => {
                 "Waiting for a person (a token to paste, a policy approval, an old account to deactivate by hand), or for a place that could not be delivered to."
             }

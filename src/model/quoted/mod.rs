@@ -62,6 +62,21 @@ pub fn cleared(text: &str) -> String {
     })
 }
 
+/// What a program or a server said, cleared, in one line that a terminal has nothing to obey in; `None` where that is nothing.
+#[must_use]
+pub fn sentence(said: &[u8]) -> Option<String> {
+    /// So many characters are enough.
+    const LONGEST: usize = 240;
+    let text = String::from_utf8_lossy(said);
+    let cleared = cleared(&text.split_whitespace().collect::<Vec<_>>().join(" "));
+    let cut: String = cleared.chars().take(LONGEST).collect();
+    let dots = if cut.len() < cleared.len() { "…" } else { "" };
+    // Quotation marks are none that a terminal would obey.
+    let shown = cut.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c });
+    let shown: String = shown.chain(dots.chars()).collect();
+    (!shown.is_empty()).then_some(shown)
+}
+
 /// A text of ours or a library's, with what certainly is a secret replaced: the last net, under all that is quoted one by one.
 #[must_use]
 pub fn without_secrets(text: &str) -> String {
