@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::attempt::Attempt;
 use super::credential::generation::{ActiveGeneration, PublicKeyText};
-use super::ids::{CredentialId, CredentialUuid, ExternalId, IdentityId, PermissionId, TokenId};
+use super::ids::{CredentialId, ExternalId, IdentityId, PermissionId, TokenId};
 use super::secret::PrivateKeyPem;
 use super::token::AuthToken;
 
@@ -97,6 +97,7 @@ pub struct Rotating {
 }
 
 /// Before or after the promotion.
+#[derive(Clone)]
 pub enum RotationStage {
     /// The active generation is the old one; the next is being made.
     Preparing(Next),
@@ -131,21 +132,57 @@ pub enum NextStep {
 /// What Dfns knows the next generation by.
 #[derive(Clone)]
 pub struct Registered {
-    /// The token, where the identity is a new one; otherwise the old one stays.
-    pub token: Option<AuthToken>,
     /// What signatures name the key by, where that is known.
     pub credential_id: Option<CredentialId>,
-    /// What the key is activated and deactivated by, where it is a second key of the same identity.
-    pub credential_uuid: Option<CredentialUuid>,
-    /// The identity, where it is a new one.
+    /// The account, where it is a new one; otherwise the key is a second one of the same, and its token stays.
+    pub account: Option<NewIdentity>,
+}
+
+/// An account of the next generation's own.
+#[derive(Clone)]
+pub struct NewIdentity {
+    /// Its token.
+    pub token: AuthToken,
+    /// What it is addressed by, where known.
     pub identity_id: Option<IdentityId>,
-    /// The token's id, where it is a new one.
+    /// The token's id, where known.
     pub token_id: Option<TokenId>,
-    /// The permissions of the old identity that the new one still lacks.
+    /// The permissions of the old account that it still lacks.
     pub missing_permissions: Vec<PermissionId>,
 }
 
+impl Next {
+    /// The generation that it would be, next to the active one; none where Dfns does not have it yet.
+    #[must_use]
+    pub fn generation(&self, active: &ActiveGeneration) -> Option<ActiveGeneration> {
+        match &self.step {
+            NextStep::KeySealed | NextStep::Registering => None,
+            NextStep::Registered(registered) | NextStep::Proven(registered) => {
+                Some(self.registered_as(registered, active))
+            }
+        }
+    }
+
+    /// The generation that it is with what Dfns knows it by.
+    #[must_use]
+    pub fn registered_as(&self, registered: &Registered, active: &ActiveGeneration) -> ActiveGeneration {
+        let (token, identity_id, token_id) = match &registered.account {
+            Some(account) => (&account.token, &account.identity_id, &account.token_id),
+            None => (&active.token, &active.identity_id, &active.token_id),
+        };
+        ActiveGeneration {
+            private_key: self.private_key.clone(),
+            public_key: self.public_key.clone(),
+            token: token.clone(),
+            credential_id: registered.credential_id.clone(),
+            identity_id: identity_id.clone(),
+            token_id: token_id.clone(),
+        }
+    }
+}
+
 /// The old generation, on its way out.
+#[derive(Clone)]
 pub struct Outgoing {
     /// What worked before.
     pub previous: ActiveGeneration,

@@ -6,16 +6,16 @@
 use secrecy::SecretString;
 use thiserror::Error;
 
-use super::settings::{OtherSettings, Wishes, same};
+use super::job::{JobError, THE_KEY, new_key, open_key, random};
+use super::settings::{Wishes, same};
 use crate::api::{ApiError, CallError, Client, SigningError, UserSession};
-use crate::keys::{KeyError, KeyPair, PrivateKey, RandomnessError, pem};
+use crate::keys::PrivateKey;
 use crate::model::credential::{
     AnyCredential, Credential, Enrolling, Environment, Kind, PendingGeneration, Stage, UserGeneration,
 };
 use crate::model::ids::{CredentialId, CredentialName, OrganisationId, Username};
 use crate::model::record::PublicRecord;
-use crate::model::url::UrlError;
-use crate::vault::{Edit, FreeName, Unlocked, VaultError};
+use crate::vault::{Edit, FreeName, Unlocked};
 
 /// A user could not be enrolled or used.
 #[derive(Debug, Error)]
@@ -34,9 +34,6 @@ pub enum AdministratorError {
     /// It is enrolled already.
     #[error("{0} is enrolled already")]
     AlreadyEnrolled(CredentialName),
-    /// It was begun with other settings.
-    #[error(transparent)]
-    OtherSettings(#[from] OtherSettings),
     /// Neither the user nor Dfns said which organisation.
     #[error("Dfns did not say which organisation {username} belongs to")]
     OrganisationUnknown {
@@ -57,23 +54,18 @@ pub enum AdministratorError {
     /// Logging in with the key failed.
     #[error(transparent)]
     Login(CallError),
-    /// The sealed key is unusable.
-    #[error("the sealed key of {name} {error}")]
-    Key {
-        /// The credential.
-        name: CredentialName,
-        /// In which way.
-        error: KeyError,
-    },
-    /// The operating system gave no randomness.
+    /// What any job may meet.
     #[error(transparent)]
-    Randomness(#[from] RandomnessError),
-    /// A default address is wrong, which cannot be.
-    #[error(transparent)]
-    Url(#[from] UrlError),
-    /// The vault.
-    #[error(transparent)]
-    Vault(#[from] VaultError),
+    Job(JobError),
+}
+
+impl<E> From<E> for AdministratorError
+where
+    JobError: From<E>,
+{
+    fn from(error: E) -> Self {
+        Self::Job(error.into())
+    }
 }
 
 /// An enrolled user, unsealed.
@@ -121,10 +113,7 @@ impl Administrator {
             })?,
             environment: credential.environment.clone(),
             username: username.clone(),
-            key: pem::unseal(private_key).map_err(|error| AdministratorError::Key {
-                name: credential.name.clone(),
-                error,
-            })?,
+            key: open_key(THE_KEY, &credential.name, private_key)?,
             credential_id: credential_id.clone(),
         })
     }
@@ -197,32 +186,17 @@ pub async fn begin<'a>(
     if let Some(username) = &begun.username {
         same(&name, "the user", Some(username), expected_user)?;
     }
-    take_up(edit, client, credential).await
+    resume(edit, client, credential).await
 }
 
 async fn fresh(mut edit: Edit<'_>, environment: Environment) -> Result<Enrolment<'_>, AdministratorError> {
-    let pair = KeyPair::generate()?;
-    let credential = Credential {
-        name: edit.name().clone(),
-        kind: Kind::User,
-        environment,
-        created_at: edit.vault().clock().now(),
-        rotated_at: None,
-        generation: 1,
-        earlier_keys: Vec::new(),
-        deliveries: Vec::new(),
-        upkeep: None,
-        current: PendingGeneration {
-            private_key: pair.to_sealable(),
-            public_key: pair.public_key().to_text(),
-            stage: Stage::AwaitingToken,
-        },
-    };
+    let (name, now) = (edit.name().clone(), edit.vault().clock().now());
+    let credential = Credential::new(name, Kind::User, environment, now, new_key(Stage::AwaitingToken)?);
     edit.put(&credential).await?;
     Ok(Enrolment { credential, edit })
 }
 
-async fn take_up<'a>(
+async fn resume<'a>(
     mut edit: Edit<'a>,
     client: &Client,
     credential: Credential<PendingGeneration>,
@@ -250,26 +224,21 @@ async fn take_up<'a>(
 }
 
 fn as_user(credential: &Credential<PendingGeneration>, enrolling: Enrolling) -> Credential<UserGeneration> {
-    let Enrolling {
-        username,
-        credential_id,
-    } = enrolling;
+    let PendingGeneration {
+        private_key,
+        public_key,
+        stage: _,
+    } = &credential.current;
+    let user = UserGeneration {
+        private_key: private_key.clone(),
+        public_key: public_key.clone(),
+        username: enrolling.username,
+        credential_id: Some(enrolling.credential_id),
+    };
+    let (name, environment) = (credential.name.clone(), credential.environment.clone());
     Credential {
-        name: credential.name.clone(),
-        kind: credential.kind,
-        environment: credential.environment.clone(),
-        created_at: credential.created_at,
-        rotated_at: credential.rotated_at,
-        generation: credential.generation,
-        earlier_keys: credential.earlier_keys.clone(),
-        deliveries: Vec::new(),
-        upkeep: None,
-        current: UserGeneration {
-            private_key: credential.current.private_key.clone(),
-            public_key: credential.current.public_key.clone(),
-            username,
-            credential_id: Some(credential_id),
-        },
+        upkeep: credential.upkeep.clone(),
+        ..Credential::new(name, credential.kind, environment, credential.created_at, user)
     }
 }
 
@@ -308,14 +277,11 @@ pub async fn enroll(
     }
     let enrolling = Enrolling {
         username: opened.username.clone(),
-        credential_id: new_credential_id()?,
+        credential_id: CredentialId::of_bytes(&random::<24>()?),
     };
     credential.current.stage = Stage::Enrolling(enrolling.clone());
     edit.put(&credential).await?;
-    let key = pem::unseal(&credential.current.private_key).map_err(|error| AdministratorError::Key {
-        name: credential.name.clone(),
-        error,
-    })?;
+    let key = open_key(THE_KEY, &credential.name, &credential.current.private_key)?;
     let credential_name = format!("dfns-keys {}", credential.name);
     let credential_id = client
         .register_by_code(
@@ -363,11 +329,4 @@ pub async fn prove_and_seal(
     let user = prove(client, user).await?;
     free.put(&user).await?;
     Ok(PublicRecord::from(&user))
-}
-
-/// A credential id of our making: unique, base64url.
-fn new_credential_id() -> Result<CredentialId, RandomnessError> {
-    let mut bytes = [0_u8; 24];
-    getrandom::fill(&mut bytes).map_err(|_| RandomnessError)?;
-    Ok(CredentialId::of_bytes(&bytes))
 }

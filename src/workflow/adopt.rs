@@ -2,12 +2,12 @@
 
 use thiserror::Error;
 
-use crate::keys::{KeyError, pem};
+use super::job::{JobError, THE_KEY, open_key};
 use crate::model::credential::AnyCredential;
 use crate::model::ids::CredentialName;
 use crate::model::record::PublicRecord;
 use crate::model::user_action::Signer;
-use crate::vault::{NameLease, Unlocked, VaultError};
+use crate::vault::{NameLease, Unlocked};
 
 /// A credential was not adopted.
 #[derive(Debug, Error)]
@@ -18,17 +18,18 @@ pub enum AdoptError {
     /// It has places to deliver to, which only a member gives it.
     #[error("{0} has places to deliver to, which no writer that only seals could have given it")]
     Delivered(CredentialName),
-    /// Its sealed key is unusable.
-    #[error("the sealed key of {name} {error}")]
-    Key {
-        /// The credential.
-        name: CredentialName,
-        /// In which way.
-        error: KeyError,
-    },
-    /// The vault.
+    /// What any job may meet.
     #[error(transparent)]
-    Vault(#[from] VaultError),
+    Job(JobError),
+}
+
+impl<E> From<E> for AdoptError
+where
+    JobError: From<E>,
+{
+    fn from(error: E) -> Self {
+        Self::Job(error.into())
+    }
 }
 
 /// What is sealed in the file of a credential that nobody vouches for, and the fingerprint of the private key itself.
@@ -64,9 +65,5 @@ fn fingerprint_of(credential: &AnyCredential) -> Result<String, AdoptError> {
     if !credential.deliveries().is_empty() {
         return Err(AdoptError::Delivered(name.clone()));
     }
-    let key = pem::unseal(private_key).map_err(|error| AdoptError::Key {
-        name: name.clone(),
-        error,
-    })?;
-    Ok(key.public_key().fingerprint)
+    Ok(open_key(THE_KEY, name, private_key)?.public_key().fingerprint)
 }

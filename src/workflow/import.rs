@@ -122,7 +122,7 @@ impl Wishes {
             application_id: application_id.or(otherwise.application_id),
             organisation_id: organisation_id.or(otherwise.organisation_id),
         };
-        Ok(all.environment().map_err(OnboardError::Url)?)
+        Ok(all.environment().map_err(OnboardError::from)?)
     }
 }
 
@@ -241,7 +241,7 @@ impl Found {
             identity_id,
             token_id,
         });
-        free.put(&credential).await.map_err(OnboardError::Vault)?;
+        free.put(&credential).await.map_err(OnboardError::from)?;
         Ok(PublicRecord::from(&credential))
     }
 }
@@ -258,7 +258,7 @@ pub async fn refuse_known(
 ) -> Result<(), ImportError> {
     let sharers = sharers(vault, name, fingerprint, token)
         .await
-        .map_err(OnboardError::Vault)?;
+        .map_err(OnboardError::from)?;
     if sharers.is_empty() {
         Ok(())
     } else {
@@ -277,7 +277,7 @@ pub async fn seal_key(
     key: &PrivateKey,
 ) -> Result<PublicRecord, ImportError> {
     let credential = pending(&free, kind, environment, key);
-    free.put(&credential).await.map_err(OnboardError::Vault)?;
+    free.put(&credential).await.map_err(OnboardError::from)?;
     Ok(PublicRecord::from(&credential))
 }
 
@@ -287,22 +287,13 @@ fn pending(
     environment: Environment,
     key: &PrivateKey,
 ) -> Credential<PendingGeneration> {
-    Credential {
-        name: free.name().clone(),
-        kind,
-        environment,
-        created_at: free.vault().clock().now(),
-        rotated_at: None,
-        generation: 1,
-        earlier_keys: Vec::new(),
-        deliveries: Vec::new(),
-        upkeep: None,
-        current: PendingGeneration {
-            private_key: key.to_sealable(),
-            public_key: key.public_key(),
-            stage: Stage::AwaitingToken,
-        },
-    }
+    let generation = PendingGeneration {
+        private_key: key.to_sealable(),
+        public_key: key.public_key(),
+        stage: Stage::AwaitingToken,
+    };
+    let (name, now) = (free.name().clone(), free.vault().clock().now());
+    Credential::new(name, kind, environment, now, generation)
 }
 
 /// An id of a source, where the user does not say another.

@@ -1,10 +1,11 @@
 //! The jobs that users come for, each built of `api`, `keys` and `vault`. No printing, no prompting.
 
+mod account;
 pub mod administrator;
 pub mod adopt;
 pub mod deliver;
-mod identity;
 pub mod import;
+pub mod job;
 pub mod onboard;
 pub mod provision;
 pub mod refusal;

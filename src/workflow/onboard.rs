@@ -8,17 +8,16 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use thiserror::Error;
 
-use super::identity::account_ids;
+use super::account::account_ids;
+use super::job::{JobError, THE_KEY, new_key, open_key};
 use super::refusal::{Refusal, check_claims, diagnose};
-use super::settings::{OtherSettings, Wishes};
+use super::settings::Wishes;
 use crate::api::{Access, Action, Client};
-use crate::keys::{KeyError, KeyPair, RandomnessError, pem};
 use crate::model::credential::{ActiveGeneration, AnyCredential, Credential, Kind, PendingGeneration, Stage, State};
 use crate::model::ids::{CredentialName, OrganisationId};
 use crate::model::record::PublicRecord;
 use crate::model::token::AuthToken;
-use crate::model::url::UrlError;
-use crate::vault::{Edit, FreeName, NameLease, SealOnly, VaultError};
+use crate::vault::{Edit, FreeName, NameLease, SealOnly};
 
 /// Onboarding did not go on.
 #[derive(Debug, Error)]
@@ -32,26 +31,6 @@ pub enum OnboardError {
     /// It was begun through the API, which brings the token itself.
     #[error("{0} was begun through the API")]
     BegunThroughApi(CredentialName),
-    /// The first half was done with other settings.
-    #[error(transparent)]
-    OtherSettings(#[from] OtherSettings),
-    /// The operating system gave no randomness.
-    #[error(transparent)]
-    Randomness(#[from] RandomnessError),
-    /// The sealed key is unusable.
-    #[error("the sealed key of {name} {error}")]
-    Key {
-        /// The credential.
-        name: CredentialName,
-        /// In which way.
-        error: KeyError,
-    },
-    /// A default address is wrong, which cannot be.
-    #[error(transparent)]
-    Url(#[from] UrlError),
-    /// The vault.
-    #[error(transparent)]
-    Vault(#[from] VaultError),
     /// Token and key do not go together, or could not be tried. Nothing was changed.
     #[error("{}", .refusal)]
     Refused {
@@ -64,6 +43,18 @@ pub enum OnboardError {
         /// The organisation that the token names.
         organisation_id: Option<OrganisationId>,
     },
+    /// What any job may meet.
+    #[error(transparent)]
+    Job(JobError),
+}
+
+impl<E> From<E> for OnboardError
+where
+    JobError: From<E>,
+{
+    fn from(error: E) -> Self {
+        Self::Job(error.into())
+    }
 }
 
 /// A pending credential, in the hands of whoever works on it.
@@ -132,28 +123,15 @@ pub async fn prepare_sealed(
     Ok((PublicRecord::from(&credential), true))
 }
 
-fn begin(
-    name: &CredentialName,
-    now: Timestamp,
-    wishes: &Wishes,
-) -> Result<Credential<PendingGeneration>, OnboardError> {
-    let pair = KeyPair::generate()?;
-    Ok(Credential {
-        name: name.clone(),
-        kind: wishes.kind.unwrap_or(Kind::ServiceAccount),
-        environment: wishes.clone().environment()?,
-        created_at: now,
-        rotated_at: None,
-        generation: 1,
-        earlier_keys: Vec::new(),
-        deliveries: Vec::new(),
-        upkeep: None,
-        current: PendingGeneration {
-            private_key: pair.to_sealable(),
-            public_key: pair.public_key().to_text(),
-            stage: Stage::AwaitingToken,
-        },
-    })
+fn begin(name: &CredentialName, now: Timestamp, wishes: &Wishes) -> Result<Credential<PendingGeneration>, JobError> {
+    let environment = wishes.clone().environment()?;
+    Ok(Credential::new(
+        name.clone(),
+        wishes.kind.unwrap_or(Kind::ServiceAccount),
+        environment,
+        now,
+        new_key(Stage::AwaitingToken)?,
+    ))
 }
 
 /// Takes up a pending credential for the second half.
@@ -230,10 +208,7 @@ async fn prove(
         organisation_id: claims.organisation_id.clone(),
     };
     check_claims(&claims, &credential.environment, now).map_err(refused)?;
-    let key = pem::unseal(&credential.current.private_key).map_err(|error| OnboardError::Key {
-        name: credential.name.clone(),
-        error,
-    })?;
+    let key = open_key(THE_KEY, &credential.name, &credential.current.private_key)?;
     let access = Access {
         environment: &credential.environment,
         token: &token,

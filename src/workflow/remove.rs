@@ -3,17 +3,16 @@
 use thiserror::Error;
 
 use super::administrator::{Administrator, AdministratorError};
+use super::job::{JobError, THE_KEY, open_key};
 use super::refusal::{Refusal, diagnose};
 use super::sharing::sharers;
 use crate::api::{Access, Action, ApiError, CallError, Client, SigningError};
-use crate::keys::{KeyError, pem};
 use crate::model::credential::{ActiveGeneration, AnyCredential, Environment, Stage};
 use crate::model::ids::CredentialName;
 use crate::model::record::PublicRecord;
 use crate::model::rotation::RotationStage;
 use crate::model::url::ApiUrl;
-
-use crate::vault::{NameLease, Unlocked, VaultError};
+use crate::vault::{NameLease, Unlocked};
 
 /// A credential was not removed.
 #[derive(Debug, Error)]
@@ -43,17 +42,18 @@ pub enum RemoveError {
         /// Why not.
         error: CallError,
     },
-    /// The sealed key is unusable.
-    #[error("the sealed key of {name} {error}")]
-    Key {
-        /// The credential.
-        name: CredentialName,
-        /// In which way.
-        error: KeyError,
-    },
-    /// The vault.
+    /// What any job may meet.
     #[error(transparent)]
-    Vault(#[from] VaultError),
+    Job(JobError),
+}
+
+impl<E> From<E> for RemoveError
+where
+    JobError: From<E>,
+{
+    fn from(error: E) -> Self {
+        Self::Job(error.into())
+    }
 }
 
 /// Another name that has the same key and token, kept from going as well for as long as this lives.
@@ -96,10 +96,7 @@ pub async fn check_unused(
         return Ok(Some(elsewhere));
     }
     let generation = &credential.current;
-    let key = pem::unseal(&generation.private_key).map_err(|error| RemoveError::Key {
-        name: name.clone(),
-        error,
-    })?;
+    let key = open_key(THE_KEY, name, &generation.private_key)?;
     let access = Access::of(&credential.environment, generation, &key);
     let fingerprint = &generation.public_key.fingerprint;
     let sharers = sharers(unlocked.vault(), name, fingerprint, Some(&generation.token)).await?;

@@ -6,6 +6,7 @@ use crate::model::effect::Effect;
 use crate::model::ids::OrganisationId;
 use crate::workflow::administrator::AdministratorError;
 use crate::workflow::import::ImportError;
+use crate::workflow::job::JobError;
 use crate::workflow::onboard::OnboardError;
 use crate::workflow::provision::{ProvisionError, ResolveError};
 use crate::workflow::remove::RemoveError;
@@ -14,6 +15,35 @@ use crate::workflow::settings::OtherSettings;
 
 /// Where an account that we made may have changed.
 const LOOK_AT_DFNS: &str = "`dfns-keys account list --as ADMIN` shows what is there";
+
+impl From<JobError> for Failure {
+    fn from(error: JobError) -> Self {
+        Self::job(
+            error,
+            "run the same command again: it finds out, and goes on from there",
+        )
+    }
+}
+
+impl Failure {
+    /// What any job may meet; `again` says how to find out what became of a call.
+    fn job(error: JobError, again: &str) -> Self {
+        let message = error.to_string();
+        match error {
+            JobError::OtherSettings(error) => error.into(),
+            JobError::AwaitingApproval(_) => Self::new(Exit::Waiting, "awaiting_approval", message)
+                .hint("run the same command again once it is approved in the dashboard"),
+            JobError::Call { error, .. } => Self::call(error, again).with_message(message),
+            JobError::TooManyOrphans(_) => Self::new(Exit::Unreachable, "answers_lost", message)
+                .with_effect(Effect::Done)
+                .hint("each of them was deactivated; look at the connection, and run the same command again"),
+            JobError::Key { .. } => Self::new(Exit::Vault, "damaged", message),
+            JobError::Randomness(error) => error.into(),
+            JobError::Url(_) => Self::usage(message),
+            JobError::Vault(error) => error.into(),
+        }
+    }
+}
 
 impl From<OnboardError> for Failure {
     fn from(error: OnboardError) -> Self {
@@ -32,11 +62,7 @@ impl From<OnboardError> for Failure {
             }
             OnboardError::BegunThroughApi(name) => Self::new(Exit::State, "begun_through_api", message)
                 .hint(format!("go on with `dfns-keys onboard {name} --as ADMIN`")),
-            OnboardError::OtherSettings(error) => error.into(),
-            OnboardError::Randomness(error) => error.into(),
-            OnboardError::Key { .. } => Self::new(Exit::Vault, "damaged", message),
-            OnboardError::Url(_) => Self::usage(message),
-            OnboardError::Vault(error) => error.into(),
+            OnboardError::Job(error) => error.into(),
             OnboardError::Refused {
                 name,
                 refusal,
@@ -140,8 +166,7 @@ impl From<RemoveError> for Failure {
                 hint: Some("try again later, or remove it unseen with --force".to_owned()),
                 ..error.into()
             },
-            RemoveError::Key { .. } => Self::new(Exit::Vault, "damaged", message),
-            RemoveError::Vault(error) => error.into(),
+            RemoveError::Job(error) => error.into(),
         }
     }
 }
@@ -155,7 +180,6 @@ impl From<AdministratorError> for Failure {
             AdministratorError::NotEnrolled(name) => Self::new(Exit::State, "not_enrolled", message)
                 .hint(format!("finish it with `dfns-keys enroll {name}` and a new code")),
             AdministratorError::AlreadyEnrolled(_) => Self::new(Exit::State, "already_enrolled", message),
-            AdministratorError::OtherSettings(error) => error.into(),
             AdministratorError::OrganisationUnknown { .. } => {
                 Self::usage(message).hint("say it with --org-id; the dashboard shows it under Settings")
             }
@@ -168,10 +192,7 @@ impl From<AdministratorError> for Failure {
             .with_message(message)
             .hint_if_none("a code lives one minute and is good once: make a new one and run the same command again"),
             AdministratorError::Login(error) => error.into(),
-            AdministratorError::Key { .. } => Self::new(Exit::Vault, "damaged", message),
-            AdministratorError::Randomness(error) => error.into(),
-            AdministratorError::Url(_) => Self::usage(message),
-            AdministratorError::Vault(error) => error.into(),
+            AdministratorError::Job(error) => error.into(),
         }
     }
 }
@@ -186,24 +207,14 @@ impl From<ProvisionError> for Failure {
             ProvisionError::OtherKind { .. } => {
                 Self::new(Exit::State, "other_kind", message).hint("choose another name")
             }
-            ProvisionError::OtherSettings(error) => error.into(),
             ProvisionError::NameTaken { .. } => Self::new(Exit::State, "name_taken", message)
                 .with_effect(Effect::None)
                 .hint("`dfns-keys account list` shows who has it; choose another name"),
-            ProvisionError::AwaitingApproval { .. } => Self::new(Exit::Waiting, "awaiting_approval", message)
-                .hint("run the same command again once it is approved in the dashboard"),
-            ProvisionError::Call { error, .. } => Self::call(
+            ProvisionError::Refused(refusal) => Self::refused(refusal, "its own", None, LOOK_AT_DFNS, false).with_message(message),
+            ProvisionError::Job(error) => Self::job(
                 error,
                 "run the same command again: it looks for what is there before it makes anything",
-            )
-            .with_message(message),
-            ProvisionError::TooManyOrphans(_) => Self::new(Exit::Unreachable, "answers_lost", message)
-                .with_effect(Effect::Done)
-                .hint("each of them was deactivated; look at the connection, and run the same command again"),
-            ProvisionError::Refused(refusal) => Self::refused(refusal, "its own", None, LOOK_AT_DFNS, false).with_message(message),
-            ProvisionError::Key { .. } => Self::new(Exit::Vault, "damaged", message),
-            ProvisionError::Randomness(error) => error.into(),
-            ProvisionError::Vault(error) => error.into(),
+            ),
         }
     }
 }
@@ -240,11 +251,6 @@ impl From<RotateError> for Failure {
                 .hint(format!(
                     "`dfns-keys rotate {name} --status` says where it stands; if a new account was made for it, deactivate the account that it belongs to"
                 )),
-            RotateError::AwaitingApproval(_) => Self::new(Exit::Waiting, "awaiting_approval", message)
-                .hint("run the same command again once it is approved in the dashboard"),
-            RotateError::Call { error, .. } => {
-                Self::call(error, "run the same command again: it finds out, and goes on from there").with_message(message)
-            }
             RotateError::Refused { refusal, .. } => {
                 Self::refused(refusal, "the next one", None, "run the same command again: it shows the key that the account must have", false).with_message(message)
             }
@@ -276,12 +282,7 @@ impl From<RotateError> for Failure {
             RotateError::Unsettled { until, .. } => Self::new(Exit::Waiting, "unsettled", message).hint(format!(
                 "both keys are kept: run the same command again after {until}, by Dfns's clock"
             )),
-            RotateError::TooManyOrphans(_) => Self::new(Exit::Unreachable, "answers_lost", message)
-                .with_effect(Effect::Done)
-                .hint("each of them was deactivated; look at the connection, and run the same command again"),
-            RotateError::Key { .. } => Self::new(Exit::Vault, "damaged", message),
-            RotateError::Randomness(error) => error.into(),
-            RotateError::Vault(error) => error.into(),
+            RotateError::Job(error) => error.into(),
         }
     }
 }

@@ -5,6 +5,7 @@ use crate::sys::files::FileError;
 use crate::sys::lock::LockError;
 use crate::vault::{VaultError, VouchedBy, WrongVault};
 use crate::workflow::adopt::AdoptError;
+use crate::workflow::job::JobError;
 
 impl From<VaultError> for Failure {
     fn from(error: VaultError) -> Self {
@@ -125,8 +126,8 @@ impl From<AdoptError> for Failure {
         match error {
             AdoptError::Rotating(_) | AdoptError::Delivered(_) => Self::new(Exit::Vault, "tampered", message)
                 .hint("find out who can write to the vault; nothing was changed"),
-            AdoptError::Key { .. } => Self::new(Exit::Vault, "unusable_key", message),
-            AdoptError::Vault(error) => error.into(),
+            AdoptError::Job(JobError::Key { .. }) => Self::new(Exit::Vault, "unusable_key", message),
+            AdoptError::Job(error) => error.into(),
         }
     }
 }

@@ -118,6 +118,22 @@ pub struct Credential<G> {
 }
 
 impl<G> Credential<G> {
+    /// A new one, with its first key.
+    pub fn new(name: CredentialName, kind: Kind, environment: Environment, created_at: Timestamp, current: G) -> Self {
+        Self {
+            name,
+            kind,
+            environment,
+            created_at,
+            rotated_at: None,
+            generation: 1,
+            earlier_keys: Vec::new(),
+            deliveries: Vec::new(),
+            upkeep: None,
+            current,
+        }
+    }
+
     /// The same credential with another generation in it.
     pub fn with_generation<H>(self, convert: impl FnOnce(G) -> H) -> Credential<H> {
         let Self {

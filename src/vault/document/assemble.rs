@@ -10,7 +10,7 @@ use crate::model::credential::{
 };
 use crate::model::ids::CredentialName;
 use crate::model::record::PublicRecord;
-use crate::model::rotation::{Next, NextStep, Outgoing, Registered, Rotating, RotationStage};
+use crate::model::rotation::{NewIdentity, Next, NextStep, Outgoing, Registered, Rotating, RotationStage};
 use crate::model::secret::PrivateKeyPem;
 use crate::model::token::AuthToken;
 use crate::vault::VaultError;
@@ -103,18 +103,20 @@ pub(super) fn assemble(
         let RegisteredForm {
             token,
             credential_id,
-            credential_uuid,
+            credential_uuid: _,
             identity_id,
             token_id,
             missing_permissions,
         } = form;
+        let token = token.as_ref().map(read_token).transpose()?;
         Ok::<_, VaultError>(Registered {
-            token: token.as_ref().map(read_token).transpose()?,
             credential_id,
-            credential_uuid,
-            identity_id,
-            token_id,
-            missing_permissions,
+            account: token.map(|token| NewIdentity {
+                token,
+                identity_id,
+                token_id,
+                missing_permissions,
+            }),
         })
     };
     match (state, active, user, pending, rotation) {

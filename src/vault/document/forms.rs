@@ -108,6 +108,7 @@ pub(super) struct RegisteredForm {
     pub(super) token: Option<SealedText>,
     #[serde(default, deserialize_with = "where_known")]
     pub(super) credential_id: Option<CredentialId>,
+    /// In older files; nobody reads it.
     pub(super) credential_uuid: Option<CredentialUuid>,
     pub(super) identity_id: Option<IdentityId>,
     pub(super) token_id: Option<TokenId>,
@@ -236,21 +237,15 @@ impl NextForm {
 
 impl From<&Registered> for RegisteredForm {
     fn from(registered: &Registered) -> Self {
-        let Registered {
-            token,
-            credential_id,
-            credential_uuid,
-            identity_id,
-            token_id,
-            missing_permissions,
-        } = registered;
+        let Registered { credential_id, account } = registered;
+        let account = account.as_ref();
         Self {
-            token: token.as_ref().map(|token| text(token.expose_secret())),
+            token: account.map(|account| text(account.token.expose_secret())),
             credential_id: credential_id.clone(),
-            credential_uuid: credential_uuid.clone(),
-            identity_id: identity_id.clone(),
-            token_id: token_id.clone(),
-            missing_permissions: missing_permissions.clone(),
+            credential_uuid: None,
+            identity_id: account.and_then(|account| account.identity_id.clone()),
+            token_id: account.and_then(|account| account.token_id.clone()),
+            missing_permissions: account.map_or_else(Vec::new, |account| account.missing_permissions.clone()),
         }
     }
 }

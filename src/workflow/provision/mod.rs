@@ -10,16 +10,18 @@ mod permissions;
 
 use thiserror::Error;
 
+use super::account;
+use super::job::JobError;
 use super::refusal::Refusal;
 use super::settings::{OtherSettings, Wishes, same};
-use crate::api::{CallError, UserSession};
-use crate::keys::{KeyError, RandomnessError};
+use crate::api::UserSession;
 use crate::model::credential::{AnyCredential, Credential, Environment, Kind, PendingGeneration, Registering, Stage};
 use crate::model::ids::{CredentialName, ExternalId, PermissionId};
 use crate::model::record::PublicRecord;
 use crate::model::upkeep::Upkeep;
 use crate::vault::{Edit, VaultError};
 
+use create::Account;
 pub use permissions::{ResolveError, resolve_permissions};
 
 /// What one name is to become.
@@ -92,9 +94,6 @@ pub enum ProvisionError {
         /// What it should become.
         wished: &'static str,
     },
-    /// It was begun with other settings.
-    #[error(transparent)]
-    OtherSettings(#[from] OtherSettings),
     /// The name or external id is taken at Dfns.
     #[error("the name {account_name} is taken at Dfns{}", .message.as_ref().map(|text| format!(" (it says: \"{text}\")")).unwrap_or_default())]
     NameTaken {
@@ -103,40 +102,21 @@ pub enum ProvisionError {
         /// What Dfns said.
         message: Option<String>,
     },
-    /// Somebody has to approve it.
-    #[error("{what} waits for a policy approval at Dfns")]
-    AwaitingApproval {
-        /// What waits.
-        what: &'static str,
-    },
-    /// A call as the administrator failed.
-    #[error("{doing}: {error}")]
-    Call {
-        /// What was being done.
-        doing: &'static str,
-        /// Why it failed.
-        error: CallError,
-    },
-    /// New accounts keep becoming orphans.
-    #[error("the answers to {0} creations were lost one after the other")]
-    TooManyOrphans(usize),
     /// Token and key were not accepted together.
     #[error("the new account: {0}")]
     Refused(Refusal),
-    /// The sealed key is unusable.
-    #[error("the sealed key of {name} {error}")]
-    Key {
-        /// The credential.
-        name: CredentialName,
-        /// In which way.
-        error: KeyError,
-    },
-    /// The operating system gave no randomness.
+    /// What any job may meet.
     #[error(transparent)]
-    Randomness(#[from] RandomnessError),
-    /// The vault.
-    #[error(transparent)]
-    Vault(#[from] VaultError),
+    Job(JobError),
+}
+
+impl<E> From<E> for ProvisionError
+where
+    JobError: From<E>,
+{
+    fn from(error: E) -> Self {
+        Self::Job(error.into())
+    }
 }
 
 /// A pending credential, as it is in the vault.
@@ -146,15 +126,14 @@ struct Sealed<'e> {
 }
 
 impl Sealed<'_> {
+    async fn seal(&mut self, stage: Stage) -> Result<(), VaultError> {
+        self.credential.current.stage = stage;
+        self.save().await
+    }
+
     async fn save(&mut self) -> Result<(), VaultError> {
         self.edit.put(&self.credential).await
     }
-}
-
-/// What is being worked on.
-struct Job<'a> {
-    session: &'a UserSession<'a>,
-    order: &'a Order,
 }
 
 /// Provisions one name, from wherever an earlier run left it.
@@ -166,10 +145,9 @@ pub async fn provision(
     session: &UserSession<'_>,
     order: &Order,
 ) -> Result<Provisioned, ProvisionError> {
-    let job = Job { session, order };
     let Some(found) = edit.take() else {
-        let sealed = job.seal_new(edit, 1, Vec::new()).await?;
-        return job.create(sealed, true).await;
+        let account = Account::seal_new(order, edit).await?;
+        return create(session, account, true).await;
     };
     let record = PublicRecord::from(&found);
     if record.kind != order.kind {
@@ -182,24 +160,36 @@ pub async fn provision(
     let AnyCredential::Pending(credential) = found else {
         return Ok(Provisioned::Before(record));
     };
-    let mut sealed = Sealed { credential, edit };
-    match sealed.credential.current.stage.clone() {
+    let stage = credential.current.stage.clone();
+    let sealed = Sealed { credential, edit };
+    match stage {
         Stage::AwaitingToken | Stage::Enrolling(_) => Err(ProvisionError::BegunForDashboard(order.name.clone())),
         Stage::Registering(mut registering) => {
             order.wishes.agree_with(&record)?;
             order.agrees_with(&registering)?;
             order.add_to(&mut registering.permissions);
-            sealed.credential.current.stage = Stage::Registering(registering.clone());
-            let order = &Order {
-                permissions: registering.permissions.clone(),
-                ..order.clone()
-            };
-            Job { order, ..job }.look(sealed, &registering).await
+            let mut account = Account::begun(order, sealed, registering);
+            account::look(session, &mut account).await?;
+            create(session, account, false).await
         }
         Stage::Created(mut created) => {
             order.wishes.agree_with(&record)?;
             order.add_to(&mut created.missing_permissions);
-            job.finish(sealed, created, false).await
+            finish::finish(session, sealed, created, false).await
         }
+    }
+}
+
+async fn create(
+    session: &UserSession<'_>,
+    mut account: Account<'_, '_>,
+    is_fresh: bool,
+) -> Result<Provisioned, ProvisionError> {
+    match account::make(session, &mut account, 1).await? {
+        Ok(created) => {
+            let (sealed, created) = account.created(created).await?;
+            finish::finish(session, sealed, created, true).await
+        }
+        Err(error) => Err(account.refused(error, is_fresh).await),
     }
 }

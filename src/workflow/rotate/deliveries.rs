@@ -3,7 +3,7 @@
 
 use jiff::Timestamp;
 
-use super::{Job, RotateError, Work, next};
+use super::{Job, RotateError, Work};
 use crate::model::credential::Credential;
 use crate::model::delivery::Delivery;
 use crate::model::ids::CredentialName;
@@ -78,14 +78,13 @@ impl Job<'_> {
     }
 
     /// Delivers the old key again to whatever place may have the new one.
-    pub(super) async fn hand_back(&self, work: &mut Work<'_>) -> Result<(), RotateError> {
+    pub(super) async fn hand_back(&self, work: &mut Work<'_>, new: &str) -> Result<(), RotateError> {
         if work.credential.deliveries.is_empty() {
             return Ok(());
         }
-        let new = next(work)?.public_key.fingerprint.clone();
         let active = work.credential.current.active.clone();
         let now = self.vault.clock().now();
-        let concerned = |place: &Delivery| place.may_have(&new) || place.may_land_until(&new, now).is_some();
+        let concerned = |place: &Delivery| place.may_have(new) || place.may_land_until(new, now).is_some();
         let mut outcomes = self
             .courier
             .deliver(&mut work.credential, &active, &mut work.edit, concerned)
@@ -96,7 +95,7 @@ impl Job<'_> {
         let told = |place: &&Delivery| outcomes.iter().all(|outcome| outcome.target != place.target);
         let in_the_way = work.credential.deliveries.iter().filter(told);
         let in_the_way = in_the_way
-            .filter_map(|place| may_have(place, &new, &active.public_key.fingerprint, now))
+            .filter_map(|place| may_have(place, new, &active.public_key.fingerprint, now))
             .collect();
         let kept = Kept {
             behind: outcomes,

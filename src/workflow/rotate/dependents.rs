@@ -2,10 +2,10 @@
 
 use std::fmt;
 
-use super::{Found, Job, RotateError};
+use super::{Job, Opened, RotateError};
 use crate::model::credential::{ActiveGeneration, Credential};
 use crate::model::ids::CredentialName;
-use crate::model::rotation::{NextStep, Rotating, RotationStage, Strategy};
+use crate::model::rotation::{Rotating, RotationStage, Strategy};
 use crate::workflow::sharing::Doomed;
 
 /// Those that stop working when the old or the new generation is refused.
@@ -46,8 +46,8 @@ impl Job<'_> {
     /// When the credential cannot be opened.
     pub async fn cut_off_by_retirement(&self) -> Result<Dependents, RotateError> {
         Ok(match self.find().await? {
-            Found::Active(_) => self.dependents("old", Strategy::Credential, Vec::new()),
-            Found::Rotating(credential) => self.dependents_on_old(&credential).await,
+            Opened::Active(_) => self.dependents("old", Strategy::Credential, Vec::new()),
+            Opened::Rotating(credential) => self.dependents_on_old(&credential).await,
         })
     }
 
@@ -56,23 +56,16 @@ impl Job<'_> {
     /// # Errors
     /// When the credential cannot be opened.
     pub async fn cut_off_by_rollback(&self) -> Result<Dependents, RotateError> {
-        let Found::Rotating(credential) = self.find().await? else {
+        let Opened::Rotating(credential) = self.find().await? else {
             return Ok(self.dependents("new", Strategy::Credential, Vec::new()));
         };
         let (active, strategy) = (&credential.current.active, credential.current.journal.strategy);
         let names = match &credential.current.stage {
             RotationStage::Retiring(_) => self.cut_off(&credential, active).await,
-            RotationStage::Preparing(next) => match &next.step {
-                NextStep::Registered(registered) | NextStep::Proven(registered) => {
-                    let new = ActiveGeneration {
-                        public_key: next.public_key.clone(),
-                        token: registered.token.clone().unwrap_or_else(|| active.token.clone()),
-                        ..active.clone()
-                    };
-                    self.cut_off(&credential, &new).await
-                }
+            RotationStage::Preparing(next) => match next.generation(active) {
+                Some(new) => self.cut_off(&credential, &new).await,
                 // Nobody can have taken what is not there yet.
-                NextStep::KeySealed | NextStep::Registering => Vec::new(),
+                None => Vec::new(),
             },
         };
         Ok(self.dependents("new", strategy, names))

@@ -3,21 +3,27 @@
 
 use jiff::Timestamp;
 
-use super::{Job, RotateError, Work, access, is_not_offered, new_key, new_rotation_id, next};
-use crate::api::accounts::AccountVerb;
-use crate::api::{Access, Action, CallError};
+use super::{Job, RotateError, Work, is_not_offered, new_key, new_rotation_id};
+use crate::api::CallError;
+use crate::api::credentials::RemoteKey;
 use crate::keys::pem::same_public_key;
 use crate::model::attempt::Attempt;
 use crate::model::credential::ActiveGeneration;
 use crate::model::effect::{Effect, SETTLED_AFTER};
-use crate::model::rotation::{Next, NextStep, RotationStage, Strategy, Switch};
-use crate::workflow::identity::has_key;
+use crate::model::rotation::{Next, RotationStage, Strategy, Switch};
+use crate::workflow::account::sweep;
+use crate::workflow::job::{JobError, failed};
 use crate::workflow::refusal::{Refusal, diagnose};
 
 impl Job<'_> {
     /// Another attempt has a key, a name and an external id of its own. What became of the one before may be open.
-    pub(super) async fn next_attempt(&self, work: &mut Work<'_>, is_open: bool) -> Result<(), RotateError> {
-        let public_key = next(work)?.public_key.clone();
+    pub(super) async fn next_attempt(
+        &self,
+        work: &mut Work<'_>,
+        before: Next,
+        is_open: bool,
+    ) -> Result<Next, JobError> {
+        let public_key = before.public_key;
         let id = new_rotation_id()?;
         let account_name = self.account_name(&id);
         let rotating = &mut work.credential.current;
@@ -32,8 +38,10 @@ impl Job<'_> {
         rotating.journal.account_name = account_name;
         rotating.journal.id = id;
         rotating.journal.awaiting_approval = false;
-        rotating.stage = RotationStage::Preparing(new_key()?);
-        self.save(work).await
+        let next = new_key()?;
+        rotating.stage = RotationStage::Preparing(next.clone());
+        work.save().await?;
+        Ok(next)
     }
 
     /// Deactivates what has come of earlier attempts since they were looked for.
@@ -54,33 +62,21 @@ impl Job<'_> {
             return Ok(());
         }
         let doing = "deactivating a new account that arrived late";
-        let session = self.administrator(doing)?;
-        for account in self.accounts(work).await? {
-            let is_one = accounts.iter().any(|attempt| has_key(&account, &attempt.public_key));
-            if is_one && account.active {
-                session
-                    .change(account.kind, &account.identity_id, AccountVerb::Deactivate)
-                    .await
-                    .map_err(|error| RotateError::Call { doing, error })?;
-            }
-        }
-        Ok(())
+        let (session, kind) = (self.administrator(doing)?, work.credential.kind);
+        Ok(sweep(session, kind, &accounts, ("listing the accounts", doing)).await?)
     }
 
     async fn sweep_keys(&self, work: &Work<'_>, attempts: &[&Attempt]) -> Result<(), RotateError> {
         let active = &work.credential.current.active;
         let signer = self.key(&active.private_key)?;
-        let access = access(&work.credential, &active.token, &signer, active.credential_id.as_ref());
-        let fail = |error| RotateError::Call {
-            doing: "deactivating a new key that arrived late",
-            error,
-        };
+        let access = work.access(active, &signer);
+        let fail = failed("deactivating a new key that arrived late");
         let keys = match self.client.keys(access).await {
             Ok(keys) => keys,
             Err(error) if is_not_offered(&error) => return Ok(()),
-            Err(error) => return Err(fail(error)),
+            Err(error) => return Err(fail(error).into()),
         };
-        let came_late = |attempt: &&Attempt, key: &crate::api::credentials::RemoteKey| {
+        let came_late = |attempt: &&Attempt, key: &RemoteKey| {
             attempt.credential_id == key.credential_id || same_public_key(&key.public_key, &attempt.public_key)
         };
         for key in keys.iter().filter(|key| key.active) {
@@ -105,7 +101,7 @@ impl Job<'_> {
             active,
             asked_at,
         });
-        self.save(work).await?;
+        work.save().await?;
         Ok(before)
     }
 
@@ -127,7 +123,7 @@ impl Job<'_> {
             work.credential.current.journal.switch = before;
         }
         if outcome.is_err() {
-            self.save(work).await?;
+            work.save().await?;
         }
         Ok(())
     }
@@ -189,13 +185,9 @@ impl Job<'_> {
         work: &Work<'_>,
         generation: &ActiveGeneration,
     ) -> Result<Option<Refusal>, RotateError> {
-        let key = self.key(&generation.private_key)?;
         let environment = &work.credential.environment;
-        let access = Access::of(&work.credential.environment, generation, &key);
-        let outcome = self.client.sign(access, Action::TEST_CALL).await;
-        Ok(outcome
-            .err()
-            .map(|error| diagnose(error, generation.token.claims(), environment)))
+        let refusal = self.sign_with(work, generation).await?.err();
+        Ok(refusal.map(|error| diagnose(error, generation.token.claims(), environment)))
     }
 
     /// What time it is at Dfns, by what it said last; where it says nothing of the time, ours.
@@ -213,22 +205,7 @@ fn both(work: &Work<'_>) -> Vec<ActiveGeneration> {
     let active = work.credential.current.active.clone();
     let other = match &work.credential.current.stage {
         RotationStage::Retiring(outgoing) => Some(outgoing.previous.clone()),
-        RotationStage::Preparing(next) => as_generation(next, &active),
+        RotationStage::Preparing(next) => next.generation(&active),
     };
     std::iter::once(active).chain(other).collect()
-}
-
-/// The next generation, as it would be the active one.
-pub(super) fn as_generation(next: &Next, active: &ActiveGeneration) -> Option<ActiveGeneration> {
-    let (NextStep::Registered(registered) | NextStep::Proven(registered)) = &next.step else {
-        return None;
-    };
-    Some(ActiveGeneration {
-        private_key: next.private_key.clone(),
-        public_key: next.public_key.clone(),
-        token: registered.token.clone().unwrap_or_else(|| active.token.clone()),
-        credential_id: registered.credential_id.clone(),
-        identity_id: registered.identity_id.clone(),
-        token_id: registered.token_id.clone(),
-    })
 }

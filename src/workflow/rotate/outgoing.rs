@@ -1,14 +1,13 @@
 //! The way out: the old key retired, or on a rollback the new one.
 
-use jiff::Timestamp;
-
-use super::late::as_generation;
-use super::{Job, Kept, Plan, RETIRED, ROLLED_BACK, RotateError, Standing, Work, access, is_not_offered, next};
+use super::{Job, Kept, Plan, RETIRED, ROLLED_BACK, RotateError, Standing, Work, is_not_offered};
 use crate::api::accounts::AccountVerb;
-use crate::api::{Access, Action, ApiError, CallError, SigningError};
+use crate::api::{ApiError, CallError, SigningError};
 use crate::keys::pem::same_public_key;
 use crate::model::credential::ActiveGeneration;
-use crate::model::rotation::{Next, NextStep, Registered, RotationStage, Strategy};
+use crate::model::rotation::{NewIdentity, Next, NextStep, Outgoing, Registered, RotationStage, Strategy};
+use crate::workflow::account;
+use crate::workflow::job::{JobError, failed};
 use crate::workflow::refusal::{Refusal, check_claims};
 
 impl Job<'_> {
@@ -17,12 +16,10 @@ impl Job<'_> {
     pub(super) async fn retire(
         &self,
         mut work: Work<'_>,
+        outgoing: Outgoing,
         plan: &Plan,
         mut kept: Kept,
     ) -> Result<Standing, RotateError> {
-        let RotationStage::Retiring(outgoing) = &work.credential.current.stage else {
-            return Err(RotateError::NotRotating(self.name.clone()));
-        };
         let previous = outgoing.previous.clone();
         let active = work.credential.current.active.clone();
         let (on, off) = (&active.public_key.fingerprint, &previous.public_key.fingerprint);
@@ -32,19 +29,20 @@ impl Job<'_> {
                 refusal,
             });
         }
-        if let RotationStage::Retiring(outgoing) = &mut work.credential.current.stage
-            && !outgoing.retiring
-        {
-            outgoing.retiring = true;
-            outgoing.regardless = plan.undelivered || plan.compromised;
-            self.save(&mut work).await?;
+        if !outgoing.retiring {
+            work.credential.current.stage = RotationStage::Retiring(Outgoing {
+                retiring: true,
+                regardless: plan.undelivered || plan.compromised,
+                ..outgoing
+            });
+            work.save().await?;
         }
         self.switch(&mut work, &active, &previous, false).await?;
         if let Err(error) = self
             .expect_refusal(&work, &previous, "the old key: deactivate it by hand")
             .await
         {
-            self.save(&mut work).await?;
+            work.save().await?;
             return Err(error);
         }
         self.sweep(&work).await?;
@@ -83,7 +81,7 @@ impl Job<'_> {
             match self.try_generation(work, &old).await? {
                 Some(refusal) if may_be_off && !matches!(refusal, Refusal::Call(_)) => {
                     self.switch(work, &active, &old, true).await?;
-                    self.save(work).await?;
+                    work.save().await?;
                     self.try_generation(work, &old).await?
                 }
                 outcome => outcome,
@@ -112,30 +110,31 @@ impl Job<'_> {
             Ok(()) if recorded => {}
             Ok(()) => {
                 work.credential.current.journal.rolling_back = true;
-                self.save(&mut work).await?;
+                work.save().await?;
             }
             Err(error) => {
                 if recorded && matches!(error, RotateError::NoWayBack { .. }) {
                     work.credential.current.journal.rolling_back = false;
-                    self.save(&mut work).await?;
+                    work.save().await?;
                 }
                 return Err(error);
             }
         }
-        if let RotationStage::Retiring(outgoing) = &work.credential.current.stage {
-            let (previous, rotated_before) = (outgoing.previous.clone(), outgoing.rotated_before);
-            self.demote(&mut work, previous, rotated_before).await?;
-        }
+        let next = match work.credential.current.stage.clone() {
+            RotationStage::Preparing(next) => next,
+            RotationStage::Retiring(outgoing) => demote(&mut work, outgoing).await?,
+        };
         if hand_back {
-            self.hand_back(&mut work).await?;
+            self.hand_back(&mut work, &next.public_key.fingerprint).await?;
         }
-        let next = next(&work)?.clone();
-        match &next.step {
-            NextStep::KeySealed => {}
-            NextStep::Registering => self.withdraw_unknown(&work).await?,
-            NextStep::Registered(_) | NextStep::Proven(_) => {
-                self.withdraw(&mut work, &next).await?;
-            }
+        // Has Dfns refuse the new generation again, and sees that it does.
+        if let Some(new) = next.generation(&work.credential.current.active) {
+            let active = work.credential.current.active.clone();
+            self.switch(&mut work, &active, &new, false).await?;
+            self.expect_refusal(&work, &new, "the new key: deactivate it by hand")
+                .await?;
+        } else if matches!(next.step, NextStep::Registering) {
+            self.withdraw_unknown(&work, &next).await?;
         }
         if !matches!(next.step, NextStep::KeySealed) {
             // It may stay listed with the account.
@@ -145,79 +144,28 @@ impl Job<'_> {
         self.settle(work, ROLLED_BACK).await
     }
 
-    /// One rename makes the old generation active again, as old as it was.
-    async fn demote(
-        &self,
-        work: &mut Work<'_>,
-        previous: ActiveGeneration,
-        rotated_before: Option<Timestamp>,
-    ) -> Result<(), RotateError> {
-        let rotating = &mut work.credential.current;
-        let new = std::mem::replace(&mut rotating.active, previous);
-        let same_identity = rotating.active.token.expose_secret() == new.token.expose_secret();
-        rotating.stage = RotationStage::Preparing(Next {
-            private_key: new.private_key,
-            public_key: new.public_key,
-            step: NextStep::Registered(Registered {
-                token: (!same_identity).then_some(new.token),
-                credential_id: new.credential_id,
-                credential_uuid: None,
-                identity_id: if same_identity { None } else { new.identity_id },
-                token_id: if same_identity { None } else { new.token_id },
-                missing_permissions: Vec::new(),
-            }),
-        });
-        work.credential.generation = work.credential.generation.saturating_sub(1).max(1);
-        work.credential.rotated_at = rotated_before;
-        let own = &work.credential.current.active.public_key.fingerprint;
-        work.credential.earlier_keys.retain(|earlier| earlier != own);
-        self.save(work).await
-    }
-
     /// A registration of which nobody knows whether it happened: if it did, it is undone.
-    async fn withdraw_unknown(&self, work: &Work<'_>) -> Result<(), RotateError> {
+    async fn withdraw_unknown(&self, work: &Work<'_>, next: &Next) -> Result<(), RotateError> {
         match work.credential.current.journal.strategy {
-            Strategy::Credential => match self.own_key(work).await {
+            Strategy::Credential => match self.own_key(work, next).await {
                 Ok(Some(key)) if key.active => {
                     let active = &work.credential.current.active;
                     let signer = self.key(&active.private_key)?;
-                    let access = access(&work.credential, &active.token, &signer, active.credential_id.as_ref());
-                    self.client
-                        .switch_key(access, &key, false)
-                        .await
-                        .map_err(|error| RotateError::Call {
-                            doing: "deactivating the new key",
-                            error,
-                        })
+                    let switch = self.client.switch_key(work.access(active, &signer), &key, false);
+                    Ok(switch.await.map_err(failed("deactivating the new key"))?)
                 }
                 Ok(_) => Ok(()),
-                Err(RotateError::Call { error, .. }) if is_not_offered(&error) => Ok(()),
-                Err(error) => Err(error),
+                Err(JobError::Call { error, .. }) if is_not_offered(&error) => Ok(()),
+                Err(error) => Err(error.into()),
             },
-            Strategy::Replace => match self.own_account(work).await? {
-                Some(account) if account.active => self
-                    .administrator("deactivating the new account")?
-                    .change(account.kind, &account.identity_id, AccountVerb::Deactivate)
-                    .await
-                    .map_err(|error| RotateError::Call {
-                        doing: "deactivating the new account",
-                        error,
-                    }),
-                _ => Ok(()),
+            Strategy::Replace => match self.own_account(work, next).await? {
+                Some((session, account)) => {
+                    Ok(account::deactivate(session, &account, "deactivating the new account").await?)
+                }
+                None => Ok(()),
             },
             Strategy::Dashboard => Ok(()),
         }
-    }
-
-    /// Has Dfns refuse the new generation again, and sees that it does.
-    async fn withdraw(&self, work: &mut Work<'_>, next: &Next) -> Result<(), RotateError> {
-        let active = work.credential.current.active.clone();
-        let Some(new) = as_generation(next, &active) else {
-            return Ok(());
-        };
-        self.switch(work, &active, &new, false).await?;
-        self.expect_refusal(work, &new, "the new key: deactivate it by hand")
-            .await
     }
 
     /// Activates or deactivates a generation at Dfns, if it is not so already. `by` is the one that acts where a key is
@@ -240,8 +188,8 @@ impl Job<'_> {
             self.switch_account(work, generation, active).await?
         };
         match outcome {
-            Err(CallError::Call(ApiError::AwaitingApproval)) => Err(RotateError::AwaitingApproval(doing)),
-            outcome => outcome.map_err(|error| RotateError::Call { doing, error }),
+            Err(CallError::Call(ApiError::AwaitingApproval)) => Err(JobError::AwaitingApproval(doing).into()),
+            outcome => Ok(outcome.map_err(failed(doing))?),
         }
     }
 
@@ -279,11 +227,10 @@ impl Job<'_> {
         doing: &'static str,
     ) -> Result<Result<(), CallError>, RotateError> {
         let signer = self.key(&by.private_key)?;
-        let own = access(&work.credential, &by.token, &signer, by.credential_id.as_ref());
-        let keys = match self.client.keys(own).await {
+        let keys = match self.client.keys(work.access(by, &signer)).await {
             Ok(keys) => keys,
             Err(error) if is_not_offered(&error) => return Ok(Ok(())),
-            Err(error) => return Err(RotateError::Call { doing, error }),
+            Err(error) => return Err(failed(doing)(error).into()),
         };
         let found = keys
             .iter()
@@ -291,8 +238,7 @@ impl Job<'_> {
             .filter(|key| key.active != active);
         let Some(key) = found else { return Ok(Ok(())) };
         let before = self.asking(work, generation, active).await?;
-        let own = access(&work.credential, &by.token, &signer, by.credential_id.as_ref());
-        let outcome = self.client.switch_key(own, key, active).await;
+        let outcome = self.client.switch_key(work.access(by, &signer), key, active).await;
         self.asked(work, before, &outcome).await?;
         Ok(match outcome {
             Err(error) if is_not_offered(&error) => Ok(()),
@@ -307,9 +253,7 @@ impl Job<'_> {
         generation: &ActiveGeneration,
         otherwise: &'static str,
     ) -> Result<(), RotateError> {
-        let key = self.key(&generation.private_key)?;
-        let access = Access::of(&work.credential.environment, generation, &key);
-        match self.client.sign(access, Action::TEST_CALL).await {
+        match self.sign_with(work, generation).await? {
             Ok(_) => Err(RotateError::StillHonoured(otherwise)),
             Err(
                 SigningError::NoKeys
@@ -318,10 +262,36 @@ impl Job<'_> {
                 | SigningError::Challenge(ApiError::Refused { status: 401 | 403, .. })
                 | SigningError::Signature(ApiError::Refused { status: 400..=403, .. }),
             ) => Ok(()),
-            Err(error) => Err(RotateError::Call {
-                doing: "seeing that it is refused",
-                error: CallError::Signing(error),
-            }),
+            Err(error) => Err(failed("seeing that it is refused")(CallError::Signing(error)).into()),
         }
     }
+}
+
+/// One rename makes the old generation active again, as old as it was.
+async fn demote(work: &mut Work<'_>, outgoing: Outgoing) -> Result<Next, JobError> {
+    let credential = &mut work.credential;
+    let new = std::mem::replace(&mut credential.current.active, outgoing.previous);
+    let own = &credential.current.active;
+    let same_identity = own.token.expose_secret() == new.token.expose_secret();
+    credential
+        .earlier_keys
+        .retain(|earlier| *earlier != own.public_key.fingerprint);
+    let next = Next {
+        private_key: new.private_key,
+        public_key: new.public_key,
+        step: NextStep::Registered(Registered {
+            credential_id: new.credential_id,
+            account: (!same_identity).then_some(NewIdentity {
+                token: new.token,
+                identity_id: new.identity_id,
+                token_id: new.token_id,
+                missing_permissions: Vec::new(),
+            }),
+        }),
+    };
+    credential.current.stage = RotationStage::Preparing(next.clone());
+    credential.generation = credential.generation.saturating_sub(1).max(1);
+    credential.rotated_at = outgoing.rotated_before;
+    work.save().await?;
+    Ok(next)
 }

@@ -4,6 +4,7 @@ use jiff::Timestamp;
 
 use super::deliveries::held_since;
 use super::dependents::Dependents;
+use super::ends;
 use crate::model::credential::Credential;
 use crate::model::record::PublicRecord;
 use crate::model::rotation::{Grace, Next, NextStep, Rotating, RotationStage, Strategy};
@@ -72,6 +73,16 @@ fn delivered(credential: &Credential<Rotating>) -> &'static str {
     }
 }
 
+/// When the old key may go, where a time is set: by this grace period, or the one that the rotation was begun with.
+#[must_use]
+pub fn retires_at(credential: &Credential<Rotating>, grace: Option<Grace>) -> Option<Timestamp> {
+    let Rotating { journal, stage, .. } = &credential.current;
+    match stage {
+        RotationStage::Preparing(_) => None,
+        RotationStage::Retiring(outgoing) => ends(grace.unwrap_or(journal.grace), held_since(credential, outgoing)),
+    }
+}
+
 pub(super) fn standing(credential: &Credential<Rotating>, dependents: Dependents) -> Standing {
     let Rotating { journal, stage, .. } = &credential.current;
     let (step, retires_at) = match stage {
@@ -88,12 +99,7 @@ pub(super) fn standing(credential: &Credential<Rotating>, dependents: Dependents
         RotationStage::Retiring(outgoing) if outgoing.retiring => ("retiring", None),
         RotationStage::Retiring(outgoing) => (
             delivered(credential),
-            match journal.grace {
-                Grace::Manual => None,
-                Grace::Seconds(seconds) => i64::try_from(seconds).ok().and_then(|seconds| {
-                    Timestamp::from_second(held_since(credential, outgoing).as_second() + seconds).ok()
-                }),
-            },
+            ends(journal.grace, held_since(credential, outgoing)),
         ),
     };
     Standing {
