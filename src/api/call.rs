@@ -1,8 +1,10 @@
 //! One request, and what it has done when its answer is missing.
 
+use bytes::Bytes;
 use reqwest::header::{CONTENT_TYPE, HeaderMap};
 use reqwest::{Method, StatusCode};
 
+use crate::model::credential::Environment;
 use crate::model::effect::Effect;
 use crate::model::ids::ApplicationId;
 use crate::model::token::AuthToken;
@@ -17,12 +19,31 @@ pub(super) struct Call<'a> {
     pub(super) token: Option<&'a AuthToken>,
     pub(super) application_id: Option<&'a ApplicationId>,
     pub(super) user_action: Option<&'a str>,
-    pub(super) body: Option<Vec<u8>>,
+    pub(super) body: Option<Bytes>,
     /// Whether it changes anything at Dfns. A challenge or a log-in does not, though it is a `POST`.
     pub(super) changes: bool,
 }
 
-impl Call<'_> {
+impl<'a> Call<'a> {
+    /// One that nobody signed, without a body: it changes nothing.
+    pub(super) fn new(
+        environment: &'a Environment,
+        token: Option<&'a AuthToken>,
+        method: Method,
+        target: &'a str,
+    ) -> Self {
+        Self {
+            api_url: &environment.api_url,
+            method,
+            target,
+            token,
+            application_id: environment.application_id.as_ref(),
+            user_action: None,
+            body: None,
+            changes: false,
+        }
+    }
+
     /// What it has done if it was sent and no answer came.
     pub(super) fn effect_if_sent(&self) -> Effect {
         if self.changes { Effect::Unknown } else { Effect::None }

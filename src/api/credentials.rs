@@ -44,7 +44,7 @@ impl Client {
     /// # Errors
     /// When it is refused (401 and 403: not offered here) or the answer is lost.
     pub async fn register_key(&self, access: Access<'_>, key: NewKey<'_>) -> Result<RemoteKey, CallError> {
-        let challenge: wire::KeyChallenge = self
+        let challenge: wire::Challenge = self
             .post_unsigned(access, "/auth/credentials/init", r#"{"kind":"Key"}"#)
             .await?;
         let info = credential_info(access.environment, &challenge.challenge, key.credential_id, key.signer).await;

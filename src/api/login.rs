@@ -16,7 +16,7 @@ use tokio::sync::Mutex;
 use super::call::Call;
 use super::client::Client;
 use super::error::ApiError;
-use super::user_action::{Access, SigningError, assertion, candidates};
+use super::user_action::{Access, SigningError, assertion, bytes_of, candidates};
 use super::wire;
 use crate::model::credential::Environment;
 use crate::model::effect::Effect;
@@ -308,7 +308,7 @@ impl Client {
             changes: true,
             ..unauthenticated(environment, "/auth/credentials/code/verify", &body)
         };
-        let (answer, _): (wire::RegisteredCredential, _) = self.send_json(&call).await?;
+        let (answer, _): (wire::Credential, _) = self.send_json(&call).await?;
         Ok(answer.credential_id.unwrap_or_else(|| credential_id.clone()))
     }
 }
@@ -345,15 +345,9 @@ fn hex(bytes: &[u8]) -> String {
         })
 }
 
-fn unauthenticated<'a>(environment: &'a Environment, target: &'a str, body: &impl serde::Serialize) -> Call<'a> {
+fn unauthenticated<'a>(environment: &'a Environment, target: &'a str, body: &serde_json::Value) -> Call<'a> {
     Call {
-        api_url: &environment.api_url,
-        method: Method::POST,
-        target,
-        token: None,
-        application_id: environment.application_id.as_ref(),
-        user_action: None,
-        body: Some(serde_json::to_vec(body).expect("plain texts serialise")),
-        changes: false,
+        body: Some(bytes_of(body)),
+        ..Call::new(environment, None, Method::POST, target)
     }
 }

@@ -14,6 +14,7 @@ pub mod login;
 mod mutation;
 mod permissions;
 pub mod raw;
+mod reading;
 mod remote_text;
 mod retry;
 pub mod user_action;

@@ -1,5 +1,6 @@
 //! Calls that change state: signed, sent once, and asked for again only where that cannot do a second thing.
 
+use bytes::Bytes;
 use reqwest::Method;
 use secrecy::ExposeSecret;
 use serde::de::IgnoredAny;
@@ -44,14 +45,10 @@ impl Client {
             };
             let signed = self.sign(access, action).await.map_err(CallError::Signing)?;
             let call = Call {
-                api_url: &access.environment.api_url,
-                method: method.clone(),
-                target: path,
-                token: Some(access.token),
-                application_id: access.environment.application_id.as_ref(),
                 user_action: Some(signed.user_action.expose_secret()),
-                body: body.map(|body| body.as_bytes().to_vec()),
+                body: body.map(|body| Bytes::copy_from_slice(body.as_bytes())),
                 changes: true,
+                ..access.call(method.clone(), path)
             };
             let error = match self.send(&call).await {
                 Ok(answer) => return Ok(read(&call, &answer.body)?),

@@ -118,14 +118,10 @@ impl Client {
             reason: "the method has characters that HTTP does not allow".to_owned(),
         })?;
         let prepared = Call {
-            api_url: &access.environment.api_url,
-            method,
-            target: &target,
-            token: Some(access.token),
-            application_id: access.environment.application_id.as_ref(),
             user_action: signed.as_ref().map(|signed| signed.user_action.expose_secret()),
-            body: call.body.map(|body| body.as_bytes().to_vec()),
+            body: call.body.map(|body| Bytes::copy_from_slice(body.as_bytes())),
             changes: call.changes(),
+            ..access.call(method, &target)
         };
         Ok(RawAnswer(self.stream(&prepared, headers).await?))
     }

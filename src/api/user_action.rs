@@ -5,9 +5,11 @@
 use std::sync::OnceLock;
 
 use base64ct::{Base64UrlUnpadded, Encoding};
+use bytes::Bytes;
 use jiff::Timestamp;
 use reqwest::Method;
 use secrecy::SecretString;
+use serde_json::{Value, json};
 use thiserror::Error;
 
 use super::call::Call;
@@ -46,6 +48,11 @@ impl<'a> Access<'a> {
             signer,
             credential_id: generation.credential_id.as_ref(),
         }
+    }
+
+    /// A call with this token that nobody signed, without a body.
+    pub(super) fn call(self, method: Method, target: &'a str) -> Call<'a> {
+        Call::new(self.environment, Some(self.token), method, target)
     }
 }
 
@@ -218,14 +225,14 @@ impl Client {
         action: Action<'_>,
         clock: &ServerClock,
     ) -> Result<wire::Challenge, SigningError> {
-        let body = wire::UserActionInit {
-            user_action_payload: action.payload,
-            user_action_http_method: action.method,
-            user_action_http_path: action.path,
-            user_action_server_kind: "Api",
-        };
+        let body = json!({
+            "userActionPayload": action.payload,
+            "userActionHttpMethod": action.method,
+            "userActionHttpPath": action.path,
+            "userActionServerKind": "Api",
+        });
         let answer = self
-            .send_json(&post(access, "/auth/action/init", json(&body)))
+            .send_json(&post(access, "/auth/action/init", &body))
             .await
             .inspect(|(_, time)| clock.note(*time))
             .map(|(challenge, _)| challenge);
@@ -243,7 +250,7 @@ impl Client {
     ) -> Result<SecretString, SigningError> {
         let body = assertion(access.environment, access.signer, challenge, credential_id).await?;
         let (answer, _): (wire::UserAction, _) = self
-            .send_json(&post(access, "/auth/action", json(&body)))
+            .send_json(&post(access, "/auth/action", &body))
             .await
             .map_err(SigningError::Signature)?;
         Ok(SecretString::from(answer.user_action))
@@ -251,25 +258,25 @@ impl Client {
 }
 
 /// The answer to a challenge: its client data, signed.
-pub(super) async fn assertion<'a>(
+pub(super) async fn assertion(
     environment: &Environment,
     signer: &dyn Signer,
-    challenge: &'a wire::Challenge,
-    credential_id: &'a CredentialId,
-) -> Result<wire::SignedChallenge<'a>, SignerError> {
+    challenge: &wire::Challenge,
+    credential_id: &CredentialId,
+) -> Result<Value, SignerError> {
     let client_data = client_data(Ceremony::Get, &challenge.challenge, &environment.origin);
     let signature = signer.sign(&client_data).await?;
-    Ok(wire::SignedChallenge {
-        challenge_identifier: &challenge.challenge_identifier,
-        first_factor: wire::FirstFactor {
-            kind: "Key",
-            credential_assertion: wire::CredentialAssertion {
-                cred_id: credential_id.as_str(),
-                client_data: Base64UrlUnpadded::encode_string(&client_data),
-                signature: Base64UrlUnpadded::encode_string(&signature),
+    Ok(json!({
+        "challengeIdentifier": challenge.challenge_identifier,
+        "firstFactor": {
+            "kind": "Key",
+            "credentialAssertion": {
+                "credId": credential_id,
+                "clientData": Base64UrlUnpadded::encode_string(&client_data),
+                "signature": Base64UrlUnpadded::encode_string(&signature),
             },
         },
-    })
+    }))
 }
 
 /// Which keys to try, in which order: the known one alone, or all there are.
@@ -290,19 +297,14 @@ pub(super) fn candidates(
     }
 }
 
-fn post<'a>(access: Access<'a>, target: &'a str, body: Vec<u8>) -> Call<'a> {
+fn post<'a>(access: Access<'a>, target: &'a str, body: &Value) -> Call<'a> {
     Call {
-        api_url: &access.environment.api_url,
-        method: Method::POST,
-        target,
-        token: Some(access.token),
-        application_id: access.environment.application_id.as_ref(),
-        user_action: None,
-        body: Some(body),
-        changes: false,
+        body: Some(bytes_of(body)),
+        ..access.call(Method::POST, target)
     }
 }
 
-fn json(body: &impl serde::Serialize) -> Vec<u8> {
-    serde_json::to_vec(body).expect("a struct of texts serialises")
+/// The body of a request of ours.
+pub(super) fn bytes_of(body: &Value) -> Bytes {
+    body.to_string().into()
 }

@@ -5,8 +5,10 @@ use serde_json::{Value, json};
 
 use super::answer::Answer;
 use super::auth::{signed, token_id};
+use super::identity::{Assignment, Identity, Permission};
 use super::request::{Request, text};
-use super::world::{Assignment, Identity, Kind, World};
+use super::world::World;
+use crate::model::credential::Kind;
 
 /// The longest life of a token, in days.
 const MOST_DAYS: i64 = 730;
@@ -84,21 +86,20 @@ fn shown(world: &World, identity: &Identity) -> Value {
     }
 }
 
-/// What an account is addressed by.
-fn is_addressed(identity: &Identity, kind: Kind, id: &str) -> bool {
-    identity.kind == kind
-        && match kind {
-            Kind::Pat => identity.token_id == id,
-            Kind::ServiceAccount | Kind::User => identity.user_id == id,
-        }
-}
-
-fn operation(kind: Kind, verb: &str) -> Option<String> {
-    (kind == Kind::ServiceAccount).then(|| format!("Auth:ServiceAccounts:{verb}"))
+/// Changes an account, and shows it as it is then.
+fn change(world: &mut World, kind: Kind, id: &str, change: impl FnOnce(&mut Identity)) -> Result<Answer, Answer> {
+    let is_it = |identity: &Identity| identity.is_addressed(kind, id);
+    let position = world.identities.iter().position(is_it);
+    let position = position.ok_or_else(|| Answer::error(404, "Not Found"))?;
+    change(&mut world.identities[position]);
+    Ok(Answer::json(&shown(world, &world.identities[position])))
 }
 
 fn may(world: &World, token_id: &str, kind: Kind, verb: &str) -> Result<(), Answer> {
-    operation(kind, verb).map_or(Ok(()), |operation| demand(world, token_id, &operation))
+    match kind {
+        Kind::ServiceAccount => demand(world, token_id, &format!("Auth:ServiceAccounts:{verb}")),
+        Kind::Pat | Kind::User => Ok(()),
+    }
 }
 
 pub(super) fn create(world: &mut World, request: &Request, kind: Kind) -> Result<Answer, Answer> {
@@ -134,14 +135,12 @@ pub(super) fn create(world: &mut World, request: &Request, kind: Kind) -> Result
         )
         .map_err(|reason| Answer::error(if reason.contains("taken") { 409 } else { 400 }, reason))?;
     let linked_user_id = world.identity(&caller).map(|user| user.user_id.clone());
-    let Some(identity) = world.identities.last_mut() else {
+    let Some(mut identity) = world.identities.pop() else {
         return Err(Answer::error(500, "the new identity is gone"));
     };
     identity.linked_user_id = linked_user_id;
-    let Some(identity) = world.identities.last() else {
-        return Err(Answer::error(500, "the new identity is gone"));
-    };
-    let mut answer = shown(world, identity);
+    let mut answer = shown(world, &identity);
+    world.identities.push(identity);
     match kind {
         Kind::Pat => answer["accessToken"] = token.into(),
         Kind::ServiceAccount | Kind::User => answer["accessTokens"][0]["accessToken"] = token.into(),
@@ -149,29 +148,14 @@ pub(super) fn create(world: &mut World, request: &Request, kind: Kind) -> Result
     Ok(Answer::json(&answer))
 }
 
-pub(super) fn list_pats(world: &World, request: &Request) -> Result<Answer, Answer> {
+pub(super) fn list(world: &World, request: &Request, kind: Kind) -> Result<Answer, Answer> {
     let caller = token_id(world, request)?;
-    let is_user = world
-        .identity(&caller)
-        .is_some_and(|identity| identity.kind == Kind::User);
-    let items: Vec<Value> = world
-        .identities
-        .iter()
-        .filter(|identity| identity.kind == Kind::Pat && (is_user || identity.token_id == caller))
-        .map(|identity| access_token(world, identity))
-        .collect();
-    Ok(page(world, request, items))
-}
-
-pub(super) fn list_service_accounts(world: &World, request: &Request) -> Result<Answer, Answer> {
-    let caller = token_id(world, request)?;
-    may(world, &caller, Kind::ServiceAccount, "Read")?;
-    let items: Vec<Value> = world
-        .identities
-        .iter()
-        .filter(|identity| identity.kind == Kind::ServiceAccount)
-        .map(|identity| service_account(world, identity))
-        .collect();
+    may(world, &caller, kind, "Read")?;
+    // Whoever is no user sees of personal access tokens its own.
+    let sees_all = kind != Kind::Pat || world.identity(&caller).is_some_and(|one| one.kind == Kind::User);
+    let all = world.identities.iter().filter(|identity| identity.kind == kind);
+    let seen = all.filter(|identity| sees_all || identity.token_id == caller);
+    let items = seen.map(|identity| shown(world, identity)).collect();
     Ok(page(world, request, items))
 }
 
@@ -181,7 +165,7 @@ pub(super) fn show(world: &World, request: &Request, kind: Kind, id: &str) -> Re
     world
         .identities
         .iter()
-        .find(|identity| is_addressed(identity, kind, id))
+        .find(|identity| identity.is_addressed(kind, id))
         .map(|identity| Answer::json(&shown(world, identity)))
         .ok_or_else(|| Answer::error(404, "Not Found"))
 }
@@ -195,17 +179,7 @@ pub(super) fn switch(world: &mut World, request: &Request, kind: Kind, id: &str,
     let caller = token_id(world, request)?;
     may(world, &caller, kind, word)?;
     signed(world, request)?;
-    let found = world
-        .identities
-        .iter_mut()
-        .find(|identity| is_addressed(identity, kind, id))
-        .ok_or_else(|| Answer::error(404, "Not Found"))?;
-    found.active = active;
-    let token_id = found.token_id.clone();
-    let identity = world.identity(&token_id);
-    Ok(Answer::json(
-        &identity.map(|identity| shown(world, identity)).unwrap_or_default(),
-    ))
+    change(world, kind, id, |account| account.active = active)
 }
 
 pub(super) fn delete(world: &mut World, request: &Request, kind: Kind, id: &str) -> Result<Answer, Answer> {
@@ -215,7 +189,7 @@ pub(super) fn delete(world: &mut World, request: &Request, kind: Kind, id: &str)
     let position = world
         .identities
         .iter()
-        .position(|identity| is_addressed(identity, kind, id))
+        .position(|identity| identity.is_addressed(kind, id))
         .ok_or_else(|| Answer::error(404, "Not Found"))?;
     let identity = world.identities.remove(position);
     Ok(Answer::json(&shown(world, &identity)))
@@ -238,14 +212,14 @@ pub(super) fn page(world: &World, request: &Request, items: Vec<Value>) -> Answe
     Answer::json(&json!({ "items": items, "nextPageToken": next }))
 }
 
+fn shown_permission(permission: &Permission) -> Value {
+    json!({"id": permission.id, "name": permission.name, "operations": permission.operations})
+}
+
 pub(super) fn list_permissions(world: &World, request: &Request) -> Result<Answer, Answer> {
     let caller = token_id(world, request)?;
     demand(world, &caller, "Permissions:Read")?;
-    let items: Vec<Value> = world
-        .permissions
-        .iter()
-        .map(|permission| json!({"id": permission.id, "name": permission.name, "operations": permission.operations}))
-        .collect();
+    let items: Vec<Value> = world.permissions.iter().map(shown_permission).collect();
     Ok(page(world, request, items))
 }
 
@@ -256,13 +230,7 @@ pub(super) fn permission(world: &World, request: &Request, id: &str) -> Result<A
         .permissions
         .iter()
         .find(|permission| permission.id == id)
-        .map(|permission| {
-            Answer::json(&json!({
-                "id": permission.id,
-                "name": permission.name,
-                "operations": permission.operations,
-            }))
-        })
+        .map(|permission| Answer::json(&shown_permission(permission)))
         .ok_or_else(|| Answer::error(404, "Not Found"))
 }
 
@@ -310,17 +278,9 @@ pub(super) fn rename(world: &mut World, request: &Request, kind: Kind, id: &str)
     let caller = token_id(world, request)?;
     may(world, &caller, kind, "Update")?;
     signed(world, request)?;
-    let found = world
-        .identities
-        .iter_mut()
-        .find(|identity| is_addressed(identity, kind, id))
-        .ok_or_else(|| Answer::error(404, "Not Found"))?;
-    if let Some(name) = fields.get("name").and_then(Value::as_str) {
-        name.clone_into(&mut found.name);
-    }
-    let token_id = found.token_id.clone();
-    let identity = world.identity(&token_id);
-    Ok(Answer::json(
-        &identity.map(|identity| shown(world, identity)).unwrap_or_default(),
-    ))
+    change(world, kind, id, |account| {
+        if let Some(name) = fields.get("name").and_then(Value::as_str) {
+            name.clone_into(&mut account.name);
+        }
+    })
 }

@@ -69,38 +69,21 @@ pub(super) fn init_action(world: &mut World, request: &Request) -> Result<Answer
     };
     let challenge = world.mint.random_text(48);
     let identifier = world.mint.token(&json!({"challenge": challenge}));
-    let keys: Vec<Value> = world
-        .identity(&token_id)
-        .map(|identity| {
-            identity
-                .keys
-                .iter()
-                .filter(|key| key.active)
-                .map(|key| json!({"type": "public-key", "id": key.id}))
-                .collect()
-        })
-        .unwrap_or_default();
+    let identity = world.identity(&token_id);
+    let shown = identity.map(|identity| identity.challenged(&challenge, &identifier));
     world
         .challenges
         .retain(|_, challenge| challenge.born.elapsed() < SHORT_LIFE);
     world.challenges.insert(
-        identifier.clone(),
+        identifier,
         Challenge {
             token_id,
-            challenge: challenge.clone(),
+            challenge,
             action,
             born: std::time::Instant::now(),
         },
     );
-    Ok(Answer::json(&json!({
-        "challenge": challenge,
-        "challengeIdentifier": identifier,
-        "allowCredentials": {"key": keys, "webauthn": []},
-        "supportedCredentialKinds": [{"kind": "Key", "factor": "first", "requiresSecondFactor": false}],
-        "userVerification": "required",
-        "attestation": "direct",
-        "externalAuthenticationUrl": "",
-    })))
+    Ok(Answer::json(&shown.unwrap_or_default()))
 }
 
 pub(super) fn sign_action(world: &mut World, request: &Request) -> Result<Answer, Answer> {

@@ -6,9 +6,11 @@ use serde_json::{Value, json};
 use super::Doctrine;
 use super::answer::Answer;
 use super::auth::{signed, token_id};
+use super::identity::Identity;
 use super::registration::{REGISTRATION, challenge, new_key, shown};
 use super::request::{Request, text};
-use super::world::{Identity, Kind, World};
+use super::world::World;
+use crate::model::credential::Kind;
 
 fn caller(world: &World, request: &Request) -> Result<String, Answer> {
     let token_id = token_id(world, request)?;

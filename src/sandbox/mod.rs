@@ -10,6 +10,7 @@ mod auth;
 mod control;
 mod dashboard;
 mod faults;
+mod identity;
 mod judge;
 mod keys;
 mod registration;

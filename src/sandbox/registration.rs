@@ -5,9 +5,10 @@ use serde_json::{Map, Value, json};
 
 use super::answer::Answer;
 use super::auth::{ORIGINS, object};
+use super::identity::RegisteredKey;
 use super::judge::{JudgedKey, sha256};
 use super::request::{check_fields, text};
-use super::world::{RegisteredKey, SHORT_LIFE, UserChallenge, World};
+use super::world::{SHORT_LIFE, UserChallenge, World};
 
 pub(super) fn challenge(world: &mut World, user_id: &str) -> (String, String) {
     let challenge = world.mint.random_text(48);
@@ -70,14 +71,7 @@ pub(super) fn new_key(world: &mut World, fields: &Map<String, Value>) -> Result<
     if id.is_empty() || keys.any(|key| key.id == id) {
         return Err(Answer::error(400, "credId must be unique"));
     }
-    let key = RegisteredKey {
-        id,
-        pem,
-        uuid: world.id("cr"),
-        key,
-        active: true,
-    };
-    Ok((key, opened.user_id))
+    Ok((world.registered(id, &pem, key), opened.user_id))
 }
 
 /// The new key must have signed the client data's hash together with itself.

@@ -4,8 +4,9 @@ use serde_json::json;
 
 use super::answer::Answer;
 use super::request::Request;
-use super::world::{Kind, World};
+use super::world::World;
 use super::{accounts, auth, keys, users};
+use crate::model::credential::Kind;
 
 pub(super) fn answer(world: &mut World, request: &Request) -> Answer {
     let segments: Vec<&str> = request.path.trim_start_matches('/').split('/').collect();
@@ -23,20 +24,10 @@ pub(super) fn answer(world: &mut World, request: &Request) -> Answer {
         ("PUT", ["auth", "credentials", "deactivate"]) => keys::switch(world, request, false),
         ("GET", ["wallets"]) => auth::token_id(world, request).map(|_| Answer::json(&json!({"items": []}))),
         ("POST", ["wallets"]) => auth::create_wallet(world, request),
-        ("GET", ["auth", "pats"]) => accounts::list_pats(world, request),
-        ("GET", ["auth", "service-accounts"]) => accounts::list_service_accounts(world, request),
-        ("POST", ["auth", "pats"]) => accounts::create(world, request, Kind::Pat),
-        ("POST", ["auth", "service-accounts"]) => accounts::create(world, request, Kind::ServiceAccount),
-        ("GET", ["auth", "pats", id]) => accounts::show(world, request, Kind::Pat, id),
-        ("GET", ["auth", "service-accounts", id]) => accounts::show(world, request, Kind::ServiceAccount, id),
-        ("PUT", ["auth", "pats", id]) => accounts::rename(world, request, Kind::Pat, id),
-        ("PUT", ["auth", "service-accounts", id]) => accounts::rename(world, request, Kind::ServiceAccount, id),
-        ("PUT", ["auth", "pats", id, verb]) => accounts::switch(world, request, Kind::Pat, id, verb),
-        ("PUT", ["auth", "service-accounts", id, verb]) => {
-            accounts::switch(world, request, Kind::ServiceAccount, id, verb)
+        (method, ["auth", "pats", rest @ ..]) => account(world, request, Kind::Pat, method, rest),
+        (method, ["auth", "service-accounts", rest @ ..]) => {
+            account(world, request, Kind::ServiceAccount, method, rest)
         }
-        ("DELETE", ["auth", "pats", id]) => accounts::delete(world, request, Kind::Pat, id),
-        ("DELETE", ["auth", "service-accounts", id]) => accounts::delete(world, request, Kind::ServiceAccount, id),
         ("GET", ["permissions"]) => accounts::list_permissions(world, request),
         ("GET", ["permissions", id]) => accounts::permission(world, request, id),
         ("POST", ["permissions", id, "assignments"]) => accounts::assign(world, request, id),
@@ -44,4 +35,16 @@ pub(super) fn answer(world: &mut World, request: &Request) -> Answer {
         _ => Err(Answer::error(404, "Not Found")),
     };
     outcome.unwrap_or_else(|refusal| refusal)
+}
+
+fn account(world: &mut World, request: &Request, kind: Kind, method: &str, rest: &[&str]) -> Result<Answer, Answer> {
+    match (method, rest) {
+        ("GET", []) => accounts::list(world, request, kind),
+        ("POST", []) => accounts::create(world, request, kind),
+        ("GET", [id]) => accounts::show(world, request, kind, id),
+        ("PUT", [id]) => accounts::rename(world, request, kind, id),
+        ("PUT", [id, verb]) => accounts::switch(world, request, kind, id, verb),
+        ("DELETE", [id]) => accounts::delete(world, request, kind, id),
+        _ => Err(Answer::error(404, "Not Found")),
+    }
 }

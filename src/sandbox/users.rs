@@ -1,12 +1,14 @@
 //! People: one-time codes that register a key, and logging in with it.
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::answer::Answer;
 use super::auth::{check_assertion, object};
+use super::identity::Identity;
 use super::registration::{REGISTRATION, answered, challenge, new_key, shown};
 use super::request::{Request, text};
-use super::world::{Identity, Kind, SHORT_LIFE, World};
+use super::world::{SHORT_LIFE, World};
+use crate::model::credential::Kind;
 
 fn user<'a>(world: &'a World, user_id: &str) -> Result<&'a Identity, Answer> {
     world
@@ -67,22 +69,9 @@ pub(super) fn init_login(world: &mut World, request: &Request) -> Result<Answer,
         .find(|identity| identity.kind == Kind::User && identity.name == username && identity.active)
         .ok_or_else(|| Answer::error(401, "the user is unknown"))?;
     let user_id = found.user_id.clone();
-    let keys: Vec<Value> = found
-        .keys
-        .iter()
-        .filter(|key| key.active)
-        .map(|key| json!({"type": "public-key", "id": key.id}))
-        .collect();
     let (challenge, identifier) = challenge(world, &user_id);
-    Ok(Answer::json(&json!({
-        "challenge": challenge,
-        "challengeIdentifier": identifier,
-        "allowCredentials": {"key": keys, "webauthn": []},
-        "supportedCredentialKinds": [{"kind": "Key", "factor": "first", "requiresSecondFactor": false}],
-        "userVerification": "required",
-        "attestation": "direct",
-        "externalAuthenticationUrl": "",
-    })))
+    let shown = user(world, &user_id)?.challenged(&challenge, &identifier);
+    Ok(Answer::json(&shown))
 }
 
 pub(super) fn log_in(world: &mut World, request: &Request) -> Result<Answer, Answer> {

@@ -10,58 +10,14 @@ use serde_json::{Value, json};
 
 use super::Doctrine;
 use super::faults::{Faults, Late};
+use super::identity::{Assignment, Identity, Permission, RegisteredKey};
 use super::judge::{JudgedKey, Mint};
 use super::request::Request;
+use crate::model::credential::Kind;
 
 /// How long a challenge can be answered, and a user action used.
 pub(super) const SHORT_LIFE: Duration = Duration::from_secs(60);
 const CALLS_KEPT: usize = 100_000;
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
-    ServiceAccount,
-    Pat,
-    /// A person, who has no lasting token.
-    User,
-}
-
-/// A key registered for an identity.
-pub(super) struct RegisteredKey {
-    pub(super) id: String,
-    pub(super) pem: String,
-    pub(super) uuid: String,
-    pub(super) key: JudgedKey,
-    pub(super) active: bool,
-}
-
-/// A service account or personal access token with its one token, or a user.
-pub(super) struct Identity {
-    pub(super) kind: Kind,
-    pub(super) user_id: String,
-    pub(super) token_id: String,
-    pub(super) name: String,
-    pub(super) external_id: Option<String>,
-    /// For a personal access token: the user who made it.
-    pub(super) linked_user_id: Option<String>,
-    pub(super) active: bool,
-    pub(super) created_at: Timestamp,
-    pub(super) expires_at: Timestamp,
-    pub(super) keys: Vec<RegisteredKey>,
-    pub(super) assignments: Vec<Assignment>,
-}
-
-/// A named set of operations.
-pub(super) struct Permission {
-    pub(super) id: String,
-    pub(super) name: String,
-    pub(super) operations: Vec<String>,
-}
-
-/// A permission given to an identity.
-pub(super) struct Assignment {
-    pub(super) id: String,
-    pub(super) permission_id: String,
-}
 
 /// A challenge that waits for its signature.
 pub(super) struct Challenge {
@@ -238,45 +194,34 @@ impl World {
             claims["https://custom/app_metadata"]["userId"] = Value::Null;
         }
         let token = self.mint.token(&claims);
-        let key_id = self.mint.random_text(40);
+        let key = self.registered(self.mint.random_text(40), public_key, key);
         self.identities.push(Identity {
-            kind,
-            user_id,
-            token_id,
-            name: name.to_owned(),
             external_id: external_id.map(str::to_owned),
-            linked_user_id: None,
-            active: true,
-            created_at: now,
             expires_at,
-            keys: vec![RegisteredKey {
-                uuid: self.id("cr"),
-                id: key_id,
-                pem: public_key.to_owned(),
-                key,
-                active: true,
-            }],
-            assignments: Vec::new(),
+            keys: vec![key],
+            ..Identity::new(kind, user_id, token_id, name, now)
         });
         Ok(token)
+    }
+
+    /// A key that is registered under this id.
+    pub(super) fn registered(&self, id: String, pem: &str, key: JudgedKey) -> RegisteredKey {
+        RegisteredKey {
+            id,
+            pem: pem.to_owned(),
+            uuid: self.id("cr"),
+            key,
+            active: true,
+        }
     }
 
     /// Registers one more key for an identity.
     pub(super) fn add_key(&mut self, token_id: &str, public_key: &str) -> Result<String, &'static str> {
         let key = JudgedKey::parse(public_key)?;
-        let (id, uuid) = (self.mint.random_text(40), self.id("cr"));
-        let identity = self.identity_mut(token_id).ok_or("no such token")?;
+        let id = self.mint.random_text(40);
+        let key = self.registered(id.clone(), public_key, key);
         // In front, so that a client which takes the first one blindly is found out.
-        identity.keys.insert(
-            0,
-            RegisteredKey {
-                id: id.clone(),
-                uuid,
-                pem: public_key.to_owned(),
-                key,
-                active: true,
-            },
-        );
+        self.identity_mut(token_id).ok_or("no such token")?.keys.insert(0, key);
         Ok(id)
     }
 
@@ -294,19 +239,8 @@ impl World {
             user_id
         } else {
             let (user_id, token_id) = (self.id("us"), self.id("to"));
-            self.identities.push(Identity {
-                kind: Kind::User,
-                user_id: user_id.clone(),
-                token_id,
-                name: username.to_owned(),
-                external_id: None,
-                linked_user_id: None,
-                active: true,
-                created_at: self.now(),
-                expires_at: Timestamp::MAX,
-                keys: Vec::new(),
-                assignments: Vec::new(),
-            });
+            let user = Identity::new(Kind::User, user_id.clone(), token_id, username, self.now());
+            self.identities.push(user);
             user_id
         };
         let code = self.mint.random_text(12);

@@ -8,7 +8,8 @@ use serde_json::{Value, json};
 
 use super::answer::Answer;
 use super::request::Request;
-use super::world::{Kind, World};
+use super::world::World;
+use crate::model::credential::Kind;
 use page::Notice;
 
 pub(super) fn answer(world: &mut World, request: &Request) -> Answer {

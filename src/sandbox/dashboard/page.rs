@@ -1,8 +1,10 @@
 //! What a person sees.
 
 use super::super::answer::Answer;
+use super::super::identity::{Identity, Permission};
 use super::super::request::Request;
-use super::super::world::{Identity, Kind, Permission, World};
+use super::super::world::World;
+use crate::model::credential::Kind;
 
 const PAGE: &str = include_str!("page.html");
 const STYLE: &str = include_str!("style.css");
