@@ -115,14 +115,14 @@ impl Scene {
     }
 
     /// Both ways that need nobody, for service accounts.
-    fn accounts() -> [Self; 2] {
+    fn service_accounts() -> [Self; 2] {
         [Strategy::Credential, Strategy::Replace].map(|strategy| Self::new(Kind::ServiceAccount, strategy))
     }
 
     /// And a personal access token.
     fn all() -> impl Iterator<Item = Self> {
         let token = std::iter::once_with(|| Self::new(Kind::Pat, Strategy::Replace));
-        Self::accounts().into_iter().chain(token)
+        Self::service_accounts().into_iter().chain(token)
     }
 
     fn ask(&self, method: &str, path: &str, kind: &str, body: &str) -> Value {
@@ -325,7 +325,7 @@ impl Scene {
 
 #[test]
 fn a_rotation_that_is_killed_behind_any_answer_is_finished_by_the_next_run() {
-    for scene in Scene::accounts() {
+    for scene in Scene::service_accounts() {
         let mut before = scene.begin("a");
         for answers in 1.. {
             let ended = scene.run("a", Way::On, None, answers);
@@ -343,7 +343,7 @@ fn a_rotation_that_is_killed_behind_any_answer_is_finished_by_the_next_run() {
 
 #[test]
 fn a_rotation_that_is_killed_behind_any_answer_is_rolled_back_by_the_next_run() {
-    for scene in Scene::accounts() {
+    for scene in Scene::service_accounts() {
         let before = scene.begin("a");
         for answers in 1.. {
             let Ended::Killed = scene.run("a", Way::On, None, answers) else {
@@ -358,7 +358,7 @@ fn a_rotation_that_is_killed_behind_any_answer_is_rolled_back_by_the_next_run() 
 
 #[test]
 fn a_rollback_that_is_killed_behind_any_answer_is_finished_by_the_next_run() {
-    for scene in Scene::accounts() {
+    for scene in Scene::service_accounts() {
         let before = scene.begin("a");
         for answers in 1.. {
             // As far as the new key being registered.
