@@ -5,37 +5,26 @@
     reason = "the answer is the shell's alone: nothing of the printer's rules for people fits it"
 )]
 
+mod bash;
 mod targets;
+mod values;
 
-use std::any::TypeId;
 use std::ffi::{OsStr, OsString};
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
-use clap::{Arg, Command};
-use clap_complete::engine::{ArgValueCompleter, CompletionCandidate, PathCompleter, complete};
+use clap::Command;
+use clap_complete::engine::{ArgValueCompleter, PathCompleter};
 use clap_complete::env::{EnvCompleter, Shells};
 
+use self::values::{Wanted, contexts, names, paths, places};
 use super::context::vault_directory;
-use super::contexts::{Contexts, Flags};
+use super::contexts::Flags;
 use super::error::Exit;
-use crate::model::credential::{Kind, State};
-use crate::model::ids::CredentialName;
-use crate::model::operations;
-use crate::model::record::PublicRecord;
-use crate::model::target::Target;
-use crate::sys::clock::SystemClock;
-use crate::vault::{Machine, Vault, VaultError};
 
 /// Set by the scripts, to the name of the shell.
 const VARIABLE: &str = "_DFNS_KEYS_COMPLETE";
-/// Of more names than these, what each of them is would not be read by anybody.
-const MANY: usize = 500;
-/// Between candidates, in bash: a character that none of them has.
-const BASH_SEPARATOR: u8 = 0x0b;
-
 /// The script that makes a shell ask, or nothing where the shell is none that we know.
 pub(super) fn script(shell: &str) -> Option<Vec<u8>> {
     let mut script = Vec::new();
@@ -113,7 +102,7 @@ fn tell(shell: &str, command: Command, words: &[OsString]) -> Option<()> {
     let directory = std::env::current_dir().ok();
     let mut text = Vec::new();
     if shell == "bash" {
-        in_bash(&mut command, words, index, directory.as_deref(), &mut text)?;
+        bash::answer(&mut command, words, index, directory.as_deref(), &mut text)?;
     } else {
         let shells = Shells::builtins();
         let completer: &dyn EnvCompleter = shells.completer(shell)?;
@@ -122,69 +111,6 @@ fn tell(shell: &str, command: Command, words: &[OsString]) -> Option<()> {
             .ok()?;
     }
     std::io::stdout().write_all(&text).ok()
-}
-
-/// bash takes `--flag=value` and `file:/path` for three words each, and wants an answer for the last of them.
-fn in_bash(
-    command: &mut Command,
-    words: &[OsString],
-    index: usize,
-    directory: Option<&Path>,
-    text: &mut Vec<u8>,
-) -> Option<()> {
-    let mut joined: Vec<OsString> = Vec::new();
-    let (mut target, mut before_cursor) = (0, 0);
-    let mut value_follows = false;
-    for (position, word) in words.iter().enumerate() {
-        let colon = behind_kind(&joined) && (word == ":" || word.is_empty() && position == index);
-        let sign = word == "=" && joined.last().is_some_and(|last| is_flag(last)) || colon;
-        if sign || value_follows {
-            let last = joined.last_mut()?;
-            before_cursor = last.len();
-            last.push(if colon { OsStr::new(":") } else { word });
-            if colon {
-                before_cursor = last.len();
-            }
-        } else {
-            before_cursor = 0;
-            joined.push(word.clone());
-        }
-        value_follows = sign;
-        if position == index {
-            target = joined.len() - 1;
-            break;
-        }
-    }
-    for (position, candidate) in complete(command, joined, target, directory).ok()?.iter().enumerate() {
-        if position > 0 {
-            text.push(BASH_SEPARATOR);
-        }
-        for byte in candidate.get_value().as_encoded_bytes().get(before_cursor..)? {
-            // bash takes it as it comes, and would make something else of it when the line is run.
-            if b" !\"#$&'()*;<>?[\\]^`{|}".contains(byte) {
-                text.push(b'\\');
-            }
-            text.push(*byte);
-        }
-    }
-    Some(())
-}
-
-/// Whether the last word is a kind of places, where a place belongs: then a colon follows, which bash does not tell of at the cursor.
-fn behind_kind(words: &[OsString]) -> bool {
-    let is_place = |flag: &OsStr| flag == "--to" || flag == "--forget";
-    match words {
-        [.., flag, kind] if is_place(flag) => targets::is_kind(kind),
-        [.., last] => last
-            .to_str()
-            .and_then(|last| last.split_once('='))
-            .is_some_and(|(flag, kind)| is_place(OsStr::new(flag)) && targets::is_kind(OsStr::new(kind))),
-        [] => false,
-    }
-}
-
-fn is_flag(word: &OsStr) -> bool {
-    word.as_encoded_bytes().starts_with(b"--")
 }
 
 /// The command line, with what only this program knows: which names there are, and for which commands.
@@ -267,145 +193,6 @@ fn taught_one(command: Command, lesson: &Lesson) -> Command {
             if hide { arg.hide(true) } else { arg }
         })
         .mut_subcommands(|command| taught_one(command, lesson))
-}
-
-/// Which of the vault's names an argument may want.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Wanted {
-    Any,
-    /// What an organisation has at Dfns, beside its users.
-    Accounts,
-    /// What has a key and a token.
-    Usable,
-    /// Whoever can stand behind `--as`.
-    Administrators,
-    /// What an onboarding has begun.
-    Waiting,
-    /// Users who wait for a code.
-    WaitingUsers,
-}
-
-impl Wanted {
-    fn by(command: &str, arg: &Arg) -> Option<Self> {
-        let id = arg.get_id().as_str();
-        if id == "account" {
-            return Some(Self::Accounts);
-        }
-        if arg.get_value_parser().type_id() != TypeId::of::<CredentialName>() {
-            return None;
-        }
-        match command {
-            _ if id == "admin" => Some(Self::Administrators),
-            // A name of an import's is a new one.
-            "import" => None,
-            "onboard" => Some(Self::Waiting),
-            "enroll" => Some(Self::WaitingUsers),
-            "exec" | "export" | "call" | "proxy" | "rotate" | "deliver" => Some(Self::Usable),
-            _ => Some(Self::Any),
-        }
-    }
-
-    fn is(self, record: &PublicRecord) -> bool {
-        let (user, pending) = (record.kind == Kind::User, record.state == State::Pending);
-        match self {
-            Self::Any => true,
-            Self::Accounts => !user,
-            Self::Usable => !user && !pending,
-            Self::Administrators => user && !pending,
-            Self::Waiting => !user && pending,
-            Self::WaitingUsers => user && pending,
-        }
-    }
-}
-
-/// The names that begin so and do not stand on the line yet, with a word on each.
-fn names(vault: &Path, wanted: Wanted, begun: &OsStr, given: &[OsString]) -> Vec<CompletionCandidate> {
-    let found = || {
-        let begun = begun.to_str()?;
-        let runtime = tokio::runtime::Builder::new_current_thread().build().ok()?;
-        let open = Vault::open(vault, Machine::default(), Box::new(SystemClock), Duration::ZERO);
-        let vault = runtime.block_on(open).ok()?;
-        let mut names = runtime.block_on(vault.file_names()).ok()?;
-        names.retain(|name| name.as_str().starts_with(begun) && !given.iter().any(|word| word == name.as_str()));
-        let many = names.len() > MANY;
-        Some(names.into_iter().filter_map(move |name| {
-            let candidate = CompletionCandidate::new(name.as_str());
-            if many && wanted == Wanted::Any {
-                return Some(candidate);
-            }
-            match runtime.block_on(vault.record(&name)) {
-                Ok(record) if wanted.is(&record) => {
-                    let what = format!("{}, {}", record.kind.in_words(), record.state);
-                    Some(candidate.help(Some(what.into())))
-                }
-                Ok(_) | Err(VaultError::NoSuchCredential(_) | VaultError::Renamed { .. }) => None,
-                // What is damaged may have to be named, too.
-                Err(_) => (wanted == Wanted::Any).then_some(candidate),
-            }
-        }))
-    };
-    found().map(Iterator::collect).unwrap_or_default()
-}
-
-/// The places of the credentials that stand on the line.
-fn places(vault: &Path, given: &[OsString]) -> Vec<Target> {
-    let found = || {
-        let runtime = tokio::runtime::Builder::new_current_thread().build().ok()?;
-        let open = Vault::open(vault, Machine::default(), Box::new(SystemClock), Duration::ZERO);
-        let vault = runtime.block_on(open).ok()?;
-        let names = given
-            .iter()
-            .filter_map(|word| word.to_str()?.parse::<CredentialName>().ok());
-        let records = names.filter_map(|name| runtime.block_on(vault.record(&name)).ok());
-        Some(
-            records
-                .flat_map(|record| record.deliveries)
-                .map(|place| place.target)
-                .collect(),
-        )
-    };
-    found().unwrap_or_default()
-}
-
-/// The contexts that begin so.
-fn contexts(begun: &OsStr) -> Vec<CompletionCandidate> {
-    let (Some(begun), Ok(contexts)) = (begun.to_str(), Contexts::read()) else {
-        return Vec::new();
-    };
-    let names = contexts
-        .entries
-        .into_keys()
-        .filter(|name| name.as_str().starts_with(begun));
-    names.map(|name| CompletionCandidate::new(name.as_str())).collect()
-}
-
-/// The next part of a path of the API's, after what varies was typed.
-fn paths(begun: &OsStr, given: &[OsString]) -> Vec<CompletionCandidate> {
-    let Some((typed, last)) = begun.to_str().and_then(|begun| begun.rsplit_once('/')) else {
-        return vec![CompletionCandidate::new("/")];
-    };
-    let typed: Vec<&str> = typed.split('/').collect();
-    let method = given.last().map(|word| word.to_string_lossy().to_ascii_uppercase());
-    let next = |operation: &operations::Operation| {
-        let mut segments = operation.path.split('/');
-        let fits = typed.iter().all(|typed| {
-            segments
-                .next()
-                .is_some_and(|ours| ours == *typed || ours.starts_with('{') && !typed.is_empty())
-        });
-        let next = segments.next().filter(|next| fits && next.starts_with(last))?;
-        let more = if segments.next().is_some() { "/" } else { "" };
-        Some(format!("{}/{next}{more}", typed.join("/")))
-    };
-    let mut paths: Vec<String> = operations::all()
-        .iter()
-        .filter(|operation| method.as_deref() == Some(operation.method))
-        .filter_map(next)
-        .collect();
-    paths.sort_unstable();
-    // What is an operation itself goes on with a slash that the user types.
-    paths.dedup_by(|one, before| *one == *before || one.strip_suffix('/') == Some(before));
-    paths.into_iter().map(CompletionCandidate::new).collect()
 }
 
 /// The value that the line has for a flag.

@@ -1,27 +1,22 @@
 mod asking;
 pub(super) mod holders;
+mod messages;
 mod report;
-mod telling;
+mod selection;
+mod work;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use clap::{Args, ValueEnum};
-use futures_util::StreamExt;
-use futures_util::stream;
-use jiff::Timestamp;
-use serde_json::json;
 
 use self::holders::Exports;
-use self::telling::warn_of_dependents;
+use self::selection::Ahead;
 use crate::api::{Client, UserSession};
 use crate::cli::command::dashboard::read_token;
 use crate::cli::context::Context;
 use crate::cli::error::{Exit, Failure};
-use crate::cli::ui::fields;
-use crate::keys::pem::algorithm_of;
-use crate::model::credential::{Kind, State};
 use crate::model::duration::{DurationError, Span};
 use crate::model::ids::CredentialName;
 use crate::model::record::PublicRecord;
@@ -29,11 +24,8 @@ use crate::model::rotation::{Grace, Strategy};
 use crate::vault::{Unlocked, Vault};
 use crate::workflow::administrator::Administrator;
 use crate::workflow::deliver::Courier;
-use crate::workflow::rotate::{DAYS_OTHERWISE, Job, Outlook, Plan, Renewal, RotateError, Standing};
+use crate::workflow::rotate::{Job, Plan, Renewal, Standing};
 use crate::workflow::sharing::Neighbours;
-
-/// How many credentials are worked on at once; the client's rate limit stands above it.
-const AT_ONCE: usize = 16;
 
 /// Replace keys, without downtime or loss
 ///
@@ -211,25 +203,6 @@ impl RotateArgs {
         self.report(&scene, outcomes).await
     }
 
-    /// Refuses one name alone for what its public record says, before anybody types a passphrase.
-    fn check_alone(&self, record: &PublicRecord) -> Result<(), Failure> {
-        let name = record.name.clone();
-        let refusal = if record.kind == Kind::User || record.state == State::Pending {
-            RotateError::NotRotatable {
-                name,
-                state: format!("a {} and {}", record.kind.in_words(), record.state),
-            }
-        } else if (self.finish || self.rollback) && record.state == State::Active {
-            RotateError::NotRotating(name)
-        } else {
-            return Ok(());
-        };
-        let mut failure = Failure::from(refusal);
-        let row = json!({"name": record.name, "state": record.state, "error": failure.document()});
-        failure.extra = fields(json!({ "credentials": [row] }));
-        Err(failure)
-    }
-
     /// What is read back is the place, not what has loaded it: to retire the old key at once, somebody has to say that nothing runs
     /// with it.
     fn check_restarts(&self, scene: &Scene<'_>, record: &PublicRecord) -> Result<(), Failure> {
@@ -243,74 +216,6 @@ impl RotateArgs {
             place.target
         ))
         .hint("say a grace longer than it takes, such as --grace 1h; or --yes if nothing runs with the old key"))
-    }
-
-    /// The credentials that are to be worked on by what their public records say, the records of all that were asked for, and those
-    /// of all that cannot even be looked at, which stop no other.
-    async fn select(&self, vault: &Vault) -> Result<(Vec<Selected>, Vec<PublicRecord>, Vec<Outcome>), Failure> {
-        let now = vault.clock().now();
-        let names = if self.all {
-            vault.names().await?
-        } else {
-            self.names.clone()
-        };
-        let (mut chosen, mut records, mut unreadable) = (Vec::new(), Vec::new(), Vec::new());
-        for name in names {
-            let record = match vault.record(&name).await {
-                Ok(record) => record,
-                Err(error) if self.all => {
-                    unreadable.push((name, Err(error.into())));
-                    continue;
-                }
-                Err(error) => return Err(error.into()),
-            };
-            let can = record.kind != Kind::User && record.state != State::Pending;
-            let under_way = matches!(record.state, State::Rotating | State::Retiring);
-            let age = now.as_second() - record.rotated_at.unwrap_or(record.created_at).as_second();
-            let old = self
-                .older_than
-                .is_some_and(|span| u64::try_from(age).is_ok_and(|age| age >= span.duration().as_secs()));
-            let ends = self.expiring.is_some_and(|span| {
-                Renewal::EndingWithin(span.duration().as_secs()).may_be_due(record.token_expires_at, now)
-            });
-            let whole = old || (self.older_than.is_none() && self.expiring.is_none()) || under_way;
-            if (!self.all || can) && (whole || ends) {
-                chosen.push(Selected {
-                    name,
-                    by_token_alone: !whole,
-                    rotated_at: record.rotated_at,
-                });
-            }
-            records.push(record);
-        }
-        Ok((chosen, records, unreadable))
-    }
-
-    /// Looks what is to become of the tokens, and leaves out what was chosen for a token alone that is not due. Where nobody could
-    /// bring another one, a new key is made once for it, and not by each run.
-    async fn look_ahead(&self, scene: &mut Scene<'_>, selected: Vec<Selected>) -> Vec<CredentialName> {
-        let mut names = Vec::new();
-        for Selected {
-            name,
-            by_token_alone,
-            rotated_at,
-        } in selected
-        {
-            if self.renewal() != Renewal::No || scene.session.is_some() {
-                // What cannot be opened is told of by the work on it.
-                let outlook = scene.job(&name).outlook(self.renewal()).await;
-                if let Ok(outlook) = outlook {
-                    if by_token_alone && outlook.due_from.is_none() {
-                        continue;
-                    }
-                    let rotated_since = outlook.due_from.is_some_and(|from| rotated_at >= Some(from));
-                    let blocked = by_token_alone && rotated_since && self.keeps_token(scene.context);
-                    scene.outlooks.insert(name.clone(), Ahead { outlook, blocked });
-                }
-            }
-            names.push(name);
-        }
-        names
     }
 
     /// Which tokens are to be replaced with their keys.
@@ -331,136 +236,6 @@ impl RotateArgs {
             && self.token_file.is_none()
             && context.no_input()
     }
-
-    async fn work(&self, scene: &Scene<'_>, names: &[CredentialName], plan: &Plan) -> Vec<Outcome> {
-        let progress = scene.context.ui.progress(names.len(), "rotating");
-        let progress_ref = &progress;
-        let outcomes = stream::iter(names)
-            .map(|name| async move {
-                let outcome = self.one(scene, name, plan).await;
-                progress_ref.inc(1);
-                (name.clone(), outcome)
-            })
-            .buffered(AT_ONCE)
-            .collect()
-            .await;
-        progress.finish_and_clear();
-        outcomes
-    }
-
-    /// Where a new token was asked for, what was done is not all until it is there.
-    async fn one(&self, scene: &Scene<'_>, name: &CredentialName, plan: &Plan) -> Result<Standing, Failure> {
-        if self.status || self.dry_run {
-            let standing = scene.job(name).status().await?;
-            warn_of_dependents(scene, &standing);
-            return Ok(standing);
-        }
-        let ahead = scene.outlooks.get(name);
-        if ahead.is_some_and(|ahead| ahead.blocked) {
-            return Err(not_renewed(&scene.vault.record(name).await?, false));
-        }
-        let (before, mut standing) = self.once(scene, name, plan).await?;
-        if self.finish || self.rollback {
-            return Ok(standing);
-        }
-        // A rotation that was under way goes on with what it began with, and a leak needs one more.
-        let same = |standing: &Standing| standing.record.token_fingerprint == before.token_fingerprint;
-        if self.compromised && same(&standing) && before.state != State::Active && !self.keeps_token(scene.context) {
-            (_, standing) = self.once(scene, name, plan).await?;
-        }
-        let record = &standing.record;
-        let is_due = ahead.is_some_and(|ahead| ahead.outlook.due_from.is_some());
-        let says_life = ahead.is_none_or(|ahead| ahead.outlook.says_its_life);
-        if self.keeps_token(scene.context) && is_due && same(&standing) {
-            return Err(not_renewed(record, record.fingerprint != before.fingerprint));
-        }
-        if !same(&standing) && self.days.is_none() && !says_life && standing.strategy != Some(Strategy::Dashboard) {
-            scene.context.ui.say(&format!(
-                "  {name}'s old token does not say how long it was made for; the new one lives {DAYS_OTHERWISE} days (--days N for another time)"
-            ));
-        }
-        Ok(standing)
-    }
-
-    /// One rotation, as far as it goes; and how things stood before it.
-    async fn once(
-        &self,
-        scene: &Scene<'_>,
-        name: &CredentialName,
-        plan: &Plan,
-    ) -> Result<(PublicRecord, Standing), Failure> {
-        let job = scene.job(name);
-        let lease = scene.vault.lease(name, &format!("rotate {name}")).await?;
-        let edit = scene.unlocked.edit(lease).await?;
-        let before = scene.vault.record(name).await?;
-        self.check_restarts(scene, &before)?;
-        self.warn_of_cutting_off(scene, &job).await?;
-        self.warn_of_holders(scene, &job, &before).await?;
-        let outcome = if self.rollback {
-            job.rollback(edit).await
-        } else {
-            job.advance(edit, plan).await
-        };
-        if let Ok(after) = scene.vault.record(name).await {
-            log_deliveries(scene, &before, &after);
-            log_steps(scene, &before, &after);
-        }
-        let standing = outcome?;
-        let after = &standing.record;
-        warn_of_dependents(scene, &standing);
-        let (old, new) = (algorithm_of(&before.public_key), algorithm_of(&after.public_key));
-        if let (Some(old), Some(new)) = (old, new)
-            && old != new
-        {
-            scene
-                .context
-                .ui
-                .say(&format!("  {name}'s key was {old}; it is {new} now"));
-        }
-        Ok((before, standing))
-    }
-}
-
-/// Writes down which key is active and which is refused since, whether or not the run went on to its end.
-fn log_steps(scene: &Scene<'_>, before: &PublicRecord, after: &PublicRecord) {
-    let log = |action, fingerprint: &str| {
-        let context = scene.context;
-        context.log(scene.vault, action, Some(&before.name), Some(fingerprint), None);
-    };
-    let same = before.fingerprint == after.fingerprint;
-    match (before.state, after.state) {
-        (State::Active | State::Rotating, State::Retiring) => log("promoted", &after.fingerprint),
-        (State::Active | State::Rotating, State::Active) if !same => {
-            log("rotated", &after.fingerprint);
-            // Each key has a line of its own: this one says which is refused from now on.
-            log("retired", &before.fingerprint);
-        }
-        (State::Retiring, State::Active) if same => {
-            if let Some(old) = before.earlier_fingerprints.last() {
-                log("retired", old);
-            }
-        }
-        (State::Rotating | State::Retiring, State::Active) => log("rolled-back", &after.fingerprint),
-        _ => {}
-    }
-}
-
-/// Writes down what was delivered since, as the receipts have it.
-fn log_deliveries(scene: &Scene<'_>, before: &PublicRecord, after: &PublicRecord) {
-    for delivery in after
-        .deliveries
-        .iter()
-        .filter(|delivery| delivery.delivered_at.is_some())
-    {
-        let had = before.deliveries.iter().find(|had| had.target == delivery.target);
-        if had.is_none_or(|had| had.fingerprint != delivery.fingerprint) {
-            let fingerprint = delivery.fingerprint.as_deref();
-            let place = Some(delivery.target.to_string());
-            scene
-                .context
-                .log(scene.vault, "delivered", Some(&before.name), fingerprint, place);
-        }
-    }
 }
 
 /// A new key renews no token, so that whatever tokens are left near their end are told of: of all that were asked for, due or
@@ -479,41 +254,6 @@ async fn warn_of_ends(scene: &Scene<'_>, mut records: Vec<PublicRecord>, outcome
         }
     }
     scene.context.warn_of_ends(scene.vault.clock().now(), &records);
-}
-
-/// The token runs into its end, whether or not the key is a new one.
-fn not_renewed(record: &PublicRecord, new_key: bool) -> Failure {
-    let name = &record.name;
-    let ends = record.token_expires_at.map(|at| at.strftime("%Y-%m-%d"));
-    let what = match (new_key, ends) {
-        (true, Some(ends)) => format!("{name} has a new key, and its token is the old one and ends on {ends}"),
-        (true, None) => format!("{name} has a new key, and its token is the old one"),
-        (false, Some(ends)) => format!("the token of {name} ends on {ends}"),
-        (false, None) => format!("the token of {name} is the old one"),
-    };
-    Failure::new(
-        Exit::Waiting,
-        "token_not_renewed",
-        format!("{what}: nobody is named who could make another"),
-    )
-    .hint(format!(
-        "`dfns-keys rotate {name} --renew --as ADMIN` replaces it, or without --no-input by the dashboard"
-    ))
-}
-
-/// A credential that is to be worked on.
-struct Selected {
-    name: CredentialName,
-    /// Because its token may be due, and for nothing else.
-    by_token_alone: bool,
-    rotated_at: Option<Timestamp>,
-}
-
-/// What lies ahead of a token.
-struct Ahead {
-    outlook: Outlook,
-    /// It is due, its key was replaced since, and nobody is there who could bring another token.
-    blocked: bool,
 }
 
 struct Scene<'a> {
