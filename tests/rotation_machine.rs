@@ -29,7 +29,7 @@ use dfns_keys::workflow::administrator::Administrator;
 use dfns_keys::workflow::deliver::Courier;
 use dfns_keys::workflow::provision::{Order, provision};
 use dfns_keys::workflow::rotate::{Job, Plan, RotateError, Standing};
-use dfns_keys::workflow::settings::Wishes;
+use dfns_keys::workflow::settings::Asked;
 use dfns_keys::workflow::sharing::Neighbours;
 use futures_util::FutureExt;
 use serde_json::{Value, json};
@@ -204,7 +204,7 @@ impl Scene {
                 name: name.clone(),
                 kind: self.kind,
                 environment: ops.environment().clone(),
-                wishes: Wishes::default(),
+                asked: Asked::default(),
                 days_valid: None,
                 permissions: Vec::new(),
                 external_id: None,

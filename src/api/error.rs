@@ -11,7 +11,7 @@ use crate::model::effect::Effect;
 
 /// How far a request came before it failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Stage {
+pub enum Phase {
     /// The host name did not resolve.
     Dns,
     /// No connection.
@@ -33,7 +33,7 @@ pub enum ApiError {
         /// Which host.
         host: String,
         /// How far we came.
-        stage: Stage,
+        stage: Phase,
         /// The underlying error's words, innermost first where it helps.
         reason: String,
         /// What the request has done.
@@ -96,7 +96,7 @@ pub enum ApiError {
     },
 }
 
-impl Stage {
+impl Phase {
     fn in_words(self) -> &'static str {
         match self {
             Self::Dns => "cannot be reached: its name does not resolve",
@@ -119,8 +119,8 @@ impl ApiError {
         match self {
             Self::RateLimited { .. } | Self::Failing { .. } => true,
             Self::Unreachable { stage, .. } => match stage {
-                Stage::Dns | Stage::Connect | Stage::Timeout | Stage::Broken => true,
-                Stage::Tls => false,
+                Phase::Dns | Phase::Connect | Phase::Timeout | Phase::Broken => true,
+                Phase::Tls => false,
             },
             Self::NotDfns { .. }
             | Self::Refused { .. }
@@ -147,7 +147,7 @@ impl ApiError {
     pub(super) fn timed_out(host: &str, effect: Effect) -> Self {
         Self::Unreachable {
             host: host.to_owned(),
-            stage: Stage::Timeout,
+            stage: Phase::Timeout,
             reason: String::new(),
             effect,
         }
@@ -175,7 +175,7 @@ impl ApiError {
     pub(super) fn broken(host: &str, reason: &str, effect: Effect) -> Self {
         Self::Unreachable {
             host: host.to_owned(),
-            stage: Stage::Broken,
+            stage: Phase::Broken,
             reason: reason.to_owned(),
             effect,
         }
@@ -199,17 +199,17 @@ impl ApiError {
         }
         let (stage, effect) = if error.is_connect() || error.is_builder() {
             let stage = if name_unresolved {
-                Stage::Dns
+                Phase::Dns
             } else if tls {
-                Stage::Tls
+                Phase::Tls
             } else {
-                Stage::Connect
+                Phase::Connect
             };
             (stage, Effect::None)
         } else if error.is_timeout() {
-            (Stage::Timeout, effect)
+            (Phase::Timeout, effect)
         } else {
-            (Stage::Broken, effect)
+            (Phase::Broken, effect)
         };
         Self::Unreachable {
             host: host.to_owned(),
@@ -230,16 +230,16 @@ fn tls_error<'a>(cause: &'a (dyn std::error::Error + 'static)) -> Option<&'a rus
 
 /// What is wrong with a certificate, in words for somebody who has to do something about it.
 fn certificate_reason(cause: &(dyn std::error::Error + 'static)) -> Option<&'static str> {
-    use rustls::CertificateError as Wound;
-    let rustls::Error::InvalidCertificate(wound) = tls_error(cause)? else {
+    use rustls::CertificateError as Fault;
+    let rustls::Error::InvalidCertificate(fault) = tls_error(cause)? else {
         return None;
     };
-    Some(match wound {
-        Wound::NotValidForName | Wound::NotValidForNameContext { .. } => "the certificate is for another name",
-        Wound::UnknownIssuer => "the certificate is by an authority this machine does not know",
-        Wound::Expired | Wound::ExpiredContext { .. } => "the certificate has expired",
-        Wound::NotValidYet | Wound::NotValidYetContext { .. } => "the certificate is not valid yet",
-        Wound::Revoked => "the certificate is revoked",
+    Some(match fault {
+        Fault::NotValidForName | Fault::NotValidForNameContext { .. } => "the certificate is for another name",
+        Fault::UnknownIssuer => "the certificate is by an authority this machine does not know",
+        Fault::Expired | Fault::ExpiredContext { .. } => "the certificate has expired",
+        Fault::NotValidYet | Fault::NotValidYetContext { .. } => "the certificate is not valid yet",
+        Fault::Revoked => "the certificate is revoked",
         _ => "the certificate is not valid",
     })
 }

@@ -22,7 +22,7 @@ mod wire;
 
 pub use client::Client;
 pub use config::{ClientConfig, Progress};
-pub use error::{ApiError, Stage};
+pub use error::{ApiError, Phase};
 pub use login::{CallError, UserSession};
 pub use permissions::Registration;
 pub use user_action::{Access, Action, ServerClock, SignedAction, SigningError};

@@ -8,7 +8,7 @@ use serde::de::IgnoredAny;
 use super::answer::parse;
 use super::call::Call;
 use super::client::Client;
-use super::error::{ApiError, Stage};
+use super::error::{ApiError, Phase};
 use super::login::CallError;
 use super::user_action::{Access, Action};
 use crate::model::effect::Effect;
@@ -96,7 +96,7 @@ pub(super) async fn until_done(gone: Gone, attempt: impl AsyncFn() -> Result<(),
 fn surely_not_done(error: &ApiError) -> bool {
     match error {
         ApiError::RateLimited { .. } => true,
-        ApiError::Unreachable { stage, .. } => matches!(stage, Stage::Dns | Stage::Connect),
+        ApiError::Unreachable { stage, .. } => matches!(stage, Phase::Dns | Phase::Connect),
         _ => false,
     }
 }

@@ -62,9 +62,9 @@ impl fmt::Display for Address {
 }
 
 /// An address that is taken.
-pub struct Listener(Kind);
+pub struct Listener(Socket);
 
-enum Kind {
+enum Socket {
     Tcp(TcpListener, SocketAddr),
     #[cfg(unix)]
     Unix(UnixListener, PathBuf),
@@ -89,7 +89,7 @@ impl Listener {
             Address::Tcp(wanted) => {
                 let listener = TcpListener::bind(wanted).await.map_err(fail)?;
                 let address = listener.local_addr().map_err(fail)?;
-                Ok(Self(Kind::Tcp(listener, address)))
+                Ok(Self(Socket::Tcp(listener, address)))
             }
             #[cfg(unix)]
             Address::Unix(path) => {
@@ -100,7 +100,7 @@ impl Listener {
                 let before = rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o177));
                 let listener = UnixListener::bind(path);
                 rustix::process::umask(before);
-                Ok(Self(Kind::Unix(listener.map_err(fail)?, path.clone())))
+                Ok(Self(Socket::Unix(listener.map_err(fail)?, path.clone())))
             }
             #[cfg(not(unix))]
             Address::Unix(_) => Err(fail(io::ErrorKind::Unsupported.into())),
@@ -109,17 +109,17 @@ impl Listener {
 
     pub(super) fn socket_address(&self) -> Option<SocketAddr> {
         match &self.0 {
-            Kind::Tcp(_, address) => Some(*address),
+            Socket::Tcp(_, address) => Some(*address),
             #[cfg(unix)]
-            Kind::Unix(..) => None,
+            Socket::Unix(..) => None,
         }
     }
 
     pub(super) fn url(&self) -> String {
         match &self.0 {
-            Kind::Tcp(_, address) => format!("http://{address}"),
+            Socket::Tcp(_, address) => format!("http://{address}"),
             #[cfg(unix)]
-            Kind::Unix(_, path) => format!("unix:{}", path.display()),
+            Socket::Unix(_, path) => format!("unix:{}", path.display()),
         }
     }
 }
@@ -129,13 +129,13 @@ impl Accept for Listener {
 
     async fn accept(&self) -> io::Result<Box<dyn Stream>> {
         match &self.0 {
-            Kind::Tcp(listener, _) => {
+            Socket::Tcp(listener, _) => {
                 let (stream, _) = listener.accept().await?;
                 stream.set_nodelay(true)?;
                 Ok(Box::new(stream))
             }
             #[cfg(unix)]
-            Kind::Unix(listener, _) => Ok(Box::new(listener.accept().await?.0)),
+            Socket::Unix(listener, _) => Ok(Box::new(listener.accept().await?.0)),
         }
     }
 }
@@ -143,7 +143,7 @@ impl Accept for Listener {
 impl Drop for Listener {
     fn drop(&mut self) {
         #[cfg(unix)]
-        if let Kind::Unix(_, path) = &self.0 {
+        if let Socket::Unix(_, path) = &self.0 {
             // What is left behind is taken over by the next run.
             let _ = remove_socket(path);
         }

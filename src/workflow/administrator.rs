@@ -7,7 +7,7 @@ use secrecy::SecretString;
 use thiserror::Error;
 
 use super::job::{JobError, THE_KEY, new_key, open_key, random};
-use super::settings::{Wishes, same};
+use super::settings::{Asked, same};
 use crate::api::{ApiError, CallError, Client, SigningError, UserSession};
 use crate::keys::PrivateKey;
 use crate::model::credential::{
@@ -166,12 +166,12 @@ pub enum Begun<'a> {
 pub async fn begin<'a>(
     mut edit: Edit<'a>,
     client: &Client,
-    wishes: Wishes,
+    asked: Asked,
     expected_user: Option<&Username>,
 ) -> Result<Begun<'a>, AdministratorError> {
     let name = edit.name().clone();
     let credential = match edit.take() {
-        None => return fresh(edit, wishes.environment()?).await.map(Begun::NeedsCode),
+        None => return fresh(edit, asked.environment()?).await.map(Begun::NeedsCode),
         Some(AnyCredential::Pending(credential)) if credential.kind == Kind::User => credential,
         Some(AnyCredential::User(_)) => return Err(AdministratorError::AlreadyEnrolled(name)),
         Some(other) => {
@@ -182,7 +182,7 @@ pub async fn begin<'a>(
         }
     };
     let begun = PublicRecord::from(&credential);
-    wishes.agree_with(&begun)?;
+    asked.agree_with(&begun)?;
     if let Some(username) = &begun.username {
         same(&name, "the user", Some(username), expected_user)?;
     }

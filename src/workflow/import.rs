@@ -6,17 +6,17 @@ use thiserror::Error;
 
 use super::onboard::{self, OnboardError, Onboarded};
 use super::refusal::check_claims;
-use super::settings::Defaults;
+use super::settings::Asked;
 use super::sharing::{Sharer, sharers};
 use super::sources::{Source, Subject, Unreadable, Variable};
 use crate::api::Client;
 use crate::keys::mend::read_mending;
 use crate::keys::{KeyError, PrivateKey};
 use crate::model::credential::{ActiveGeneration, Credential, Environment, Kind, PendingGeneration, Stage};
-use crate::model::ids::{ApplicationId, CredentialId, CredentialName, IdError, OrganisationId};
+use crate::model::ids::{CredentialId, CredentialName, IdError};
 use crate::model::record::PublicRecord;
 use crate::model::token::{AuthToken, TokenShapeError};
-use crate::model::url::{ApiUrl, Origin, UrlError};
+use crate::model::url::{ApiUrl, UrlError};
 use crate::model::user_action::Signer;
 use crate::vault::{FreeName, Vault};
 
@@ -85,49 +85,8 @@ pub enum ImportError {
     Onboard(#[from] OnboardError),
 }
 
-/// Where the credential is used, as far as the user says; the source says the rest.
-#[derive(Debug, Clone, Default)]
-pub struct Wishes {
-    /// Where the API is; production by default.
-    pub api_url: Option<ApiUrl>,
-    /// The origin in client data; the dashboard's by default.
-    pub origin: Option<Origin>,
-    /// The application.
-    pub application_id: Option<ApplicationId>,
-    /// The organisation the token must belong to.
-    pub organisation_id: Option<OrganisationId>,
-    /// The credential's id.
-    pub credential_id: Option<CredentialId>,
-    /// In place of what neither the user nor the source says.
-    pub otherwise: Defaults,
-}
-
-impl Wishes {
-    /// The environment, with defaults for what nobody says.
-    ///
-    /// # Errors
-    /// When a default address is wrong, which cannot be.
-    pub fn environment(&self) -> Result<Environment, ImportError> {
-        let Self {
-            api_url,
-            origin,
-            application_id,
-            organisation_id,
-            credential_id: _,
-            otherwise,
-        } = self.clone();
-        let all = Defaults {
-            api_url: api_url.or(otherwise.api_url),
-            origin: origin.or(otherwise.origin),
-            application_id: application_id.or(otherwise.application_id),
-            organisation_id: organisation_id.or(otherwise.organisation_id),
-        };
-        Ok(all.environment().map_err(OnboardError::from)?)
-    }
-}
-
 /// What is taken in.
-pub struct Found {
+pub struct Imported {
     /// Where it is used.
     pub environment: Environment,
     /// The private key, mended where its source had wounded it.
@@ -140,12 +99,16 @@ pub struct Found {
     pub credential_id: Option<CredentialId>,
 }
 
-impl Found {
+impl Imported {
     /// Takes key, token and the rest out of a source. What the user says goes before what the source says.
     ///
     /// # Errors
     /// What the source lacks, or what in it is no key, token or address.
-    pub fn in_source(subject: &Subject, wishes: &Wishes) -> Result<Self, ImportError> {
+    pub fn in_source(
+        subject: &Subject,
+        asked: &Asked,
+        mut credential_id: Option<CredentialId>,
+    ) -> Result<Self, ImportError> {
         let label = || subject.label.clone();
         let needed = |variable: &Variable| {
             let value = variable.value().map(|value| zeroize::Zeroizing::new(value.to_owned()));
@@ -169,35 +132,22 @@ impl Found {
             variable: variable.name,
             error,
         };
-        let from_source = Wishes {
-            api_url: match (&wishes.api_url, subject.api_url.value()) {
-                (Some(_), _) | (_, None) => None,
-                (None, Some(text)) => Some(api_url(subject, text).map_err(|error| address(&subject.api_url, error))?),
-            },
-            origin: match (&wishes.origin, subject.origin.value()) {
-                (Some(_), _) | (_, None) => None,
-                (None, Some(text)) => Some(text.parse().map_err(|error| address(&subject.origin, error))?),
-            },
-            application_id: id(subject, &subject.application_id, wishes.application_id.is_some())?,
-            organisation_id: id(subject, &subject.organisation_id, wishes.organisation_id.is_some())?,
-            credential_id: id(subject, &subject.credential_id, wishes.credential_id.is_some())?,
-            otherwise: Defaults::default(),
-        };
-        let wishes = wishes.clone();
-        let all = Wishes {
-            api_url: wishes.api_url.or(from_source.api_url),
-            origin: wishes.origin.or(from_source.origin),
-            application_id: wishes.application_id.or(from_source.application_id),
-            organisation_id: wishes.organisation_id.or(from_source.organisation_id),
-            credential_id: wishes.credential_id.or(from_source.credential_id),
-            otherwise: wishes.otherwise,
-        };
+        let mut all = asked.clone();
+        if let (None, Some(text)) = (&all.api_url, subject.api_url.value()) {
+            all.api_url = Some(api_url(subject, text).map_err(|error| address(&subject.api_url, error))?);
+        }
+        if let (None, Some(text)) = (&all.origin, subject.origin.value()) {
+            all.origin = Some(text.parse().map_err(|error| address(&subject.origin, error))?);
+        }
+        id(subject, &subject.application_id, &mut all.application_id)?;
+        id(subject, &subject.organisation_id, &mut all.organisation_id)?;
+        id(subject, &subject.credential_id, &mut credential_id)?;
         Ok(Self {
-            environment: all.environment()?,
+            environment: all.environment().map_err(OnboardError::from)?,
             key,
             wound,
             token,
-            credential_id: all.credential_id,
+            credential_id,
         })
     }
 
@@ -297,13 +247,19 @@ fn pending(
 }
 
 /// An id of a source, where the user does not say another.
-fn id<T: FromStr<Err = IdError>>(subject: &Subject, variable: &Variable, said: bool) -> Result<Option<T>, ImportError> {
-    let found = variable.read().filter(|_| !said).transpose();
-    found.map_err(|error| ImportError::Id {
-        label: subject.label.clone(),
-        variable: variable.name,
-        error,
-    })
+fn id<T: FromStr<Err = IdError>>(
+    subject: &Subject,
+    variable: &Variable,
+    said: &mut Option<T>,
+) -> Result<(), ImportError> {
+    if said.is_none() {
+        *said = variable.read().transpose().map_err(|error| ImportError::Id {
+            label: subject.label.clone(),
+            variable: variable.name,
+            error,
+        })?;
+    }
+    Ok(())
 }
 
 /// Postman keeps a host name alone. Where somebody wrote the scheme too, what was meant is clear.

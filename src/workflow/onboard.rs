@@ -11,7 +11,7 @@ use thiserror::Error;
 use super::account::account_ids;
 use super::job::{JobError, THE_KEY, new_key, open_key};
 use super::refusal::{Refusal, check_claims, diagnose};
-use super::settings::Wishes;
+use super::settings::Asked;
 use crate::api::{Access, Action, Client};
 use crate::model::credential::{ActiveGeneration, AnyCredential, Credential, Kind, PendingGeneration, Stage, State};
 use crate::model::ids::{CredentialName, OrganisationId};
@@ -82,18 +82,18 @@ impl Pending<'_> {
 ///
 /// # Errors
 /// When the credential is active already or was begun with other settings, or the vault refuses.
-pub async fn prepare<'a>(mut edit: Edit<'a>, wishes: &Wishes) -> Result<Pending<'a>, OnboardError> {
+pub async fn prepare<'a>(mut edit: Edit<'a>, asked: &Asked) -> Result<Pending<'a>, OnboardError> {
     if edit.is_there() {
         let found = edit.credential().map(PublicRecord::from);
         if found.as_ref().is_some_and(|record| record.state != State::Pending) {
             return Err(OnboardError::AlreadyActive(edit.name().clone()));
         }
         if let Some(record) = &found {
-            wishes.agree_with(record)?;
+            asked.agree_with(record)?;
         }
         return resume(edit);
     }
-    let credential = begin(edit.name(), edit.vault().clock().now(), wishes)?;
+    let credential = begin(edit.name(), edit.vault().clock().now(), asked)?;
     edit.put(&credential).await?;
     Ok(Pending {
         credential,
@@ -109,25 +109,25 @@ pub async fn prepare<'a>(mut edit: Edit<'a>, wishes: &Wishes) -> Result<Pending<
 pub async fn prepare_sealed(
     writer: &SealOnly<'_>,
     lease: &NameLease,
-    wishes: &Wishes,
+    asked: &Asked,
 ) -> Result<(PublicRecord, bool), OnboardError> {
     if let Some(record) = writer.own_record(lease.name()).await? {
         if record.state != State::Pending {
             return Err(OnboardError::AlreadyActive(lease.name().clone()));
         }
-        wishes.agree_with(&record)?;
+        asked.agree_with(&record)?;
         return Ok((record, false));
     }
-    let credential = begin(lease.name(), writer.vault().clock().now(), wishes)?;
+    let credential = begin(lease.name(), writer.vault().clock().now(), asked)?;
     writer.create(lease, &credential).await?;
     Ok((PublicRecord::from(&credential), true))
 }
 
-fn begin(name: &CredentialName, now: Timestamp, wishes: &Wishes) -> Result<Credential<PendingGeneration>, JobError> {
-    let environment = wishes.clone().environment()?;
+fn begin(name: &CredentialName, now: Timestamp, asked: &Asked) -> Result<Credential<PendingGeneration>, JobError> {
+    let environment = asked.clone().environment()?;
     Ok(Credential::new(
         name.clone(),
-        wishes.kind.unwrap_or(Kind::ServiceAccount),
+        asked.kind.unwrap_or(Kind::ServiceAccount),
         environment,
         now,
         new_key(Stage::AwaitingToken)?,

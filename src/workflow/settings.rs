@@ -38,7 +38,7 @@ impl Defaults {
 
 /// What the user asked for. What is left out has a default for a new credential, and stays as it is for one begun.
 #[derive(Debug, Clone, Default)]
-pub struct Wishes {
+pub struct Asked {
     /// The kind of identity; a service account by default.
     pub kind: Option<Kind>,
     /// Where the API is; production by default.
@@ -67,7 +67,7 @@ pub struct OtherSettings {
     pub wished: String,
 }
 
-impl Wishes {
+impl Asked {
     /// The environment of a new credential.
     ///
     /// # Errors

@@ -11,7 +11,7 @@ use crate::model::record::PublicRecord;
 use crate::model::url::{ApiUrl, Origin};
 use crate::vault::Vault;
 use crate::workflow::administrator::{self, AdministratorError, Begun};
-use crate::workflow::settings::Wishes;
+use crate::workflow::settings::Asked;
 
 /// Give a user a key, so that --as ADMIN works
 ///
@@ -63,7 +63,7 @@ impl EnrollArgs {
         let unlocked = context.unlock(&vault).await?;
         let edit = unlocked.edit(lease).await?;
         let client = context.client();
-        let wishes = Wishes {
+        let asked = Asked {
             kind: None,
             api_url: self.api_url.clone(),
             origin: self.origin.clone(),
@@ -72,7 +72,7 @@ impl EnrollArgs {
             otherwise: context.defaults(),
         };
         let username = self.username.clone();
-        let begun = administrator::begin(edit, &client, wishes, username.as_ref()).await?;
+        let begun = administrator::begin(edit, &client, asked, username.as_ref()).await?;
         let record = match begun {
             Begun::Enrolled(record) => record,
             Begun::NeedsCode(enrolment) => {

@@ -18,7 +18,9 @@ use crate::model::user_action::Signer;
 use crate::sys::files;
 use crate::vault::{FreeName, Vault, VaultError};
 use crate::workflow::administrator;
-use crate::workflow::import::{Found, ImportError, Wishes, refuse_known, seal_key};
+use crate::workflow::import::{ImportError, Imported, refuse_known, seal_key};
+use crate::workflow::onboard::OnboardError;
+use crate::workflow::settings::Asked;
 use crate::workflow::sources::{self, Subject};
 
 /// Take in a key and token that exist
@@ -116,7 +118,11 @@ impl ImportArgs {
         let source = self.source()?;
         self.may_delete(source.as_ref())?;
         let taken = match (&source, &self.username) {
-            (Some(subject), _) => Taken::Pair(Found::in_source(subject, &self.wishes(context))?),
+            (Some(subject), _) => Taken::Pair(Imported::in_source(
+                subject,
+                &self.asked(context),
+                self.credential_id.clone(),
+            )?),
             (None, Some(username)) => Taken::User(self.user(context, username, vault.clock().now())?),
             (None, None) => self.key_and_token(context)?,
         };
@@ -132,7 +138,13 @@ impl ImportArgs {
         let record = match taken {
             Taken::Pair(found) => self.pair(context, free, found).await?,
             Taken::Key(key) => {
-                seal_key(free, self.credential_kind(), self.wishes(context).environment()?, &key).await?
+                seal_key(
+                    free,
+                    self.credential_kind(),
+                    self.asked(context).environment().map_err(OnboardError::from)?,
+                    &key,
+                )
+                .await?
             }
             Taken::User(user) => administrator::prove_and_seal(free, &context.client(), user).await?,
         };
@@ -238,13 +250,13 @@ impl ImportArgs {
         Ok(Some(found.map_err(ImportError::Unreadable)?))
     }
 
-    fn wishes(&self, context: &Context) -> Wishes {
-        Wishes {
+    fn asked(&self, context: &Context) -> Asked {
+        Asked {
+            kind: None,
             api_url: self.api_url.clone(),
             origin: self.origin.clone(),
             application_id: self.app_id.clone(),
             organisation_id: self.org_id.clone(),
-            credential_id: self.credential_id.clone(),
             otherwise: context.defaults(),
         }
     }
@@ -279,20 +291,20 @@ impl ImportArgs {
             .as_ref()
             .expect("clap wants one source, and it is not the others");
         let key = self.key(context, path)?;
-        let wishes = self.wishes(context);
+        let asked = self.asked(context);
         let Some(token_file) = &self.token_file else {
             return Ok(Taken::Key(key));
         };
-        Ok(Taken::Pair(Found {
-            environment: wishes.environment()?,
+        Ok(Taken::Pair(Imported {
+            environment: asked.environment().map_err(OnboardError::from)?,
             key,
             wound: None,
             token: super::dashboard::read_token(context, token_file)?,
-            credential_id: wishes.credential_id,
+            credential_id: self.credential_id.clone(),
         }))
     }
 
-    async fn pair(&self, context: &Context, free: FreeName<'_>, found: Found) -> Result<PublicRecord, Failure> {
+    async fn pair(&self, context: &Context, free: FreeName<'_>, found: Imported) -> Result<PublicRecord, Failure> {
         if let Some(wound) = &found.wound {
             context.ui.say(&format!("  the private key {wound}; it was mended"));
         }
@@ -348,7 +360,7 @@ impl ImportArgs {
         Ok(Credential {
             name: self.name.clone(),
             kind: Kind::User,
-            environment: self.wishes(context).environment()?,
+            environment: self.asked(context).environment().map_err(OnboardError::from)?,
             created_at: now,
             rotated_at: None,
             generation: 1,
@@ -368,7 +380,7 @@ impl ImportArgs {
 /// What was taken in, before it is sealed.
 enum Taken {
     /// A key and its token.
-    Pair(Found),
+    Pair(Imported),
     /// A key that has no token yet.
     Key(PrivateKey),
     /// A user's key.

@@ -16,7 +16,7 @@ use crate::model::token::AuthToken;
 use crate::model::url::{ApiUrl, Origin};
 use crate::vault::{Edit, NameLease, Vault, VaultError};
 use crate::workflow::onboard::{self, OnboardError, Onboarded, Pending};
-use crate::workflow::settings::Wishes;
+use crate::workflow::settings::Asked;
 
 /// Make a key, get its token, prove the pair
 ///
@@ -166,8 +166,8 @@ struct DashboardJob<'a> {
 }
 
 impl DashboardJob<'_> {
-    fn wishes(&self, context: &Context) -> Wishes {
-        Wishes {
+    fn asked(&self, context: &Context) -> Asked {
+        Asked {
             kind: self.args.kind.map(Kind::from),
             api_url: self.args.api_url.clone(),
             origin: self.args.origin.clone(),
@@ -197,7 +197,7 @@ impl DashboardJob<'_> {
             return Err(VaultError::SealsOnly(self.name.clone()).into());
         }
         let writer = vault.seal_only().await?;
-        let (record, fresh) = onboard::prepare_sealed(&writer, lease, &self.wishes(context)).await?;
+        let (record, fresh) = onboard::prepare_sealed(&writer, lease, &self.asked(context)).await?;
         self.say_key(context, vault, &record, fresh);
         self.show_key(context, &record)?;
         if !context.ui.json() {
@@ -234,7 +234,7 @@ impl DashboardJob<'_> {
 
     async fn first_half(&self, context: &Context, edit: Edit<'_>) -> Result<Exit, Failure> {
         let vault = edit.vault();
-        let pending = onboard::prepare(edit, &self.wishes(context)).await?;
+        let pending = onboard::prepare(edit, &self.asked(context)).await?;
         let record = pending.record();
         self.say_key(context, vault, &record, pending.is_fresh());
         self.show_key(context, &record)?;
@@ -249,7 +249,7 @@ impl DashboardJob<'_> {
     async fn second_half(&self, context: &Context, edit: Edit<'_>, token: AuthToken) -> Result<Exit, Failure> {
         let vault = edit.vault();
         if let Some(credential) = edit.credential() {
-            self.wishes(context)
+            self.asked(context)
                 .agree_with(&PublicRecord::from(credential))
                 .map_err(OnboardError::from)?;
         }
@@ -258,7 +258,7 @@ impl DashboardJob<'_> {
 
     async fn both_halves(&self, context: &Context, edit: Edit<'_>) -> Result<Exit, Failure> {
         let vault = edit.vault();
-        let pending = onboard::prepare(edit, &self.wishes(context)).await?;
+        let pending = onboard::prepare(edit, &self.asked(context)).await?;
         let record = pending.record();
         self.say_key(context, vault, &record, pending.is_fresh());
         if !context.may_ask() {

@@ -18,7 +18,7 @@ use crate::model::ids::CredentialName;
 use crate::vault::Unlocked;
 use crate::workflow::administrator::Administrator;
 use crate::workflow::provision::{Order, Provisioned, provision, resolve_permissions};
-use crate::workflow::settings::{Defaults, Wishes};
+use crate::workflow::settings::{Asked, Defaults};
 
 /// How many accounts are worked on at once; the client's rate limit stands above it.
 const AT_ONCE: usize = 16;
@@ -72,7 +72,7 @@ async fn orders(
             Order {
                 name,
                 kind: kind.unwrap_or(Kind::ServiceAccount),
-                wishes: Wishes {
+                asked: Asked {
                     kind: None,
                     api_url: Some(defaults.api_url.clone()),
                     origin: origin.clone(),

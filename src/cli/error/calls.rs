@@ -2,7 +2,7 @@
 
 use super::{Exit, Failure};
 use crate::api::raw::RawCall;
-use crate::api::{ApiError, CallError, SigningError, Stage};
+use crate::api::{ApiError, CallError, Phase, SigningError};
 use crate::model::effect::Effect;
 use crate::model::ids::CredentialName;
 use crate::model::operations;
@@ -146,19 +146,19 @@ impl Failure {
                     failure.details([reason])
                 };
                 failure.hint(match stage {
-                    Stage::Dns => hints(None, Some("is the api url spelled right, and is there a network?")),
-                    Stage::Connect => hints(
+                    Phase::Dns => hints(None, Some("is the api url spelled right, and is there a network?")),
+                    Phase::Connect => hints(
                         None,
                         Some(
                             "is the api url right? a firewall or a missing proxy setting (HTTPS_PROXY) looks like this",
                         ),
                     ),
-                    Stage::Tls => hints(
+                    Phase::Tls => hints(
                         None,
                         Some("somebody may be in between: look at the certificate before you trust it"),
                     ),
-                    Stage::Timeout => hints(Some("try again"), Some("--timeout gives a slow answer more time")),
-                    Stage::Broken => hints(Some("try again"), None),
+                    Phase::Timeout => hints(Some("try again"), Some("--timeout gives a slow answer more time")),
+                    Phase::Broken => hints(Some("try again"), None),
                 })
             }
             ApiError::RateLimited { .. } => Self::new(Exit::Unreachable, "rate_limited", message)

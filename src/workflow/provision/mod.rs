@@ -13,7 +13,7 @@ use thiserror::Error;
 use super::account;
 use super::job::JobError;
 use super::refusal::Refusal;
-use super::settings::{OtherSettings, Wishes, same};
+use super::settings::{Asked, OtherSettings, same};
 use crate::api::UserSession;
 use crate::model::credential::{AnyCredential, Credential, Environment, Kind, PendingGeneration, Registering, Stage};
 use crate::model::ids::{CredentialName, ExternalId, PermissionId};
@@ -34,7 +34,7 @@ pub struct Order {
     /// Where it is used.
     pub environment: Environment,
     /// What of that was asked for, and must be so for an account begun before.
-    pub wishes: Wishes,
+    pub asked: Asked,
     /// How long its token lives.
     pub days_valid: Option<u32>,
     /// The permissions it is to have.
@@ -165,7 +165,7 @@ pub async fn provision(
     match stage {
         Stage::AwaitingToken | Stage::Enrolling(_) => Err(ProvisionError::BegunForDashboard(order.name.clone())),
         Stage::Registering(mut registering) => {
-            order.wishes.agree_with(&record)?;
+            order.asked.agree_with(&record)?;
             order.agrees_with(&registering)?;
             order.add_to(&mut registering.permissions);
             let mut account = Account::begun(order, sealed, registering);
@@ -173,7 +173,7 @@ pub async fn provision(
             create(session, account, false).await
         }
         Stage::Created(mut created) => {
-            order.wishes.agree_with(&record)?;
+            order.asked.agree_with(&record)?;
             order.add_to(&mut created.missing_permissions);
             finish::finish(session, sealed, created, false).await
         }

@@ -3,6 +3,7 @@
 //! A state machine whose every step is sealed before the remote call that needs it and again after. At every instant what
 //! the vault calls active works, and any later run finishes what an earlier one began.
 
+mod change;
 mod deliveries;
 mod dependents;
 mod error;
@@ -33,6 +34,7 @@ use deliveries::{Kept, held_since};
 use plan::days_made_for;
 use standing::{idle, standing};
 
+pub use change::{Change, Prospect, Why};
 pub use dependents::{Dependents, Shared};
 pub use error::RotateError;
 pub use plan::{DAYS_OTHERWISE, Outlook, Plan, Renewal};

@@ -8,17 +8,17 @@ use crate::model::credential::State;
 use crate::model::ids::CredentialName;
 use crate::model::record::PublicRecord;
 use crate::model::rotation::{Grace, Strategy};
-use crate::workflow::rotate::{DELIVERED, DELIVERING, Job, PROMOTED, RETIRED, ROLLED_BACK, Standing};
+use crate::workflow::rotate::{Change, DELIVERED, DELIVERING, Job, PROMOTED, RETIRED, ROLLED_BACK, Standing};
 
 impl RotateArgs {
     pub(super) fn tell(&self, scene: &Scene<'_>, name: &CredentialName, standing: &Standing) -> Result<(), Failure> {
         let ui = &scene.context.ui;
         if self.dry_run {
-            let (change, reason) = self.change(scene, standing);
+            let (change, why) = self.change(scene, standing);
             let administrator = scene.session.is_some();
-            let renews = change == "renew";
-            ui.say(&format!("{name}: {change}, because {reason}"));
-            if change == "blocked" {
+            let renews = change == Change::Renew;
+            ui.say(&format!("{name}: {}, because {why}", change.as_str()));
+            if change == Change::Blocked {
                 return ui.answer(&format!("{name}  needs --as ADMIN, or to be run without --no-input"));
             }
             for line in self.planned(administrator, renews, name, standing) {

@@ -5,10 +5,9 @@ use serde_json::{Value, json};
 use super::{Outcome, RotateArgs, Scene};
 use crate::cli::error::{Exit, Failure};
 use crate::cli::ui::{Tone, fields};
-use crate::model::credential::State;
 use crate::model::ids::CredentialName;
 use crate::model::rotation::Strategy;
-use crate::workflow::rotate::Standing;
+use crate::workflow::rotate::{Change, Prospect, Standing, Why};
 
 impl RotateArgs {
     pub(super) async fn report(&self, scene: &Scene<'_>, outcomes: Vec<Outcome>) -> Result<Exit, Failure> {
@@ -22,8 +21,8 @@ impl RotateArgs {
             match outcome {
                 Ok(standing) => {
                     rows.push(row(scene, &standing));
-                    let (change, reason) = self.change(scene, &standing);
-                    let mut planned = json!({"name": name, "change": change, "reason": reason});
+                    let (change, why) = self.change(scene, &standing);
+                    let mut planned = json!({"name": name, "change": change.as_str(), "reason": why.to_string()});
                     if self.is_left_old(scene, &name) {
                         planned["needs"] = "--as ADMIN".into();
                     }
@@ -83,46 +82,19 @@ impl RotateArgs {
         Ok(failures[worst].1.exit)
     }
 
-    /// What a run would do, in a word, and why.
-    pub(super) fn change(&self, scene: &Scene<'_>, standing: &Standing) -> (&'static str, String) {
-        let record = &standing.record;
-        let now = scene.vault.clock().now();
-        let ahead = scene.outlooks.get(&record.name);
-        let is_due = ahead.is_some_and(|ahead| ahead.outlook.due_from.is_some());
-        let renews = is_due && !self.keeps_token(scene.context);
-        match record.state {
-            State::Pending | State::Active if ahead.is_some_and(|ahead| ahead.blocked) => (
-                "blocked",
-                match record.token_expires_at {
-                    Some(at) => format!(
-                        "the token ends on {}, and nobody is named who could make another",
-                        at.strftime("%Y-%m-%d")
-                    ),
-                    None => "nobody is named who could make another token".to_owned(),
-                },
-            ),
-            State::Retiring if standing.retires_at.is_some_and(|at| at <= now) => {
-                ("retire", "the grace period of the old key is over".to_owned())
-            }
-            State::Retiring => (
-                "none",
-                "the old key is kept until its grace period is over, or --finish".to_owned(),
-            ),
-            State::Rotating => ("rotate", "a rotation is under way".to_owned()),
-            State::Pending | State::Active if self.compromised => ("renew", "key and token leaked".to_owned()),
-            State::Pending | State::Active if renews => match record.token_expires_at {
-                Some(at) => ("renew", format!("the token ends on {}", at.strftime("%Y-%m-%d"))),
-                None => ("renew", "a new token was asked for".to_owned()),
-            },
-            State::Pending | State::Active => match self.older_than {
-                Some(span) => ("rotate", format!("the key is older than {span}")),
-                None if is_due => (
-                    "rotate",
-                    "the token ends, and nobody is named who could make another: it gets a new key".to_owned(),
-                ),
-                None => ("rotate", "a new key was asked for".to_owned()),
-            },
-        }
+    /// What a run would do, and why.
+    pub(super) fn change(&self, scene: &Scene<'_>, standing: &Standing) -> (Change, Why) {
+        let ahead = scene.outlooks.get(&standing.record.name);
+        let prospect = Prospect {
+            record: &standing.record,
+            retires_at: standing.retires_at,
+            token_due: ahead.is_some_and(|ahead| ahead.outlook.due_from.is_some()),
+            renewable: !self.keeps_token(scene.context),
+            blocked: ahead.is_some_and(|ahead| ahead.blocked),
+            compromised: self.compromised,
+            older_than: self.older_than,
+        };
+        prospect.change(scene.vault.clock().now())
     }
 
     /// Whether a token is due, and nobody is there who could bring another.
