@@ -186,36 +186,33 @@ pub enum Unusable {
     User,
 }
 
+/// What is the same whatever the state.
+macro_rules! in_any {
+    ($any:expr, $credential:ident => $what:expr) => {
+        match $any {
+            AnyCredential::Pending($credential) => $what,
+            AnyCredential::Active($credential) => $what,
+            AnyCredential::Rotating($credential) => $what,
+            AnyCredential::User($credential) => $what,
+        }
+    };
+}
+
 impl AnyCredential {
     /// The places that it is kept up to date in.
     #[must_use]
     pub fn deliveries(&self) -> &[Delivery] {
-        match self {
-            Self::Pending(credential) => &credential.deliveries,
-            Self::Active(credential) => &credential.deliveries,
-            Self::Rotating(credential) => &credential.deliveries,
-            Self::User(credential) => &credential.deliveries,
-        }
+        in_any!(self, credential => &credential.deliveries)
     }
 
     /// Says what a reviewed file wants of it.
     pub fn keep_up(&mut self, upkeep: Option<Upkeep>) {
-        match self {
-            Self::Pending(credential) => credential.upkeep = upkeep,
-            Self::Active(credential) => credential.upkeep = upkeep,
-            Self::Rotating(credential) => credential.upkeep = upkeep,
-            Self::User(credential) => credential.upkeep = upkeep,
-        }
+        in_any!(self, credential => credential.upkeep = upkeep);
     }
 
     /// Gives it another local name.
     pub fn rename(&mut self, name: CredentialName) {
-        match self {
-            Self::Pending(credential) => credential.name = name,
-            Self::Active(credential) => credential.name = name,
-            Self::Rotating(credential) => credential.name = name,
-            Self::User(credential) => credential.name = name,
-        }
+        in_any!(self, credential => credential.name = name);
     }
 
     /// Key and token as programs use them; during a rotation, those in use now.

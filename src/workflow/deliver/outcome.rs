@@ -142,58 +142,33 @@ impl Outcome {
     /// As it was seen.
     pub(super) fn seen(delivery: &Delivery, fingerprint: &str, look: Look) -> Self {
         let recorded = Self::recorded(delivery, fingerprint);
-        match look {
-            Look::Has if delivery.then_pending => Self {
-                state: DeliveryState::Behind,
-                read_back: true,
-                ..recorded
-            },
-            Look::Has => Self {
-                state: DeliveryState::InSync,
-                fingerprint: Some(fingerprint.to_owned()),
-                read_back: true,
-                ..recorded
-            },
-            Look::Lacks => Self {
-                state: DeliveryState::Behind,
-                read_back: true,
-                reason: Some(Reason::Lacks),
-                ..recorded
-            },
-            Look::Closed => Self {
-                read_back: false,
-                ..recorded
-            },
+        let (state, reason, read_back) = match look {
+            Look::Has if delivery.then_pending => (DeliveryState::Behind, None, true),
+            Look::Has => {
+                return Self {
+                    state: DeliveryState::InSync,
+                    fingerprint: Some(fingerprint.to_owned()),
+                    read_back: true,
+                    ..recorded
+                };
+            }
+            Look::Lacks => (DeliveryState::Behind, Some(Reason::Lacks), true),
+            Look::Closed => (recorded.state, None, false),
             // What is on another machine is judged by its receipt.
-            Look::Not(Reason::Elsewhere { host }) => Self {
-                reason: (recorded.state != DeliveryState::InSync).then_some(Reason::Elsewhere { host }),
-                read_back: false,
-                ..recorded
-            },
-            Look::Not(reason @ Reason::Unusable(_)) => Self {
-                state: DeliveryState::Failed,
-                reason: Some(reason),
-                read_back: false,
-                ..recorded
-            },
-            Look::Not(reason @ Reason::AnotherPlace { .. }) => Self {
-                state: DeliveryState::Behind,
-                reason: Some(reason),
-                read_back: false,
-                ..recorded
-            },
-            Look::Not(reason) => Self {
-                state: DeliveryState::Unknown,
-                reason: Some(reason),
-                read_back: false,
-                ..recorded
-            },
-            Look::Unsure(error) => Self {
-                state: DeliveryState::Unknown,
-                reason: Some(Reason::Place(error)),
-                read_back: false,
-                ..recorded
-            },
+            Look::Not(reason @ Reason::Elsewhere { .. }) => {
+                let reason = (recorded.state != DeliveryState::InSync).then_some(reason);
+                (recorded.state, reason, false)
+            }
+            Look::Not(reason @ Reason::Unusable(_)) => (DeliveryState::Failed, Some(reason), false),
+            Look::Not(reason @ Reason::AnotherPlace { .. }) => (DeliveryState::Behind, Some(reason), false),
+            Look::Not(reason) => (DeliveryState::Unknown, Some(reason), false),
+            Look::Unsure(error) => (DeliveryState::Unknown, Some(Reason::Place(error)), false),
+        };
+        Self {
+            state,
+            read_back,
+            reason,
+            ..recorded
         }
     }
 }

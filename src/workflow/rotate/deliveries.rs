@@ -68,13 +68,20 @@ impl Job<'_> {
                 outcome.state != DeliveryState::InSync && !taken_elsewhere(outcome, deliveries, fingerprint)
             })
             .collect();
+        Ok(self.kept(work, behind, old))
+    }
+
+    /// What is behind, and beside that whatever may have the unwanted key.
+    fn kept(&self, work: &Work<'_>, behind: Vec<Outcome>, unwanted: &str) -> Kept {
         let now = self.vault.clock().now();
+        let active = &work.credential.current.active.public_key.fingerprint;
         let told = |place: &&Delivery| behind.iter().all(|outcome| outcome.target != place.target);
-        let in_the_way = work.credential.deliveries.iter().filter(told);
-        let in_the_way = in_the_way
-            .filter_map(|place| may_have(place, old, &active.public_key.fingerprint, now))
-            .collect();
-        Ok(Kept { behind, in_the_way })
+        let others = work.credential.deliveries.iter().filter(told);
+        let in_the_way = others.filter_map(|place| may_have(place, unwanted, active, now));
+        Kept {
+            in_the_way: in_the_way.collect(),
+            behind,
+        }
     }
 
     /// Delivers the old key again to whatever place may have the new one.
@@ -89,18 +96,9 @@ impl Job<'_> {
             .courier
             .deliver(&mut work.credential, &active, &mut work.edit, concerned)
             .await?;
-        let now = self.vault.clock().now();
-        outcomes.retain(|outcome| outcome.state != DeliveryState::InSync);
         // Where a program is still to be run, what runs has the new key.
-        let told = |place: &&Delivery| outcomes.iter().all(|outcome| outcome.target != place.target);
-        let in_the_way = work.credential.deliveries.iter().filter(told);
-        let in_the_way = in_the_way
-            .filter_map(|place| may_have(place, new, &active.public_key.fingerprint, now))
-            .collect();
-        let kept = Kept {
-            behind: outcomes,
-            in_the_way,
-        };
+        outcomes.retain(|outcome| outcome.state != DeliveryState::InSync);
+        let kept = self.kept(work, outcomes, new);
         if kept.is_empty() {
             Ok(())
         } else {
