@@ -11,7 +11,10 @@ use super::ui::Tone;
 /// The commands by what somebody comes for.
 const GROUPS: [(&str, &[&str]); 6] = [
     ("Get a credential", &["init", "onboard", "import", "enroll"]),
-    ("Keep it working", &["status", "verify", "rotate", "deliver"]),
+    (
+        "Keep it working",
+        &["status", "verify", "rotate", "deliver", "plan", "apply"],
+    ),
     ("Use it", &["exec", "call", "proxy", "export"]),
     ("Look", &["list", "show", "account", "log"]),
     (

@@ -2,6 +2,7 @@
 #![allow(clippy::doc_markdown, reason = "doc comments of arguments are help texts")]
 
 mod beginning;
+mod changes;
 mod command;
 mod completion;
 mod context;
@@ -9,6 +10,7 @@ mod contexts;
 mod desktop;
 mod ending;
 mod error;
+mod fleet;
 mod folders;
 mod foreign;
 mod harmless;

@@ -370,7 +370,20 @@ impl Vault {
     /// # Errors
     /// When another process has it.
     pub async fn lease(&self, name: &CredentialName, purpose: &str) -> Result<NameLease, VaultError> {
-        NameLease::take(self, name, purpose, self.wait).await
+        self.lease_within(name, purpose, Duration::ZERO).await
+    }
+
+    /// The same, waiting for whoever has it at least so long.
+    ///
+    /// # Errors
+    /// As [`Self::lease`].
+    pub async fn lease_within(
+        &self,
+        name: &CredentialName,
+        purpose: &str,
+        at_least: Duration,
+    ) -> Result<NameLease, VaultError> {
+        NameLease::take(self, name, purpose, self.wait.max(at_least)).await
     }
 
     /// Appends to the audit log.

@@ -7,6 +7,7 @@ pub mod deliver;
 pub mod import;
 pub mod job;
 pub mod onboard;
+pub mod plan;
 pub mod provision;
 pub mod refusal;
 pub mod remove;

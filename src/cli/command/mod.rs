@@ -1,6 +1,7 @@
 //! The commands: one file each, one struct of arguments and one function that runs it.
 
 mod account;
+mod apply;
 mod call;
 mod completions;
 mod context;
@@ -19,6 +20,7 @@ mod log;
 mod man;
 mod manifest;
 mod onboard;
+mod plan;
 mod provision;
 mod proxy;
 mod public_key;
@@ -52,6 +54,8 @@ pub(super) enum Command {
     Onboard(onboard::OnboardArgs),
     Rotate(rotate::RotateArgs),
     Deliver(deliver::DeliverArgs),
+    Plan(plan::PlanArgs),
+    Apply(apply::ApplyArgs),
     Export(export::ExportArgs),
     Exec(exec::ExecArgs),
     Call(call::CallArgs),
@@ -90,6 +94,8 @@ impl Command {
             Self::Import(args) => args.stdin_readers(),
             Self::Rotate(args) => args.stdin_readers(),
             Self::Call(args) => args.stdin_readers(),
+            Self::Plan(args) => args.stdin_readers(),
+            Self::Apply(args) => args.stdin_readers(),
             Self::PublicKey(args) => args.stdin_readers(),
             Self::Rekey(args) => args.stdin_readers(),
             _ => Vec::new(),
@@ -122,6 +128,8 @@ impl Command {
             Self::Onboard(args) => args.run(context).await,
             Self::Rotate(args) => args.run(context).await,
             Self::Deliver(args) => args.run(context).await,
+            Self::Plan(args) => args.run(context).await,
+            Self::Apply(args) => args.run(context).await,
             Self::Export(args) => args.run(context).await,
             Self::Exec(args) => args.run(context).await,
             Self::Call(args) => args.run(context).await,
@@ -192,6 +200,33 @@ fn unusable(name: &CredentialName, error: Unusable) -> Failure {
             format!("{name} is a user, who logs in and has no lasting token"),
         )
         .hint("hand over a service account or a personal access token instead"),
+    }
+}
+
+/// The user to act as: who was named, the context's, or the only one there is.
+async fn administrator(
+    context: &Context,
+    vault: &Vault,
+    named: Option<&CredentialName>,
+) -> Result<CredentialName, Failure> {
+    if let Some(admin) = named.or(context.admin()) {
+        check_administrator(vault, admin).await?;
+        return Ok(admin.clone());
+    }
+    let users: Vec<CredentialName> = vault
+        .list()
+        .await?
+        .into_iter()
+        .filter(|listed| listed.record.as_ref().is_ok_and(|record| record.kind == Kind::User))
+        .map(|listed| listed.name)
+        .collect();
+    match &users[..] {
+        [only] => Ok(only.clone()),
+        [] => Err(
+            Failure::new(Exit::State, "no_user", "no user is enrolled in this vault")
+                .hint("enroll one with `dfns-keys enroll ADMIN`, or do it in the dashboard"),
+        ),
+        _ => Err(Failure::usage("several users are enrolled: say which with --as ADMIN")),
     }
 }
 

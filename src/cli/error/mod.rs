@@ -4,6 +4,7 @@
 mod calls;
 mod delivery;
 mod held_keys;
+mod fleet;
 mod jobs;
 mod local;
 mod vault;

@@ -205,6 +205,17 @@ impl AnyCredential {
         in_any!(self, credential => &credential.deliveries)
     }
 
+    /// What a reviewed file wants of it.
+    #[must_use]
+    pub fn upkeep(&self) -> Option<&Upkeep> {
+        match self {
+            Self::Pending(credential) => credential.upkeep.as_ref(),
+            Self::Active(credential) => credential.upkeep.as_ref(),
+            Self::Rotating(credential) => credential.upkeep.as_ref(),
+            Self::User(credential) => credential.upkeep.as_ref(),
+        }
+    }
+
     /// Says what a reviewed file wants of it.
     pub fn keep_up(&mut self, upkeep: Option<Upkeep>) {
         in_any!(self, credential => credential.upkeep = upkeep);

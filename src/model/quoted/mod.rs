@@ -129,6 +129,12 @@ impl Foreign {
         Self(text)
     }
 
+    /// Whether it begins so.
+    #[must_use]
+    pub fn begins_with(&self, text: &str) -> bool {
+        self.0.starts_with(text)
+    }
+
     /// Whether it is this text.
     #[must_use]
     pub fn is(&self, text: &str) -> bool {

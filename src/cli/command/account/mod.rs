@@ -12,7 +12,6 @@ use crate::cli::table::{Column, Table};
 use crate::model::credential::Kind;
 use crate::model::ids::CredentialName;
 use crate::model::quoted;
-use crate::vault::Vault;
 use crate::workflow::administrator::Administrator;
 
 /// See and change the accounts at Dfns
@@ -64,7 +63,7 @@ enum Action {
 impl AccountArgs {
     pub(super) async fn run(&self, context: &Context) -> Result<Exit, Failure> {
         let vault = context.vault().await?;
-        let admin = self.admin(context, &vault).await?;
+        let admin = super::administrator(context, &vault, self.admin.as_ref()).await?;
         if matches!(self.action, Action::Deactivate { .. } | Action::Delete { .. }) {
             context.check_confirmable()?;
         }
@@ -123,28 +122,6 @@ impl AccountArgs {
             context.ui.say(&format!("{} is {} at Dfns.", remote.name, done(verb)));
         }
         Ok(Exit::Done)
-    }
-
-    async fn admin(&self, context: &Context, vault: &Vault) -> Result<CredentialName, Failure> {
-        if let Some(admin) = self.admin.as_ref().or(context.admin()) {
-            super::check_administrator(vault, admin).await?;
-            return Ok(admin.clone());
-        }
-        let users: Vec<CredentialName> = vault
-            .list()
-            .await?
-            .into_iter()
-            .filter(|listed| listed.record.as_ref().is_ok_and(|record| record.kind == Kind::User))
-            .map(|listed| listed.name)
-            .collect();
-        match &users[..] {
-            [only] => Ok(only.clone()),
-            [] => Err(
-                Failure::new(Exit::State, "no_user", "no user is enrolled in this vault")
-                    .hint("enroll one with `dfns-keys enroll ADMIN`, or do it in the dashboard"),
-            ),
-            _ => Err(Failure::usage("several users are enrolled: say which with --as ADMIN")),
-        }
     }
 }
 

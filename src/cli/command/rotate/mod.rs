@@ -13,6 +13,7 @@ use clap::{Args, ValueEnum};
 
 use self::holders::Exports;
 use self::selection::Ahead;
+pub(super) use self::work::{log_deliveries, log_steps};
 use crate::api::{Client, UserSession};
 use crate::cli::command::dashboard::read_token;
 use crate::cli::context::Context;

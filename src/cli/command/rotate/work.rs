@@ -5,12 +5,14 @@ use futures_util::stream;
 
 use super::messages::warn_of_dependents;
 use super::{Outcome, RotateArgs, Scene};
+use crate::cli::context::Context;
 use crate::cli::error::{Exit, Failure};
 use crate::keys::pem::algorithm_of;
 use crate::model::credential::State;
 use crate::model::ids::CredentialName;
 use crate::model::record::PublicRecord;
 use crate::model::rotation::Strategy;
+use crate::vault::Vault;
 use crate::workflow::rotate::{DAYS_OTHERWISE, Plan, Standing};
 
 /// How many credentials are worked on at once; the client's rate limit stands above it.
@@ -87,8 +89,8 @@ impl RotateArgs {
             job.advance(edit, plan).await
         };
         if let Ok(after) = scene.vault.record(name).await {
-            log_deliveries(scene, &before, &after);
-            log_steps(scene, &before, &after);
+            log_deliveries(scene.context, scene.vault, &before, &after);
+            log_steps(scene.context, scene.vault, &before, &after);
         }
         let standing = outcome?;
         let after = &standing.record;
@@ -107,10 +109,9 @@ impl RotateArgs {
 }
 
 /// Writes down which key is active and which is refused since, whether or not the run went on to its end.
-fn log_steps(scene: &Scene<'_>, before: &PublicRecord, after: &PublicRecord) {
+pub(in crate::cli::command) fn log_steps(context: &Context, vault: &Vault, before: &PublicRecord, after: &PublicRecord) {
     let log = |action, fingerprint: &str| {
-        let context = scene.context;
-        context.log(scene.vault, action, Some(&before.name), Some(fingerprint), None);
+        context.log(vault, action, Some(&before.name), Some(fingerprint), None);
     };
     let same = before.fingerprint == after.fingerprint;
     match (before.state, after.state) {
@@ -131,7 +132,7 @@ fn log_steps(scene: &Scene<'_>, before: &PublicRecord, after: &PublicRecord) {
 }
 
 /// Writes down what was delivered since, as the receipts have it.
-fn log_deliveries(scene: &Scene<'_>, before: &PublicRecord, after: &PublicRecord) {
+pub(in crate::cli::command) fn log_deliveries(context: &Context, vault: &Vault, before: &PublicRecord, after: &PublicRecord) {
     for delivery in after
         .deliveries
         .iter()
@@ -141,9 +142,7 @@ fn log_deliveries(scene: &Scene<'_>, before: &PublicRecord, after: &PublicRecord
         if had.is_none_or(|had| had.fingerprint != delivery.fingerprint) {
             let fingerprint = delivery.fingerprint.as_deref();
             let place = Some(delivery.target.to_string());
-            scene
-                .context
-                .log(scene.vault, "delivered", Some(&before.name), fingerprint, place);
+            context.log(vault, "delivered", Some(&before.name), fingerprint, place);
         }
     }
 }
