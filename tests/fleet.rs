@@ -198,7 +198,7 @@ fn no_at_the_terminal_is_exit_1_and_nothing_happened() {
 fn what_others_changed_at_dfns_is_found_and_put_right() {
     let scene = Scene::new();
     let names = ["granted", "taken", "switched", "deleted", "renamed", "second"];
-    let accounts: String = names.iter().map(|name| format!("[account.{name}]\n")).collect();
+    let accounts = names.map(|name| format!("[account.{name}]\n")).concat();
     scene.file(&format!("[defaults]\npermissions = ['Readers']\n{accounts}"));
     scene.applied(&[]);
     scene.assign("granted", "Writers");

@@ -225,6 +225,14 @@ fn no_command_shows_a_secret() {
     note(&["onboard", "r", "--as", "a"], 3);
     sandbox.fault(&json!({"fault": "truncate", "path": "/auth/service-accounts"}));
     note(&["onboard", "s", "--as", "ops"], 0);
+    env.write(
+        "dfns-keys.toml",
+        "fleet = 'f'\n[account.s]\n[account.u]\ndeliver = ['file:/dev/null/no?format=dotenv']\n",
+    );
+    note(&["plan"], 0);
+    note(&["plan", "--json", "--check"], 8);
+    note(&["apply", "--yes"], 7);
+    note(&["apply", "--yes", "--json"], 7);
     note(&["account", "list"], 0);
     note(&["account", "deactivate", "p", "--yes"], 0);
     note(&["rotate", "q", "--as", "ops"], 0);

@@ -58,7 +58,7 @@ pub(super) fn with_helps(command: Command, arguments: &[OsString]) -> Command {
 fn short(command: &Command) -> String {
     let width = window().unwrap_or(80).clamp(40, 100);
     let mut text = format!(
-        "{}\n\nUsage: dfns-keys [OPTIONS] COMMAND\n",
+        "{}\nUsage: dfns-keys [OPTIONS] COMMAND\n",
         command.get_about().map(ToString::to_string).unwrap_or_default()
     );
     for (title, names) in GROUPS {
@@ -73,7 +73,6 @@ fn short(command: &Command) -> String {
         }
     }
     let last = format!("Start with `dfns-keys demo`. Also: {OTHERS}.");
-    text.push('\n');
     text.push_str(&wrapped(&last, "", width));
     text
 }

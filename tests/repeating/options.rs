@@ -24,6 +24,8 @@ const BESIDE: &[(&str, &[&[&str]])] = &[
     ("show", &[&["a"]]),
     ("remove", &[&["pending", "--no-input"]]),
     ("rename", &[&["pending", "taken"]]),
+    ("plan", &[&["--offline"], &[]]),
+    ("apply", &[&["--yes"], &[]]),
     ("deliver", &[&["a", "--check"], &["a"], &["--all"]]),
     ("context", &[&["list"], &["set", "staging"], &["use", "staging"], &["remove", "staging"]]),
     ("unlock", &[&[]]),

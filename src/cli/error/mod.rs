@@ -3,8 +3,8 @@
 
 mod calls;
 mod delivery;
-mod held_keys;
 mod fleet;
+mod held_keys;
 mod jobs;
 mod local;
 mod vault;
@@ -91,7 +91,7 @@ impl Exit {
             Self::Waiting => {
                 "Waiting for a person (a token to paste, a policy approval, an old account to deactivate by hand), or for a place that could not be delivered to."
             }
-            Self::Found => "A check found something: deliver --check, status --check.",
+            Self::Found => "A check found something: deliver --check, status --check, plan --check.",
             Self::Bug => "A bug in dfns-keys.",
             Self::NotExecutable => "exec: the program is there and cannot be run.",
             Self::NoProgram => "exec: there is no such program. Once it runs, its exit code is passed on.",

@@ -1,5 +1,7 @@
 //! From what is to be and what there is to what is to be done. Nothing is asked and nothing changed here.
 
+use std::fmt::Write as _;
+
 use super::change::{Change, Step};
 use super::fleet::{Account, Fleet, Place, Problem};
 use super::view::{Local, Remote, View};
@@ -174,13 +176,13 @@ impl One<'_> {
     fn in_words(&self) -> String {
         let mut words = self.account.kind.in_words().to_owned();
         if let Some(days) = self.account.days {
-            words.push_str(&format!(", {days} days"));
+            let _ = write!(words, ", {days} days");
         }
         match self.account.permissions.as_deref() {
             None | Some([]) => words.push_str(", no permissions"),
             Some(permissions) => {
                 let names: Vec<String> = permissions.iter().map(|named| shown(&named.text)).collect();
-                words.push_str(&format!(", may: {}", names.join(", ")));
+                let _ = write!(words, ", may: {}", names.join(", "));
             }
         }
         words
@@ -336,6 +338,10 @@ impl One<'_> {
         match record.state {
             State::Pending => None,
             State::Rotating => Some((Step::GoOn, "a new key was begun and is not in use yet".to_owned())),
+            State::Retiring if local.under_way => Some((
+                Step::GoOn,
+                "what becomes of its two keys was begun and not finished".to_owned(),
+            )),
             State::Retiring => Some(match local.retires_at {
                 Some(at) if at <= now => (Step::Retire, "the old key's time beside the new one is over".to_owned()),
                 Some(at) => (

@@ -54,7 +54,7 @@ pub async fn plan(
     let changes = compare::compare(fleet, &view, options).map_err(PlanError::Problems)?;
     let is_pending = |account: &&Account| {
         let of_it = |change: &Change| change.name == account.name.as_str() && change.step.is_pending();
-        changes.iter().any(|change| of_it(change))
+        changes.iter().any(of_it)
     };
     let pending = fleet.accounts.iter().filter(is_pending).count();
     Ok(Plan {

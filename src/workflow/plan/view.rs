@@ -1,9 +1,9 @@
 //! What there is: the credentials of the vault, and the accounts and permissions at Dfns, each listed once for all.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use futures_util::StreamExt;
 use futures_util::stream;
+use futures_util::{StreamExt, TryStreamExt};
 use jiff::Timestamp;
 use thiserror::Error;
 
@@ -16,6 +16,7 @@ use crate::model::delivery::Delivery;
 use crate::model::ids::{CredentialName, PermissionId};
 use crate::model::quoted::Foreign;
 use crate::model::record::PublicRecord;
+use crate::model::rotation::RotationStage;
 use crate::vault::{Unlocked, VaultError};
 use crate::workflow::rotate::{Renewal, retires_at};
 
@@ -56,6 +57,8 @@ pub(super) struct Local {
     pub(super) is_due: bool,
     /// When its old key goes, if one is on its way out and a time is set.
     pub(super) retires_at: Option<Timestamp>,
+    /// Its rotation is being undone, or its old key is being refused: it goes on whatever the time.
+    pub(super) under_way: bool,
     /// Fingerprints of keys that Dfns accepts for it and that nobody here knows.
     pub(super) strange_keys: Vec<String>,
     usable: Option<(Environment, ActiveGeneration)>,
@@ -81,6 +84,13 @@ impl Local {
             AnyCredential::Rotating(credential) => retires_at(credential, account.and_then(|account| account.grace)),
             _ => None,
         };
+        let under_way = match &opened {
+            AnyCredential::Rotating(credential) => {
+                let begun = matches!(&credential.current.stage, RotationStage::Retiring(outgoing) if outgoing.retiring);
+                begun || credential.current.journal.rolling_back
+            }
+            _ => false,
+        };
         let for_dashboard = match &opened {
             AnyCredential::Pending(credential) => {
                 matches!(credential.current.stage, Stage::AwaitingToken | Stage::Enrolling(_))
@@ -100,6 +110,7 @@ impl Local {
             for_dashboard,
             is_due,
             retires_at,
+            under_way,
             strange_keys: Vec::new(),
             usable,
         }
@@ -193,15 +204,15 @@ impl View {
         };
         let mut view = Self { now, local, remote };
         if session.is_some() {
-            view.look_for_keys(fleet, client).await;
+            view.look_for_keys(fleet, client).await?;
         }
         Ok(view)
     }
 
     /// Where the accounts that the file names have keys that nobody here knows. Only an account itself may list its keys, and not each
     /// may.
-    async fn look_for_keys(&mut self, fleet: &Fleet, client: &Client) {
-        let Some(remote) = &self.remote else { return };
+    async fn look_for_keys(&mut self, fleet: &Fleet, client: &Client) -> Result<(), ViewError> {
+        let Some(remote) = &self.remote else { return Ok(()) };
         let asked = fleet.accounts.iter().filter_map(|account| {
             let local = self.local.get(&account.name)?.as_ref().ok()?;
             let is_settled = local.record.state == State::Active && local.record.api_url == remote.environment.api_url;
@@ -211,16 +222,16 @@ impl View {
             (is_settled && is_active == Some(true)).then_some((&account.name, local))
         });
         let found: Vec<(CredentialName, Vec<String>)> = stream::iter(asked)
-            .map(|(name, local)| async move { Some((name.clone(), strange_keys(client, local).await?)) })
+            .map(|(name, local)| async move { Ok::<_, ViewError>((name.clone(), strange_keys(client, local).await?)) })
             .buffered(AT_ONCE)
-            .filter_map(|found| async move { found })
-            .collect()
-            .await;
+            .try_collect()
+            .await?;
         for (name, keys) in found {
             if let Some(Ok(local)) = self.local.get_mut(&name) {
                 local.strange_keys = keys;
             }
         }
+        Ok(())
     }
 
     /// The account of a credential at Dfns.
@@ -236,16 +247,16 @@ impl View {
             return Vec::new();
         };
         let mut known = vec![false; remote.accounts.len()];
-        let mut fingerprints: BTreeMap<&String, ()> = BTreeMap::new();
+        let mut fingerprints: BTreeSet<&String> = BTreeSet::new();
         for local in self.local.values().flatten() {
             if let Some(at) = remote.position_of(&local.identified()) {
                 known[at] = true;
             }
-            fingerprints.insert(&local.record.fingerprint, ());
-            fingerprints.extend(local.record.earlier_fingerprints.iter().map(|one| (one, ())));
+            fingerprints.insert(&local.record.fingerprint);
+            fingerprints.extend(&local.record.earlier_fingerprints);
         }
         for (known, keys) in known.iter_mut().zip(&remote.fingerprints) {
-            *known |= keys.iter().any(|key| fingerprints.contains_key(key));
+            *known |= keys.iter().any(|key| fingerprints.contains(key));
         }
         remote.accounts.iter().zip(known).collect()
     }
@@ -265,10 +276,14 @@ impl View {
     }
 }
 
-/// The keys that Dfns accepts for an account and that are none of the credential's; `None` where it is not told.
-async fn strange_keys(client: &Client, local: &Local) -> Option<Vec<String>> {
-    let (environment, generation) = local.usable.as_ref()?;
-    let key = pem::unseal(&generation.private_key).ok()?;
+/// The keys that Dfns accepts for an account and that are none of the credential's, where it says so.
+async fn strange_keys(client: &Client, local: &Local) -> Result<Vec<String>, ViewError> {
+    let Some((environment, generation)) = local.usable.as_ref() else {
+        return Ok(Vec::new());
+    };
+    let Ok(key) = pem::unseal(&generation.private_key) else {
+        return Ok(Vec::new());
+    };
     let access = Access {
         environment,
         token: &generation.token,
@@ -278,13 +293,16 @@ async fn strange_keys(client: &Client, local: &Local) -> Option<Vec<String>> {
     let keys = match client.keys(access).await {
         Ok(keys) => keys,
         // Who may not ask is no finding, and what is wrong with a token is `verify`'s to say.
-        Err(CallError::Call(ApiError::Refused { .. })) => return None,
-        Err(_) => return None,
+        Err(CallError::Call(ApiError::Refused { .. })) => return Ok(Vec::new()),
+        Err(error) => {
+            let doing = "listing an account's own keys";
+            return Err(ViewError::Call { doing, error });
+        }
     };
     let known = |fingerprint: &String| {
         *fingerprint == local.record.fingerprint || local.record.earlier_fingerprints.contains(fingerprint)
     };
     let active = keys.iter().filter(|key| key.active);
     let fingerprints = active.filter_map(|key| public_fingerprint(key.public_key.as_bytes()).ok());
-    Some(fingerprints.filter(|fingerprint| !known(fingerprint)).collect())
+    Ok(fingerprints.filter(|fingerprint| !known(fingerprint)).collect())
 }
