@@ -19,7 +19,7 @@ use crate::vault::{Edit, Unlocked, VaultError};
 use crate::workflow::deliver::{self, Courier, DeliverError, DeliveryState, NameError, Outcome};
 use crate::workflow::provision::{Order, ProvisionError, Provisioned, provision};
 use crate::workflow::rotate::{Job, Plan as Rotation, Renewal, RotateError};
-use crate::workflow::settings::{Defaults, Wishes};
+use crate::workflow::settings::{Asked, Defaults};
 use crate::workflow::sharing::Neighbours;
 
 /// How long to wait for another run that works on the same credential.
@@ -189,11 +189,11 @@ impl Apply<'_> {
             name: name.clone(),
             kind: account.kind,
             environment: defaults.clone(),
-            wishes: Wishes {
+            asked: Asked {
                 api_url: Some(defaults.api_url.clone()),
                 organisation_id: defaults.organisation_id.clone(),
                 otherwise: Defaults::default(),
-                ..Wishes::default()
+                ..Asked::default()
             },
             days_valid: account.days,
             permissions,

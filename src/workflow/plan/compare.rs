@@ -7,11 +7,14 @@ use super::fleet::{Account, Fleet, Place, Problem};
 use super::view::{Local, Remote, View};
 use crate::api::accounts::RemoteAccount;
 use crate::model::credential::{Kind, State};
+use crate::model::duration::Span;
 use crate::model::ids::PermissionId;
 use crate::model::quoted::Quoted;
+use crate::workflow::rotate::{Change as Prospected, Prospect, Why};
 
 /// A slip is nearly the name that was meant.
 const ALIKE: f64 = 0.8;
+const DAY: u64 = 24 * 60 * 60;
 
 /// How to compare.
 #[derive(Debug, Clone, Copy, Default)]
@@ -332,55 +335,49 @@ impl One<'_> {
         self.push(Step::Note(wanted), format!("noted in the vault: {}", words.join(", ")));
     }
 
-    /// What is to become of its key.
+    /// What is to become of its key, as `rotate --dry-run` says it.
     fn rotation(&self, local: &Local) -> Option<(Step, String)> {
         let (account, record, now) = (self.account, &local.record, self.view.now);
-        match record.state {
-            State::Pending => None,
-            State::Rotating => Some((Step::GoOn, "a new key was begun and is not in use yet".to_owned())),
-            State::Retiring if local.under_way => Some((
-                Step::GoOn,
-                "what becomes of its two keys was begun and not finished".to_owned(),
-            )),
-            State::Retiring => Some(match local.retires_at {
-                Some(at) if at <= now => (Step::Retire, "the old key's time beside the new one is over".to_owned()),
-                Some(at) => (
-                    Step::None,
-                    format!("its old key works until {}", at.strftime("%Y-%m-%d %H:%M UTC")),
-                ),
-                None => (
-                    Step::None,
-                    format!("its old key works until `dfns-keys rotate {} --finish`", record.name),
-                ),
-            }),
-            State::Active if local.is_due => {
-                let ends = record.token_expires_at.map(|at| at.strftime("%Y-%m-%d").to_string());
-                let before = account
-                    .renew_before
-                    .map_or_else(String::new, |span| format!(" (renew_before {span})"));
-                Some((
-                    Step::Renew(record.fingerprint.clone()),
-                    format!("its token ends on {}{before}", ends.unwrap_or_default()),
-                ))
-            }
-            State::Active => {
-                let every = account.rotate_every?;
-                let age = now.duration_since(record.rotated_at.unwrap_or(record.created_at));
-                let is_old = !age.is_negative() && age.unsigned_abs() >= every.duration();
-                let age = age.unsigned_abs().as_secs();
-                let age = if age >= 86_400 {
-                    format!("{} days", age / 86_400)
-                } else {
-                    format!("{} hours", age / 3_600)
-                };
-                is_old.then(|| {
-                    (
-                        Step::Rotate(record.fingerprint.clone()),
-                        format!("its key is {age} old (rotate_every {every})"),
-                    )
-                })
-            }
+        if record.state == State::Retiring && local.under_way {
+            let reason = "what becomes of its two keys was begun and not finished";
+            return Some((Step::GoOn, reason.to_owned()));
         }
+        let age = now.duration_since(record.rotated_at.unwrap_or(record.created_at));
+        let is_old = |every: &Span| !age.is_negative() && age.unsigned_abs() >= every.duration();
+        let older_than = account.rotate_every.filter(is_old);
+        if record.state == State::Active && !local.is_due && older_than.is_none() {
+            return None;
+        }
+        let prospect = Prospect {
+            record,
+            retires_at: local.retires_at,
+            token_due: local.is_due,
+            renewable: true,
+            blocked: false,
+            compromised: false,
+            older_than,
+        };
+        let (change, why) = prospect.change(now);
+        let step = match change {
+            Prospected::Renew => Step::Renew(record.fingerprint.clone()),
+            Prospected::Rotate if record.state == State::Rotating => Step::GoOn,
+            Prospected::Rotate => Step::Rotate(record.fingerprint.clone()),
+            Prospected::Retire => Step::Retire,
+            Prospected::None | Prospected::Blocked => Step::None,
+        };
+        let reason = match (why, local.retires_at, account.renew_before) {
+            (Why::InGrace, Some(at), _) => format!("its old key works until {}", at.strftime("%Y-%m-%d %H:%M UTC")),
+            (Why::InGrace, None, _) => format!("its old key works until `dfns-keys rotate {} --finish`", record.name),
+            (Why::KeyOlderThan(every), ..) => {
+                format!(
+                    "its key is {} days old (rotate_every {every})",
+                    age.unsigned_abs().as_secs() / DAY
+                )
+            }
+            (Why::TokenEnds(_), _, Some(before)) => format!("{why} (renew_before {before})"),
+            _ => why.to_string(),
+        };
+        Some((step, reason))
     }
 
     fn forget(&mut self, local: &Local) {

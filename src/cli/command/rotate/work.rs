@@ -109,7 +109,12 @@ impl RotateArgs {
 }
 
 /// Writes down which key is active and which is refused since, whether or not the run went on to its end.
-pub(in crate::cli::command) fn log_steps(context: &Context, vault: &Vault, before: &PublicRecord, after: &PublicRecord) {
+pub(in crate::cli::command) fn log_steps(
+    context: &Context,
+    vault: &Vault,
+    before: &PublicRecord,
+    after: &PublicRecord,
+) {
     let log = |action, fingerprint: &str| {
         context.log(vault, action, Some(&before.name), Some(fingerprint), None);
     };
@@ -132,7 +137,12 @@ pub(in crate::cli::command) fn log_steps(context: &Context, vault: &Vault, befor
 }
 
 /// Writes down what was delivered since, as the receipts have it.
-pub(in crate::cli::command) fn log_deliveries(context: &Context, vault: &Vault, before: &PublicRecord, after: &PublicRecord) {
+pub(in crate::cli::command) fn log_deliveries(
+    context: &Context,
+    vault: &Vault,
+    before: &PublicRecord,
+    after: &PublicRecord,
+) {
     for delivery in after
         .deliveries
         .iter()
