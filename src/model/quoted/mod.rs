@@ -95,7 +95,7 @@ fn replacing(text: &str, judge: impl Fn(&str) -> Option<Suspicion>) -> String {
         let (word, after) = rest.split_at(end);
         let next = after.find(|c: char| !c.is_whitespace()).unwrap_or(after.len());
         // Words of ours that name a PEM file or an identity are none.
-        let named = word.starts_with("-----BEGIN") || word.len() < "AGE-SECRET-KEY-1".len() + 8;
+        let named = word.len() < "AGE-SECRET-KEY-1".len() + 8;
         match judge(word).filter(|secret| !named || !matches!(secret, Suspicion::PrivateKey | Suspicion::AgeIdentity)) {
             None => clean.push_str(&without_query(word)),
             Some(secret) => clean.push_str(&secret.to_string()),
@@ -286,6 +286,19 @@ mod tests {
         assert_eq!(without_secrets(hint), hint);
         let pem = "see -----BEGIN PRIVATE KEY-----\nMIGHAgEAMBMGByqGSM49\nAgEGCCqGSM49AwEHBG0w";
         assert_eq!(without_secrets(pem), "[a private key, not repeated]");
+    }
+
+    #[test]
+    fn a_secret_is_seen_whatever_stands_around_it() {
+        let secret = "a2AP5ON9pdmwE/uLACSwBffcdHG+iVjJ2Pah";
+        for text in [
+            format!("-----BEGIN{secret}"),
+            format!("-----BEGIN…{secret}"),
+            format!("https-relative-words-that-go-on-and-on/{secret}/and/so/do/these/words/at/its/end"),
+        ] {
+            assert!(!cleared(&text).contains("BffcdHG"), "{text}");
+            assert!(!Quoted::of(&text).to_string().contains("BffcdHG"), "{text}");
+        }
     }
 
     #[test]

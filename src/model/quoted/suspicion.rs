@@ -163,7 +163,11 @@ pub(super) fn looks_random(text: &str) -> bool {
     random_run || text.split(|c| !is_base64_character(c)).any(changes_often)
 }
 
-/// Whether base64 is what a word changes its sort of character like: two times in three, where words do so one time in five.
+/// So many characters of base64 in a row give it away, whatever stands around them.
+const WINDOW: usize = 24;
+
+/// Whether base64 is what a word changes its sort of character like, or a piece of it: two times in three, where words do so one
+/// time in five.
 fn changes_often(word: &str) -> bool {
     let sort = |c: char| match c {
         'a'..='z' => 0,
@@ -172,8 +176,11 @@ fn changes_often(word: &str) -> bool {
         _ => 3,
     };
     let sorts: Vec<u8> = word.chars().map(sort).collect();
-    let changes = sorts.windows(2).filter(|pair| pair[0] != pair[1]).count();
-    let has = |sort: u8| sorts.contains(&sort);
-    let least = if has(2) { 16 } else { 20 };
-    sorts.len() >= least && has(0) && has(1) && changes * 5 >= sorts.len() * 2
+    let is_random = |piece: &[u8]| {
+        let changes = piece.windows(2).filter(|pair| pair[0] != pair[1]).count();
+        let has = |sort: u8| piece.contains(&sort);
+        let least = if has(2) { 16 } else { 20 };
+        piece.len() >= least && has(0) && has(1) && changes * 5 >= piece.len() * 2
+    };
+    is_random(&sorts) || sorts.windows(WINDOW).any(is_random)
 }
