@@ -55,6 +55,8 @@ pub mod api;
 pub mod cli;
 pub mod deliver;
 pub mod export;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 pub mod keys;
 mod loopback;
 pub mod model;

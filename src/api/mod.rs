@@ -9,6 +9,8 @@ pub mod client;
 mod config;
 pub mod credentials;
 pub mod error;
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzzing;
 mod limiter;
 pub mod login;
 mod mutation;

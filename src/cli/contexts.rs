@@ -78,7 +78,7 @@ fn text_of(path: &Path) -> Result<String, Failure> {
     }
 }
 
-fn parse(path: &Path, text: &str) -> Result<Contexts, Failure> {
+pub(super) fn parse(path: &Path, text: &str) -> Result<Contexts, Failure> {
     toml::from_str(text).map_err(|error| {
         let line = error.span().map(|span| text[..span.start].matches('\n').count() + 1);
         damaged(path, line, error.message())

@@ -13,6 +13,8 @@ mod error;
 mod fleet;
 mod folders;
 mod foreign;
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzzing;
 mod harmless;
 mod held_keys;
 mod help;

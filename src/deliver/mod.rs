@@ -4,6 +4,8 @@
 
 mod cluster;
 mod file;
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzzing;
 mod hashivault;
 mod http;
 mod plugin;

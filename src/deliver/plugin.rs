@@ -40,7 +40,7 @@ struct TargetForm<'a> {
 }
 
 #[derive(Deserialize)]
-struct Answer {
+pub(super) struct Answer {
     version: u64,
     #[serde(default)]
     ok: bool,
@@ -85,27 +85,33 @@ impl<'t> Plugin<'t> {
                 program: self.program.clone(),
                 error,
             })?;
-        let answer = serde_json::from_slice::<Answer>(&ended.stdout);
         if !ended.status.success() {
             let mut refusal = refused(&self.program, &ended, contents);
+            let answer = serde_json::from_slice::<Answer>(&ended.stdout);
             if let (Ok(answer), PlaceError::Refused { words, .. }) = (answer, &mut refusal) {
                 *words = answer.error.and_then(|error| repeatable(error.as_bytes(), contents));
             }
             return Err(refusal);
         }
-        let rubbish = |what| PlaceError::Rubbish {
-            program: self.program.clone(),
-            what,
-        };
-        let answer = answer.map_err(|_| rubbish("something that is not the JSON of docs/plugins.md"))?;
-        if answer.version != VERSION {
-            return Err(rubbish("another version of the protocol than 1"));
-        }
-        if !answer.ok {
-            return Err(rubbish("no error, and does not say that it is ok either"));
-        }
-        Ok(answer)
+        answer_of(&self.program, &ended.stdout)
     }
+}
+
+/// What a program printed that ended well.
+pub(super) fn answer_of(program: &str, stdout: &[u8]) -> Result<Answer, PlaceError> {
+    let rubbish = |what| PlaceError::Rubbish {
+        program: program.to_owned(),
+        what,
+    };
+    let answer: Answer =
+        serde_json::from_slice(stdout).map_err(|_| rubbish("something that is not the JSON of docs/plugins.md"))?;
+    if answer.version != VERSION {
+        return Err(rubbish("another version of the protocol than 1"));
+    }
+    if !answer.ok {
+        return Err(rubbish("no error, and does not say that it is ok either"));
+    }
+    Ok(answer)
 }
 
 #[async_trait]

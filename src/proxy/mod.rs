@@ -6,6 +6,8 @@
 
 mod credential;
 mod forward;
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzzing;
 mod gate;
 mod headers;
 mod ledger;

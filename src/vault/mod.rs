@@ -11,6 +11,8 @@ mod create;
 mod document;
 mod edit;
 mod error;
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzzing;
 mod identity;
 mod keyring;
 mod list;

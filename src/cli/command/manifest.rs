@@ -77,13 +77,7 @@ pub(super) fn read(context: &Context, path: &Path) -> Result<Vec<Entry>, Failure
     let bytes = context.input(path)?;
     let shown = quoted::path(path);
     let wrong = |place: String, reason: String| {
-        // A library's words may repeat what stands there.
-        let reason: String = reason.chars().take(LONGEST_REASON).collect();
-        Failure::new(
-            Exit::Usage,
-            "manifest",
-            format!("{shown}{place}: {}", quoted::cleared(&reason)),
-        )
+        Failure::new(Exit::Usage, "manifest", format!("{shown}{place}: {}", told(&reason)))
         .hint(
             "CSV: name,kind,days,permissions,external_id with a header line; TOML: [[account]] tables with the same fields",
         )
@@ -118,6 +112,20 @@ pub(super) fn read(context: &Context, path: &Path) -> Result<Vec<Entry>, Failure
         ));
     }
     Ok(entries)
+}
+
+/// What is said of a text that is no manifest, read as CSV and as TOML.
+#[cfg(feature = "fuzzing")]
+pub(in crate::cli) fn refusals(text: &str) -> Vec<String> {
+    let csv = from_csv(text).err().map(|(_, reason)| reason);
+    let toml = from_toml(text).err().map(|(_, reason)| reason);
+    csv.into_iter().chain(toml).map(|reason| told(&reason)).collect()
+}
+
+/// A library's words, which may repeat what stands in the file.
+fn told(reason: &str) -> String {
+    let reason: String = reason.chars().take(LONGEST_REASON).collect();
+    quoted::cleared(&reason)
 }
 
 fn from_csv(text: &str) -> Result<Vec<Entry>, (u64, String)> {

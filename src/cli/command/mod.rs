@@ -18,7 +18,7 @@ mod init;
 mod list;
 mod log;
 mod man;
-mod manifest;
+pub(super) mod manifest;
 mod onboard;
 mod plan;
 mod provision;

@@ -135,7 +135,7 @@ fn present<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Presence
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct WholeForm {
+pub(super) struct WholeForm {
     #[serde(rename = "format")]
     _format: IgnoredAny,
     version: u64,
@@ -488,7 +488,7 @@ impl OpenedDocument {
     }
 }
 
-fn parse(name: &CredentialName, bytes: &[u8]) -> Result<WholeForm, VaultError> {
+pub(super) fn parse(name: &CredentialName, bytes: &[u8]) -> Result<WholeForm, VaultError> {
     read_header(name, bytes)?;
     serde_json::from_slice(bytes).map_err(|_| {
         damaged(
@@ -615,7 +615,7 @@ fn is_genuine(secret: &Secret, code: &Code, purpose: Purpose, fields: &[Vec<u8>]
     secret.verifies(code, purpose, &slices(fields))
 }
 
-fn open_sealed(
+pub(super) fn open_sealed(
     name: &CredentialName,
     file: WholeForm,
     identities: &[AgeIdentity],

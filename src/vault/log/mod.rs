@@ -262,6 +262,14 @@ pub(super) fn head(directory: &Path) -> Result<String, VaultError> {
     Ok(chain::head(directory)?.0)
 }
 
+/// What a line is, as whoever reads or vouches for a log takes it.
+#[cfg(feature = "fuzzing")]
+pub(super) fn parsed(line: &[u8]) {
+    let _ = serde_json::from_slice::<Record>(line).map(|record| record.renamed_from());
+    let _ = chain::Head::none().after(line);
+    let _ = check::checkpoint(line, "checkpoint");
+}
+
 /// Whether there is a log.
 pub(super) fn is_there(directory: &Path) -> bool {
     segments::all(directory).is_ok_and(|files| !files.is_empty())

@@ -1,6 +1,8 @@
 //! The places where people keep an environment today, and what is found there.
 
 mod dotenv;
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzzing;
 mod postman;
 mod subject;
 
@@ -40,7 +42,11 @@ pub struct Unreadable {
 /// When the file cannot be read or is no such export.
 pub fn postman(path: &Path) -> Result<Subject, Unreadable> {
     let (label, text, mode) = read(path)?;
-    let subject = postman::parse(&label, &text)?;
+    from_postman(&label, &text, mode)
+}
+
+fn from_postman(label: &str, text: &str, mode: Option<u32>) -> Result<Subject, Unreadable> {
+    let subject = postman::parse(label, text)?;
     within_limits(Subject { mode, ..subject })
 }
 
@@ -50,8 +56,12 @@ pub fn postman(path: &Path) -> Result<Subject, Unreadable> {
 /// When the file cannot be read or a line of it is no assignment.
 pub fn dotenv(path: &Path) -> Result<Subject, Unreadable> {
     let (label, text, mode) = read(path)?;
-    let variables = dotenv::parse(&text).map_err(|(line, reason)| Unreadable {
-        label: label.clone(),
+    from_dotenv(&label, &text, mode)
+}
+
+fn from_dotenv(label: &str, text: &str, mode: Option<u32>) -> Result<Subject, Unreadable> {
+    let variables = dotenv::parse(text).map_err(|(line, reason)| Unreadable {
+        label: label.to_owned(),
         message: format!("line {line}: {reason}"),
         hint: "a line is NAME=value, NAME='value' or a comment; a value over several lines stands in quotes".to_owned(),
     })?;
@@ -60,7 +70,7 @@ pub fn dotenv(path: &Path) -> Result<Subject, Unreadable> {
         let found = variables.iter().rev().find(|(key, _)| key == name);
         found.map(|(_, value)| SecretString::from(value.as_str().to_owned()))
     };
-    let subject = from_sdk_variables(&label, Source::Dotenv, lookup);
+    let subject = from_sdk_variables(label, Source::Dotenv, lookup);
     let others = variables
         .iter()
         .map(|(name, _)| name.as_str())
