@@ -1,7 +1,7 @@
 # `make demo` and `make test` need a Rust toolchain and a C compiler, and nothing else; `make bare` shows it.
 INTEROP = target/interop
 
-.PHONY: help demo test judged bare campaign coverage mutants interop check fmt-check lint docs deny windows bench install peers
+.PHONY: help demo test judged bare campaign fuzz coverage mutants interop check fmt-check lint docs deny platforms dist dist-used dist-twice dist-peers bench install peers
 
 # What there is to make
 help:
@@ -32,6 +32,10 @@ JUDGED = $(shell grep -lrE "\b(peer(_ok)?|can_watch)\b" tests --include=*.rs | g
 # The tests in which other programs judge ours
 judged:
 	DFNS_KEYS_TEST_PEERS=1 cargo test $(addprefix --test ,$(JUDGED)) -- --show-output
+
+# Bytes of others' against every parser that meets them, by libFuzzer, two at a time: SECONDS=60 for each, [PARSERS='keys tokens']
+fuzz:
+	tests/fuzz.sh $(or $(SECONDS),60) $(PARSERS)
 
 # Which lines the tests run, ours and the program's under test: a report under target/coverage (cargo-tarpaulin)
 coverage:
@@ -82,11 +86,29 @@ deny:
 
 # With Debian's rustc-web, cargo-web, rust-web-src and gcc-mingw-w64-x86-64, since no standard library for Windows is at hand
 # there. It takes minutes at first, and is no part of CI.
+WEB = RUSTC_BOOTSTRAP=1 RUSTC=/usr/bin/rustc /usr/bin/cargo check -Zbuild-std=std,panic_abort,panic_unwind,proc_macro,test
 
-# A type-check for Windows
-windows:
-	RUSTC_BOOTSTRAP=1 RUSTC=/usr/bin/rustc AWS_LC_SYS_PREBUILT_NASM=1 /usr/bin/cargo check --target-dir target/windows \
-		-Zbuild-std=std,panic_abort,panic_unwind,proc_macro,test --target x86_64-pc-windows-gnu --lib --bins --tests
+# A type-check for Windows, tests and all; `make dist FOR=windows` and `make dist-used FOR=windows` run its demonstration under wine
+platforms:
+	AWS_LC_SYS_PREBUILT_NASM=1 $(WEB) --target-dir target/windows --target x86_64-pc-windows-gnu --lib --bins --tests
+
+# All that is handed out, under target/dist/VERSION (docs/releasing.md): [FOR=gnu|musl|windows] [MINISIGN_KEY=FILE]
+dist:
+	.dist/make $(FOR)
+
+# Uses each of it in a place without this checkout, as root on Debian: [FOR='deb static']
+dist-used:
+	tests/dist.sh $(FOR)
+
+# Two builds in two folders are the same bytes: [FOR=musl]
+dist-twice:
+	tests/dist-twice.sh $(or $(FOR),musl)
+
+# What dist and dist-used need beside a Rust toolchain, on Debian
+dist-peers:
+	apt-get update -qq
+	apt-get install -y -qq --no-install-recommends python3-venv rustc-web cargo-web rust-web-src gcc-mingw-w64-x86-64 zip unzip cpio rpm2cpio \
+		umoci jq minisign debootstrap iproute2 binutils wine wine64 >/dev/null
 
 # Ratios against what people use today, each peer measured in the same run
 bench: $(INTEROP)/installed
