@@ -6,7 +6,7 @@
 //! taken off the command line here, before it is looked at. (docs/decisions/0008.)
 
 use std::ffi::OsString;
-use std::path::Path;
+use std::path::PathBuf;
 
 use super::error::Failure;
 use super::origin::Origin;
@@ -29,7 +29,7 @@ pub(super) fn given(arguments: &mut Vec<OsString>) -> Result<Option<Origin>, Fai
     {
         let _ = arguments;
         Ok(match (variable(FILE), variable(VALUE)) {
-            (Some(path), _) => Some(Origin::file(Path::new(&path))),
+            (Some(path), _) => Some(Origin::file(&PathBuf::from(path).into())),
             (None, Some(value)) => Some(Origin::variable(VALUE, value)),
             (None, None) => None,
         })
@@ -46,12 +46,11 @@ mod again {
     use std::os::fd::{AsRawFd, OwnedFd};
     use std::os::unix::ffi::OsStringExt;
     use std::os::unix::process::CommandExt;
-    use std::path::PathBuf;
     use std::process::Command;
 
     use zeroize::Zeroizing;
 
-    use super::{FILE, Failure, Origin, OsString, Path, VALUE, variable};
+    use super::{FILE, Failure, Origin, OsString, PathBuf, VALUE, variable};
     use crate::cli::error::Exit;
     use crate::sys::descriptors;
 
@@ -66,7 +65,7 @@ mod again {
             Origin::variable(VALUE, std::str::from_utf8(number).ok()?.parse().ok()?)
         } else {
             let path = first.strip_prefix(FILE_AT.as_bytes())?;
-            Origin::file(Path::new(&OsString::from_vec(path.to_vec())))
+            Origin::file(&PathBuf::from(OsString::from_vec(path.to_vec())).into())
         };
         arguments.remove(1);
         Some(given)

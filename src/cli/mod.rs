@@ -48,6 +48,7 @@ use command::Command;
 use context::Context;
 use contexts::{Flags, Surroundings};
 use error::{Exit, Failure};
+use input::Input;
 use ui::Ui;
 
 /// Provision, verify and rotate credentials for the Dfns API.
@@ -82,7 +83,7 @@ struct Globals {
     /// Read the passphrase from a file, or from stdin [env: DFNS_KEYS_PASSPHRASE_FILE; or the passphrase itself:
     /// DFNS_KEYS_PASSPHRASE]
     #[arg(long, global = true, value_name = "FILE|-", conflicts_with = "passphrase_fd")]
-    passphrase_file: Option<PathBuf>,
+    passphrase_file: Option<Input>,
     /// Read the passphrase from an open file descriptor
     #[arg(long, global = true, value_name = "N", value_parser = readable_descriptor)]
     passphrase_fd: Option<u32>,
@@ -178,11 +179,15 @@ fn run(arguments: impl Iterator<Item = OsString>) -> Exit {
     // After that, for a limit is handed on to whoever takes this process's place.
     memory::forbid_core_dumps();
     memory::lock();
-    let parsed = help::with_helps(Cli::command(), &arguments)
-        .try_get_matches_from(&arguments)
-        .and_then(|matches| Cli::from_arg_matches(&matches));
-    let cli = match parsed {
-        Ok(cli) => cli,
+    let mut grammar = help::with_helps(Cli::command(), &arguments);
+    let parsed = grammar.try_get_matches_from_mut(&arguments).and_then(|matches| {
+        Ok((
+            Cli::from_arg_matches(&matches)?,
+            input::stdin_readers(&grammar, &matches),
+        ))
+    });
+    let (cli, stdin_readers) = match parsed {
+        Ok(parsed) => parsed,
         Err(error) => {
             let tip = slips::tip(&error, &arguments);
             return ui::usage(error, tip, json);
@@ -205,7 +210,7 @@ fn run(arguments: impl Iterator<Item = OsString>) -> Exit {
     {
         return conclude(&context.ui, &failure);
     }
-    let outcome = context.check_stdin_readers(&command.stdin_readers()).and_then(|()| {
+    let outcome = context.check_stdin_readers(stdin_readers).and_then(|()| {
         context.block_on(async {
             match command.run(&context).await {
                 Ok(exit) => Ok(exit),

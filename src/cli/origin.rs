@@ -1,9 +1,9 @@
 //! Where a passphrase comes from, when nobody types it: a file, a descriptor, or the environment.
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use super::input;
+use super::input::{self, Input};
 use crate::model::quoted;
 use crate::model::secret::{Passphrase, is_empty, passphrase_from_text};
 use crate::sys::descriptors::{self, STDIN, Taken};
@@ -32,10 +32,10 @@ enum Place {
 
 impl Origin {
     /// A file, or stdin for `-`. A path may stand for a descriptor.
-    pub(super) fn file(path: &Path) -> Self {
-        if path == Path::new("-") {
+    pub(super) fn file(input: &Input) -> Self {
+        let Some(path) = input.file() else {
             return Self::descriptor(STDIN);
-        }
+        };
         match descriptors::named_by(path) {
             Some(number @ (STDIN | 3..)) => Self {
                 shown: quoted::path(path),

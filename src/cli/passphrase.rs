@@ -12,6 +12,7 @@ use super::error::{Exit, Failure};
 use super::origin::Origin;
 use super::terminal;
 use super::ui::Ui;
+use crate::keys::pem::is_encrypted;
 use crate::model::ids::CredentialName;
 use crate::model::quoted;
 use crate::model::secret::{Passphrase, is_empty};
@@ -139,6 +140,13 @@ impl Supplier {
         let passphrase = self.ask(&format!("{question}: "))?;
         self.asked.borrow_mut().insert(key, passphrase.clone());
         Ok(passphrase)
+    }
+
+    /// The passphrase of a private key, where it is encrypted with one.
+    pub(super) fn of_key(&self, contents: &[u8], shown: &str) -> Result<Option<Passphrase>, IdentityError> {
+        is_encrypted(contents)
+            .then(|| self.existing(shown.to_owned(), &format!("Passphrase of {shown}")))
+            .transpose()
     }
 
     /// A passphrase for something new: given, or asked twice, or generated when left empty.

@@ -43,10 +43,13 @@ pub const KEY_ENCODING: &str = "DFNS_PRIVATE_KEY_ENCODING";
 
 /// Which of the vendor's two Postman set-ups.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
 pub enum PostmanAuth {
     /// `useAuthV2` is `true`.
+    #[cfg_attr(feature = "cli", value(help = None::<&str>))]
     V2,
     /// The deprecated one.
+    #[cfg_attr(feature = "cli", value(help = None::<&str>))]
     V1,
 }
 

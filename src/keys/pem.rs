@@ -17,10 +17,11 @@ use crate::model::secret::{Passphrase, PrivateKeyPem};
 
 /// How a private key is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
 pub enum PrivateKeyFormat {
-    /// `EC PRIVATE KEY`, as `openssl ecparam -genkey -noout` writes it.
+    /// EC PRIVATE KEY, as `openssl ecparam -genkey -noout` writes it.
     Sec1,
-    /// `PRIVATE KEY`, as `openssl genpkey` writes it.
+    /// PRIVATE KEY, as `openssl genpkey` writes it.
     Pkcs8,
 }
 

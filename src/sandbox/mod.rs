@@ -60,11 +60,12 @@ pub enum SandboxError {
 
 /// Whether service accounts and personal access tokens may manage their own keys, on which the vendor's pages differ.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
 pub enum Doctrine {
-    /// They may: the rotation guide of 2026.
+    /// They may (the rotation guide of 2026).
     #[default]
     Guide,
-    /// They may not: the reference of 2025.
+    /// They may not (the reference of 2025).
     Reference,
 }
 

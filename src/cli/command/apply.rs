@@ -36,10 +36,6 @@ pub(in crate::cli) struct ApplyArgs {
 type Outcome<'p> = (&'p Change, Result<Applied, Failure>);
 
 impl ApplyArgs {
-    pub(super) fn stdin_readers(&self) -> Vec<&'static str> {
-        self.file.stdin_readers()
-    }
-
     pub(super) async fn run(&self, context: &Context) -> Result<Exit, Failure> {
         context.check_confirmable()?;
         let fleet = self.file.read(context)?;

@@ -1,14 +1,15 @@
 use std::path::Path;
 
 use clap::Args;
+use clap::builder::{StringValueParser, TypedValueParser};
 use serde_json::json;
-use zeroize::Zeroizing;
 
 use crate::api::Access;
 use crate::api::raw::{RawAnswer, RawCall};
 use crate::cli::context::Context;
 use crate::cli::error::{Exit, Failure};
 use crate::cli::foreign::ForeignData;
+use crate::cli::input::Input;
 use crate::keys::pem::unseal;
 use crate::model::ids::CredentialName;
 use crate::model::operations;
@@ -32,8 +33,8 @@ pub(in crate::cli) struct CallArgs {
     /// The path, such as /wallets
     path: String,
     /// The body: JSON, @FILE, or - for stdin
-    #[arg(long, value_name = "JSON|@FILE|-")]
-    data: Option<String>,
+    #[arg(long, value_name = "JSON|@FILE|-", value_parser = StringValueParser::new().map(Input::text_or_file))]
+    data: Option<Input>,
     /// A part of the query; repeat for more
     #[arg(long, value_name = "K=V")]
     query: Vec<String>,
@@ -46,16 +47,9 @@ pub(in crate::cli) struct CallArgs {
 }
 
 impl CallArgs {
-    pub(super) fn stdin_readers(&self) -> Vec<&'static str> {
-        match self.data.as_deref() {
-            Some("-" | "@-") => vec!["--data"],
-            _ => Vec::new(),
-        }
-    }
-
     pub(super) async fn run(&self, context: &Context) -> Result<Exit, Failure> {
         let method = self.method.to_ascii_uppercase();
-        let body = self.body(context)?;
+        let body = self.data.as_ref().map(|data| context.input(data)).transpose()?;
         let body = body
             .as_ref()
             .map(|bytes| std::str::from_utf8(bytes))
@@ -137,17 +131,6 @@ impl CallArgs {
             query.append_pair(key, value);
         }
         Ok(query.finish())
-    }
-
-    fn body(&self, context: &Context) -> Result<Option<Zeroizing<Vec<u8>>>, Failure> {
-        Ok(match self.data.as_deref() {
-            None => None,
-            Some("-" | "@-") => Some(context.input(Path::new("-"))?),
-            Some(text) => Some(match text.strip_prefix('@') {
-                Some(path) => context.input(Path::new(path))?,
-                None => Zeroizing::new(text.as_bytes().to_vec()),
-            }),
-        })
     }
 
     fn show(&self, context: &Context, call: &RawCall<'_>, api_url: &str) -> Result<Exit, Failure> {

@@ -1,15 +1,13 @@
 //! The dashboard's part, which is a person's: told, helped along, and asked for the token that it shows.
 
-use std::path::Path;
-
 use zeroize::Zeroizing;
 
 use crate::cli::context::Context;
 use crate::cli::desktop;
 use crate::cli::error::{Exit, Failure};
+use crate::cli::input::Input;
 use crate::cli::terminal;
 use crate::model::credential::Kind;
-use crate::model::quoted;
 use crate::model::record::PublicRecord;
 use crate::model::token::{AuthToken, TokenShapeError};
 use crate::model::url::ApiUrl;
@@ -96,14 +94,10 @@ pub(super) fn ask_for_token(context: &Context, errand: &Errand<'_>) -> Result<Au
     }
 }
 
-/// Reads a token from a file, or from stdin for `-`.
-pub(super) fn read_token(context: &Context, path: &Path) -> Result<AuthToken, Failure> {
-    let bytes = context.input(path)?;
-    let shown = if path == Path::new("-") {
-        "stdin".to_owned()
-    } else {
-        quoted::path(path)
-    };
+/// Reads a token.
+pub(super) fn read_token(context: &Context, input: &Input) -> Result<AuthToken, Failure> {
+    let bytes = context.input(input)?;
+    let shown = input.shown();
     let text = std::str::from_utf8(&bytes)
         .map_err(|_| Failure::new(Exit::Refused, "token_shape", format!("{shown} is not text")))?;
     AuthToken::parse(text).map_err(|error| token_shape(&shown, &error, "nothing was changed"))

@@ -29,7 +29,7 @@ pub(in crate::cli) struct ExportArgs {
     format: FormatArg,
     /// Which of the vendor's Postman set-ups
     #[arg(long, default_value = "v2")]
-    auth: AuthArg,
+    auth: PostmanAuth,
     /// Have the Postman environment lead through a signing proxy, without a secret
     #[arg(long, value_name = "URL")]
     via_proxy: Option<ApiUrl>,
@@ -57,23 +57,17 @@ pub(super) enum FormatArg {
     PemPublic,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum AuthArg {
-    V2,
-    V1,
-}
-
 impl FormatArg {
     /// What `--format` calls it, where that alone says how to make the same again.
-    fn named(self, auth: AuthArg) -> Option<String> {
-        let enough = self != Self::PostmanEnvironment || auth == AuthArg::V2;
+    fn named(self, auth: PostmanAuth) -> Option<String> {
+        let enough = self != Self::PostmanEnvironment || auth == PostmanAuth::V2;
         let value = self.to_possible_value().filter(|_| enough)?;
         Some(value.get_name().to_owned())
     }
 
     /// Its name for a command line, if a text is one.
     pub(super) fn known(text: &str) -> Option<String> {
-        Self::from_str(text, false).ok()?.named(AuthArg::V2)
+        Self::from_str(text, false).ok()?.named(PostmanAuth::V2)
     }
 }
 
@@ -166,18 +160,14 @@ impl ExportArgs {
     }
 
     fn form(&self) -> Result<Form, Failure> {
-        let auth = match self.auth {
-            AuthArg::V2 => PostmanAuth::V2,
-            AuthArg::V1 => PostmanAuth::V1,
-        };
         if self.via_proxy.is_some() && self.format != FormatArg::PostmanEnvironment {
             return Err(Failure::usage("--via-proxy goes with --format postman-environment"));
         }
         Ok(Form::Credential(match self.format {
             FormatArg::PostmanCollection => return Ok(Form::Collection),
             FormatArg::PostmanEnvironment => match &self.via_proxy {
-                None => Format::PostmanEnvironment(auth),
-                Some(proxy) => Format::PostmanThroughProxy(auth, proxy.clone()),
+                None => Format::PostmanEnvironment(self.auth),
+                Some(proxy) => Format::PostmanThroughProxy(self.auth, proxy.clone()),
             },
             FormatArg::Dotenv => Format::Dotenv,
             FormatArg::Kubernetes => Format::Kubernetes,

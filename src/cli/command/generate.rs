@@ -1,11 +1,12 @@
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use serde_json::json;
 use zeroize::Zeroizing;
 
 use crate::cli::context::Context;
 use crate::cli::error::{Exit, Failure};
+use crate::cli::input::Output;
 use crate::keys::pem::PrivateKeyFormat;
 use crate::keys::{KeyPair, provider};
 use crate::model::key_uri::KeyUri;
@@ -26,13 +27,13 @@ use crate::vault::{RecipientText, age_file};
 pub(in crate::cli) struct GenerateArgs {
     /// Where the private key goes [default: prime256v1.pem, with .age behind it when encrypted]
     #[arg(long, value_name = "FILE|-")]
-    private_key: Option<PathBuf>,
+    private_key: Option<Output>,
     /// Where the public key goes [default: stdout]
     #[arg(long, value_name = "FILE|-")]
-    public_key: Option<PathBuf>,
+    public_key: Option<Output>,
     /// How the private key is written
     #[arg(long, default_value = "sec1")]
-    format: FormatArg,
+    format: PrivateKeyFormat,
     /// Leave the private key unencrypted
     #[arg(long)]
     plaintext: bool,
@@ -47,14 +48,6 @@ pub(in crate::cli) struct GenerateArgs {
     force: bool,
 }
 
-#[derive(Clone, Copy, ValueEnum)]
-enum FormatArg {
-    /// EC PRIVATE KEY, as `openssl ecparam -genkey -noout` writes it
-    Sec1,
-    /// PRIVATE KEY, as `openssl genpkey` writes it
-    Pkcs8,
-}
-
 impl GenerateArgs {
     pub(super) async fn run(&self, context: &Context) -> Result<Exit, Failure> {
         if let Some(key) = &self.key {
@@ -65,22 +58,20 @@ impl GenerateArgs {
         } else {
             "prime256v1.pem.age"
         };
-        let private_path = self.private_key.as_deref().unwrap_or(Path::new(default));
-        let public_path = self.public_key.as_deref().unwrap_or(Path::new("-"));
-        if context.ui.json() && private_path == Path::new("-") {
+        let private_path = self.private_key.as_ref().map_or(Some(Path::new(default)), Output::file);
+        let public_path = self.public_path();
+        if context.ui.json() && private_path.is_none() {
             return Err(Failure::usage(
                 "--json prints no secret: name a file with --private-key",
             ));
         }
-        if private_path != Path::new("-") && files::from_everywhere(private_path) == files::from_everywhere(public_path)
+        if private_path.is_some() && private_path.map(files::from_everywhere) == public_path.map(files::from_everywhere)
         {
             return Err(Failure::usage("--private-key and --public-key name the same file"));
         }
         // Both are looked at before either is written, so that a refusal leaves nothing behind.
-        for path in [private_path, public_path] {
-            if path != Path::new("-") {
-                files::check_target(path, self.if_exists())?;
-            }
+        for path in [private_path, public_path].into_iter().flatten() {
+            files::check_target(path, self.if_exists())?;
         }
         let recipients = self
             .recipient
@@ -93,10 +84,7 @@ impl GenerateArgs {
             Some(context.supplier.fresh("Passphrase for the private key")?)
         };
         let pair = KeyPair::generate()?;
-        let pem = pair.to_private_pem(match self.format {
-            FormatArg::Sec1 => PrivateKeyFormat::Sec1,
-            FormatArg::Pkcs8 => PrivateKeyFormat::Pkcs8,
-        });
+        let pem = pair.to_private_pem(self.format);
         let contents = if self.plaintext {
             pem
         } else if let Some(passphrase) = &passphrase {
@@ -114,18 +102,18 @@ impl GenerateArgs {
             (public_path, public.as_bytes()),
         )?;
         let fingerprint = pair.public_key().fingerprint();
-        let file = |path: &Path| (path != Path::new("-")).then(|| quoted::path(path));
+        let [private_file, public_file] = [private_path, public_path].map(|path| path.map(quoted::path));
         if context.ui.json() {
             context.ui.document(&json!({
                 "fingerprint": fingerprint,
                 "public_key": public,
-                "private_key_file": file(private_path),
-                "public_key_file": file(public_path),
+                "private_key_file": private_file,
+                "public_key_file": public_file,
                 "encrypted": !self.plaintext,
             }))?;
             return Ok(Exit::Done);
         }
-        if let Some(path) = file(private_path) {
+        if let Some(path) = private_file {
             let how = if self.plaintext {
                 "in clear"
             } else {
@@ -133,7 +121,7 @@ impl GenerateArgs {
             };
             context.ui.say(&format!("  private key, {how}:  {path}"));
         }
-        if let Some(path) = file(public_path) {
+        if let Some(path) = public_file {
             context.ui.say(&format!("  public key:  {path}"));
         }
         context.ui.say(&format!("  {fingerprint}"));
@@ -142,8 +130,8 @@ impl GenerateArgs {
 
     /// Makes a key where it is held.
     async fn make(&self, context: &Context, key: &KeyUri) -> Result<Exit, Failure> {
-        let path = self.public_key.as_deref().unwrap_or(Path::new("-"));
-        if path != Path::new("-") {
+        let path = self.public_path();
+        if let Some(path) = path {
             files::check_target(path, self.if_exists())?;
         }
         let public = provider::make(key).await?.public_key();
@@ -152,7 +140,7 @@ impl GenerateArgs {
             None if context.ui.json() => {}
             None => context.ui.data(public.pem.as_bytes())?,
         }
-        let file = (path != Path::new("-")).then(|| quoted::path(path));
+        let file = path.map(quoted::path);
         if context.ui.json() {
             context.ui.document(&json!({
                 "fingerprint": public.fingerprint,
@@ -174,8 +162,12 @@ impl GenerateArgs {
 
     /// Both halves are on the disk before either can be seen, so that a full disk changes nothing. Then the public one
     /// comes first, after an old private one is gone: there is never a private key without its public half.
-    fn hand_over(&self, context: &Context, private: (&Path, &[u8]), public: (&Path, &[u8])) -> Result<(), Failure> {
-        let stdout = Path::new("-");
+    fn hand_over(
+        &self,
+        context: &Context,
+        private: (Option<&Path>, &[u8]),
+        public: (Option<&Path>, &[u8]),
+    ) -> Result<(), Failure> {
         let new_private = self.prepare(private, Readable::ByOwner)?;
         let new_public = self.prepare(public, Readable::ByAll)?;
         if new_private.is_none() && new_public.is_none() {
@@ -184,14 +176,14 @@ impl GenerateArgs {
                 .into_iter()
                 .try_for_each(|(_, text)| context.ui.data(text));
         }
-        if self.force && new_private.is_some() && files::exists(private.0) {
-            files::remove(private.0)?;
+        if let Some(path) = private.0.filter(|path| self.force && files::exists(path)) {
+            files::remove(path)?;
         }
         for (half, contents) in [(new_public, public), (new_private, private)] {
             match half {
                 Some(half) => half.publish()?,
                 // The document has the public key.
-                None if contents.0 == stdout && context.ui.json() => {}
+                None if context.ui.json() => {}
                 None => context.ui.data(contents.1)?,
             }
         }
@@ -199,11 +191,18 @@ impl GenerateArgs {
     }
 
     /// The file that is to be written, or `None` for stdout.
-    fn prepare(&self, (path, contents): (&Path, &[u8]), readable: Readable) -> Result<Option<Prepared>, Failure> {
-        if path == Path::new("-") {
-            return Ok(None);
-        }
-        Ok(Some(files::prepare(path, contents, self.if_exists(), readable)?))
+    fn prepare(
+        &self,
+        (path, contents): (Option<&Path>, &[u8]),
+        readable: Readable,
+    ) -> Result<Option<Prepared>, Failure> {
+        let prepare = |path| files::prepare(path, contents, self.if_exists(), readable);
+        Ok(path.map(prepare).transpose()?)
+    }
+
+    /// The file for the public key, or `None` for stdout.
+    fn public_path(&self) -> Option<&Path> {
+        self.public_key.as_ref().and_then(Output::file)
     }
 
     fn if_exists(&self) -> IfExists {

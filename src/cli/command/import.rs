@@ -1,13 +1,14 @@
 use std::path::{Path, PathBuf};
 
-use clap::{ArgGroup, Args, ValueEnum};
+use clap::{ArgGroup, Args};
 use jiff::Timestamp;
 
 use crate::cli::context::Context;
 use crate::cli::error::{Exit, Failure};
+use crate::cli::input::Input;
 use crate::cli::record::document;
 use crate::cli::slips;
-use crate::keys::pem::{is_encrypted, read_any_private_key};
+use crate::keys::pem::read_any_private_key;
 use crate::keys::{Algorithm, PrivateKey};
 use crate::model::credential::{Credential, Kind, State, UserGeneration};
 use crate::model::ids::{ApplicationId, CredentialId, CredentialName, OrganisationId, Username};
@@ -42,10 +43,10 @@ pub(in crate::cli) struct ImportArgs {
     name: CredentialName,
     /// The private key: SEC1, PKCS#8 or PKCS#1, encrypted or not
     #[arg(long, value_name = "FILE|-")]
-    private_key: Option<PathBuf>,
+    private_key: Option<Input>,
     /// The token
     #[arg(long, value_name = "FILE|-", requires = "private_key", conflicts_with = "username")]
-    token_file: Option<PathBuf>,
+    token_file: Option<Input>,
     /// A Postman environment, as Postman exports it
     #[arg(long, value_name = "FILE")]
     postman: Option<PathBuf>,
@@ -54,7 +55,7 @@ pub(in crate::cli) struct ImportArgs {
     dotenv: Option<PathBuf>,
     /// What it is
     #[arg(long, default_value = "service-account")]
-    kind: ImportKind,
+    kind: Kind,
     /// Who logs in, for a user
     #[arg(long, value_name = "NAME", requires_all = ["org_id", "private_key"])]
     username: Option<Username>,
@@ -84,27 +85,9 @@ pub(in crate::cli) struct ImportArgs {
     delete_source: bool,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum ImportKind {
-    ServiceAccount,
-    Pat,
-    User,
-}
-
 impl ImportArgs {
-    pub(super) fn stdin_readers(&self) -> Vec<&'static str> {
-        let mut readers = Vec::new();
-        if self.private_key.as_deref() == Some(Path::new("-")) {
-            readers.push("--private-key");
-        }
-        if self.token_file.as_deref() == Some(Path::new("-")) {
-            readers.push("--token-file");
-        }
-        readers
-    }
-
     pub(super) async fn run(&self, context: &Context) -> Result<Exit, Failure> {
-        if (self.kind == ImportKind::User) != self.username.is_some() {
+        if (self.kind == Kind::User) != self.username.is_some() {
             return Err(Failure::usage(
                 "a user is imported with --kind user, --username, --org-id and --private-key",
             ));
@@ -138,13 +121,8 @@ impl ImportArgs {
         let record = match taken {
             Taken::Pair(found) => self.pair(context, free, found).await?,
             Taken::Key(key) => {
-                seal_key(
-                    free,
-                    self.credential_kind(),
-                    self.asked(context).environment().map_err(OnboardError::from)?,
-                    &key,
-                )
-                .await?
+                let environment = self.asked(context).environment().map_err(OnboardError::from)?;
+                seal_key(free, self.kind, environment, &key).await?
             }
             Taken::User(user) => administrator::prove_and_seal(free, &context.client(), user).await?,
         };
@@ -188,11 +166,10 @@ impl ImportArgs {
     }
 
     /// The files in clear.
-    fn in_clear(&self) -> impl Iterator<Item = &PathBuf> {
-        [&self.private_key, &self.token_file, &self.postman, &self.dotenv]
-            .into_iter()
-            .flatten()
-            .filter(|path| *path != Path::new("-"))
+    fn in_clear(&self) -> impl Iterator<Item = &Path> {
+        let inputs = [&self.private_key, &self.token_file].into_iter().flatten();
+        let sources = [&self.postman, &self.dotenv].into_iter().flatten();
+        inputs.filter_map(Input::file).chain(sources.map(PathBuf::as_path))
     }
 
     fn tell(&self, context: &Context, record: &PublicRecord) {
@@ -232,7 +209,7 @@ impl ImportArgs {
                     .say(&format!("  no longer needed in clear, safe to delete:  {shown}"));
             }
         }
-        if self.in_clear().next().is_some() && self.kind != ImportKind::User {
+        if self.in_clear().next().is_some() && self.kind != Kind::User {
             context.ui.say(&format!(
                 "  It lay in clear until now, perhaps in backups too; a new key never does:  dfns-keys rotate {}",
                 self.name
@@ -261,15 +238,10 @@ impl ImportArgs {
         }
     }
 
-    fn key(&self, context: &Context, path: &Path) -> Result<PrivateKey, Failure> {
-        let shown = quoted::path(path);
-        let contents = context.input(path)?;
-        let passphrase = if is_encrypted(&contents) {
-            let question = format!("Passphrase of {shown}");
-            Some(context.supplier.existing(shown.clone(), &question)?)
-        } else {
-            None
-        };
+    fn key(&self, context: &Context, input: &Input) -> Result<PrivateKey, Failure> {
+        let shown = quoted::path(input.path());
+        let contents = context.input(input)?;
+        let passphrase = context.supplier.of_key(&contents, &shown)?;
         let key = read_any_private_key(&contents, passphrase.as_ref()).map_err(|error| Failure::key(&shown, &error))?;
         self.tell_of(context, &key);
         Ok(key)
@@ -286,11 +258,11 @@ impl ImportArgs {
     }
 
     fn key_and_token(&self, context: &Context) -> Result<Taken, Failure> {
-        let path = self
+        let input = self
             .private_key
             .as_ref()
             .expect("clap wants one source, and it is not the others");
-        let key = self.key(context, path)?;
+        let key = self.key(context, input)?;
         let asked = self.asked(context);
         let Some(token_file) = &self.token_file else {
             return Ok(Taken::Key(key));
@@ -312,11 +284,11 @@ impl ImportArgs {
             self.tell_of(context, &found.key);
         }
         if self.offline {
-            return Ok(found.seal_unproven(free, self.credential_kind()).await?);
+            return Ok(found.seal_unproven(free, self.kind).await?);
         }
         let client = context.client();
         let stated = found.credential_id.clone();
-        let proven = found.prove_and_seal(free, &client, self.credential_kind()).await?;
+        let proven = found.prove_and_seal(free, &client, self.kind).await?;
         let record = proven.record;
         if let (Some(stated), Some(proven)) = (stated, &record.credential_id)
             && stated != *proven
@@ -341,22 +313,14 @@ impl ImportArgs {
         Ok(refuse_known(vault, &self.name, &fingerprint, token).await?)
     }
 
-    fn credential_kind(&self) -> Kind {
-        match self.kind {
-            ImportKind::Pat => Kind::Pat,
-            ImportKind::ServiceAccount => Kind::ServiceAccount,
-            ImportKind::User => Kind::User,
-        }
-    }
-
     fn user(
         &self,
         context: &Context,
         username: &Username,
         now: Timestamp,
     ) -> Result<Credential<UserGeneration>, Failure> {
-        let path = self.private_key.as_ref().expect("clap wants it beside --username");
-        let key = self.key(context, path)?;
+        let input = self.private_key.as_ref().expect("clap wants it beside --username");
+        let key = self.key(context, input)?;
         Ok(Credential {
             name: self.name.clone(),
             kind: Kind::User,

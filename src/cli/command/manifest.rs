@@ -1,12 +1,12 @@
 //! Manifests of many accounts: CSV with a header line, or TOML with `[[account]]` tables.
 
 use std::collections::BTreeSet;
-use std::path::Path;
 
 use serde::Deserialize;
 
 use crate::cli::context::Context;
 use crate::cli::error::{Exit, Failure};
+use crate::cli::input::Input;
 use crate::model::credential::Kind;
 use crate::model::ids::{ApplicationId, CredentialName, ExternalId};
 use crate::model::quoted;
@@ -73,8 +73,8 @@ struct TomlAccount {
 const LARGEST: usize = 1024 * 1024;
 const LONGEST_REASON: usize = 200;
 
-pub(super) fn read(context: &Context, path: &Path) -> Result<Vec<Entry>, Failure> {
-    let bytes = context.input(path)?;
+pub(super) fn read(context: &Context, input: &Input) -> Result<Vec<Entry>, Failure> {
+    let (bytes, path) = (context.input(input)?, input.path());
     let shown = quoted::path(path);
     let wrong = |place: String, reason: String| {
         Failure::new(Exit::Usage, "manifest", format!("{shown}{place}: {}", told(&reason)))

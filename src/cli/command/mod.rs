@@ -87,21 +87,6 @@ pub(super) enum Command {
 }
 
 impl Command {
-    /// The arguments that say `-`, of which there may be one.
-    pub(super) fn stdin_readers(&self) -> Vec<&'static str> {
-        match self {
-            Self::Onboard(args) => args.stdin_readers(),
-            Self::Import(args) => args.stdin_readers(),
-            Self::Rotate(args) => args.stdin_readers(),
-            Self::Call(args) => args.stdin_readers(),
-            Self::Plan(args) => args.stdin_readers(),
-            Self::Apply(args) => args.stdin_readers(),
-            Self::PublicKey(args) => args.stdin_readers(),
-            Self::Rekey(args) => args.stdin_readers(),
-            _ => Vec::new(),
-        }
-    }
-
     /// Whether a program is run that is to have the descriptors that this process was started with.
     pub(super) fn passes_descriptors_on(&self) -> bool {
         matches!(self, Self::Exec(_))

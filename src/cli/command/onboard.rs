@@ -1,5 +1,3 @@
-use std::path::{Path, PathBuf};
-
 use clap::{Args, ValueEnum};
 
 use super::dashboard;
@@ -7,6 +5,7 @@ use super::manifest::{self, Entry};
 use super::provision;
 use crate::cli::context::Context;
 use crate::cli::error::{Exit, Failure};
+use crate::cli::input::Input;
 use crate::cli::record::document;
 use crate::cli::slips;
 use crate::model::credential::{Kind, State};
@@ -53,7 +52,7 @@ pub(in crate::cli) struct OnboardArgs {
     prepare: bool,
     /// Do the second half only: read the token from a file, or from stdin
     #[arg(long, value_name = "FILE|-", conflicts_with = "admin")]
-    token_file: Option<PathBuf>,
+    token_file: Option<Input>,
     /// Make the accounts through the API, as this enrolled user
     #[arg(long = "as", id = "admin", value_name = "ADMIN", conflicts_with_all = ["org_id", "api_url"])]
     admin: Option<CredentialName>,
@@ -68,7 +67,7 @@ pub(in crate::cli) struct OnboardArgs {
     external_id: Option<ExternalId>,
     /// Names and options of many accounts, as CSV or TOML
     #[arg(long, value_name = "FILE", requires = "admin", conflicts_with = "names")]
-    from: Option<PathBuf>,
+    from: Option<Input>,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -87,17 +86,6 @@ impl From<KindArg> for Kind {
 }
 
 impl OnboardArgs {
-    pub(super) fn stdin_readers(&self) -> Vec<&'static str> {
-        let mut readers = Vec::new();
-        if self.token_file.as_deref() == Some(Path::new("-")) {
-            readers.push("--token-file");
-        }
-        if self.from.as_deref() == Some(Path::new("-")) {
-            readers.push("--from");
-        }
-        readers
-    }
-
     pub(super) async fn run(&self, context: &Context) -> Result<Exit, Failure> {
         if let Some(admin) = &self.admin {
             return provision::run(context, admin, self.entries(context)?).await;

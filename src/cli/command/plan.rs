@@ -1,4 +1,4 @@
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use clap::Args;
 use serde_json::{Value, json};
@@ -8,6 +8,7 @@ use crate::cli::changes;
 use crate::cli::context::Context;
 use crate::cli::error::{Exit, Failure};
 use crate::cli::fleet;
+use crate::cli::input::Input;
 use crate::cli::ui::fields;
 use crate::model::ids::CredentialName;
 use crate::model::quoted;
@@ -39,7 +40,7 @@ pub(in crate::cli) struct PlanArgs {
 pub(super) struct FileArgs {
     /// The file [default: dfns-keys.toml]
     #[arg(value_name = "FILE")]
-    path: Option<PathBuf>,
+    path: Option<Input>,
     /// Deactivate also what this fleet made and the file names no more
     #[arg(long)]
     prune: bool,
@@ -49,16 +50,8 @@ pub(super) struct FileArgs {
 }
 
 impl FileArgs {
-    pub(super) fn stdin_readers(&self) -> Vec<&'static str> {
-        if self.path.as_deref() == Some(Path::new("-")) {
-            vec!["FILE"]
-        } else {
-            Vec::new()
-        }
-    }
-
     fn path(&self) -> &Path {
-        self.path.as_deref().unwrap_or(Path::new(fleet::USUAL))
+        self.path.as_ref().map_or(Path::new(fleet::USUAL), Input::path)
     }
 
     /// The file, before anybody types a passphrase.
@@ -164,10 +157,6 @@ fn summary(fleet: &Fleet, plan: &Plan) -> String {
 }
 
 impl PlanArgs {
-    pub(super) fn stdin_readers(&self) -> Vec<&'static str> {
-        self.file.stdin_readers()
-    }
-
     pub(super) async fn run(&self, context: &Context) -> Result<Exit, Failure> {
         let fleet = self.file.read(context)?;
         let vault = context.vault().await?;

@@ -1,15 +1,14 @@
-use std::path::{Path, PathBuf};
-
 use clap::Args;
+use clap::builder::ArgPredicate;
 use serde_json::json;
 
 use crate::cli::context::Context;
 use crate::cli::error::{Exit, Failure};
-use crate::keys::pem::{is_encrypted, read_private_key};
+use crate::cli::input::Input;
+use crate::keys::pem::read_private_key;
 use crate::keys::{KeyError, provider};
 use crate::model::credential::PublicKeyText;
 use crate::model::key_uri::KeyUri;
-use crate::model::quoted;
 use crate::model::user_action::Signer;
 use crate::vault::age_file;
 
@@ -22,42 +21,30 @@ use crate::vault::age_file;
 )]
 pub(in crate::cli) struct PublicKeyArgs {
     /// The private key's file, or stdin
-    #[arg(value_name = "FILE", default_value = "-")]
-    file: PathBuf,
+    #[arg(
+        value_name = "FILE",
+        default_value = "-",
+        default_value_if("key", ArgPredicate::IsPresent, None)
+    )]
+    file: Option<Input>,
     /// Of the key at this address instead, where it is held
     #[arg(long, value_name = "URI", conflicts_with = "file")]
     key: Option<KeyUri>,
 }
 
 impl PublicKeyArgs {
-    pub(super) fn stdin_readers(&self) -> Vec<&'static str> {
-        if self.key.is_none() && self.file == Path::new("-") {
-            vec!["FILE"]
-        } else {
-            Vec::new()
-        }
-    }
-
     pub(super) async fn run(&self, context: &Context) -> Result<Exit, Failure> {
         if let Some(key) = &self.key {
             let public = provider::find(key).await?.public_key();
             return print(context, &public);
         }
-        let shown = if self.file == Path::new("-") {
-            "stdin".to_owned()
-        } else {
-            quoted::path(&self.file)
-        };
-        let mut contents = context.input(&self.file)?;
+        let file = self.file.as_ref().expect("clap has a default where there is no --key");
+        let shown = file.shown();
+        let mut contents = context.input(file)?;
         if age_file::is_one(&contents) {
-            contents = age_file::open(&contents, &self.file, context.identities(), &context.asker())?;
+            contents = age_file::open(&contents, file.path(), context.identities(), &context.asker())?;
         }
-        let passphrase = if is_encrypted(&contents) {
-            let question = format!("Passphrase of {shown}");
-            Some(context.supplier.existing(shown.clone(), &question)?)
-        } else {
-            None
-        };
+        let passphrase = context.supplier.of_key(&contents, &shown)?;
         let pair =
             read_private_key(&contents, passphrase.as_ref()).map_err(|error: KeyError| Failure::key(&shown, &error))?;
         print(context, &Signer::public_key(&pair))

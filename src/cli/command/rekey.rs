@@ -1,10 +1,9 @@
-use std::path::{Path, PathBuf};
-
 use clap::Args;
 
 use super::recipients;
 use crate::cli::context::Context;
 use crate::cli::error::{Exit, Failure};
+use crate::cli::input::Input;
 use crate::cli::origin::Origin;
 
 /// Change the passphrase, seal everything again
@@ -17,19 +16,12 @@ use crate::cli::origin::Origin;
 pub(in crate::cli) struct RekeyArgs {
     /// Read the new passphrase from a file, or from stdin
     #[arg(long, value_name = "FILE|-")]
-    new_passphrase_file: Option<PathBuf>,
+    new_passphrase_file: Option<Input>,
 }
 
 impl RekeyArgs {
-    pub(super) fn stdin_readers(&self) -> Vec<&'static str> {
-        match &self.new_passphrase_file {
-            Some(path) if path == Path::new("-") => vec!["--new-passphrase-file"],
-            _ => Vec::new(),
-        }
-    }
-
     pub(super) async fn run(&self, context: &Context) -> Result<Exit, Failure> {
-        let origin = self.new_passphrase_file.as_deref().map(Origin::file);
+        let origin = self.new_passphrase_file.as_ref().map(Origin::file);
         context.supplier.insist();
         let vault = context.vault().await?;
         let new = || context.supplier.replacement(origin);

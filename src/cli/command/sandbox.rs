@@ -2,7 +2,7 @@ use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use serde_json::json;
 
 use crate::cli::context::Context;
@@ -24,7 +24,7 @@ pub(in crate::cli) struct SandboxArgs {
     listen: SocketAddr,
     /// Which of the vendor's two readings to play: may service accounts and tokens manage their own keys?
     #[arg(long, default_value = "guide")]
-    rotation: DoctrineArg,
+    rotation: Doctrine,
     /// Hold every answer back so long
     #[arg(long, value_name = "MS", default_value = "0")]
     latency: u64,
@@ -33,22 +33,11 @@ pub(in crate::cli) struct SandboxArgs {
     limit: Option<NonZeroU32>,
 }
 
-#[derive(Clone, Copy, ValueEnum)]
-enum DoctrineArg {
-    /// They may (the rotation guide of 2026)
-    Guide,
-    /// They may not (the reference of 2025)
-    Reference,
-}
-
 impl SandboxArgs {
     pub(super) async fn run(&self, context: &Context) -> Result<Exit, Failure> {
         let config = SandboxConfig {
             latency: Duration::from_millis(self.latency),
-            rotation: match self.rotation {
-                DoctrineArg::Guide => Doctrine::Guide,
-                DoctrineArg::Reference => Doctrine::Reference,
-            },
+            rotation: self.rotation,
             per_minute: self.limit.map(NonZeroU32::get),
         };
         async {

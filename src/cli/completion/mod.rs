@@ -9,12 +9,13 @@ mod bash;
 mod targets;
 mod values;
 
+use std::any::TypeId;
 use std::ffi::{OsStr, OsString};
 use std::io::Write;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use clap::Command;
+use clap::{Command, ValueHint};
 use clap_complete::engine::{ArgValueCompleter, PathCompleter};
 use clap_complete::env::{EnvCompleter, Shells};
 
@@ -22,6 +23,7 @@ use self::values::{Wanted, contexts, names, paths, places};
 use super::context::vault_directory;
 use super::contexts::Flags;
 use super::error::Exit;
+use super::input::{Input, Output};
 
 /// Set by the scripts, to the name of the shell.
 const VARIABLE: &str = "_DFNS_KEYS_COMPLETE";
@@ -185,6 +187,13 @@ fn taught_one(command: Command, lesson: &Lesson) -> Command {
                 None if arg.get_id() == "path" && name == "call" => {
                     let given = Arc::clone(&lesson.given);
                     arg.add(ArgValueCompleter::new(move |begun: &OsStr| paths(begun, &given)))
+                }
+                None if [TypeId::of::<Input>(), TypeId::of::<Output>()]
+                    .iter()
+                    .any(|id| arg.get_value_parser().type_id() == *id)
+                    && arg.get_id() != "data" =>
+                {
+                    arg.value_hint(ValueHint::AnyPath)
                 }
                 None if arg.is_last_set() => arg.add(ArgValueCompleter::new(PathCompleter::file())),
                 None => arg,

@@ -1,24 +1,17 @@
 //! Who reads from stdin, and which descriptors go on to the programs that are started from here.
 
-use std::path::Path;
-
 use zeroize::Zeroizing;
 
 use super::Context;
 use crate::cli::error::{Exit, Failure};
-use crate::cli::input;
+use crate::cli::input::Input;
 use crate::sys::descriptors::{self, STDIN};
-use crate::sys::files;
-
-/// Key files, tokens and environments are far smaller.
-const INPUT_LIMIT: u64 = 16 * 1024 * 1024;
 
 impl Context {
     /// Refuses two readers of stdin before either has read anything.
-    pub(in crate::cli) fn check_stdin_readers(&self, readers: &[&'static str]) -> Result<(), Failure> {
-        let mut readers = readers.to_vec();
+    pub(in crate::cli) fn check_stdin_readers(&self, mut readers: Vec<String>) -> Result<(), Failure> {
         if let Some(reader) = self.passphrase_from_stdin {
-            readers.insert(0, reader);
+            readers.insert(0, reader.to_owned());
         }
         if readers.len() > 1 {
             return Err(Failure::usage(format!(
@@ -45,14 +38,7 @@ impl Context {
     }
 
     /// Reads a file that a user named, or stdin for `-`.
-    pub(in crate::cli) fn input(&self, path: &Path) -> Result<Zeroizing<Vec<u8>>, Failure> {
-        if path == Path::new("-") {
-            if input::is_terminal() {
-                self.ui.say("reading from the terminal; end with Ctrl-D");
-            }
-            return input::read(INPUT_LIMIT)
-                .map_err(|error| Failure::new(Exit::Other, "stdin", format!("cannot read stdin: {error}")));
-        }
-        Ok(files::read(path, INPUT_LIMIT)?)
+    pub(in crate::cli) fn input(&self, input: &Input) -> Result<Zeroizing<Vec<u8>>, Failure> {
+        input.read(&self.ui)
     }
 }

@@ -27,7 +27,7 @@ const MOST_TOLD: usize = 50;
 
 /// Reads the file.
 pub(super) fn read(context: &Context, path: &Path) -> Result<Fleet, Failure> {
-    let bytes = context.input(path).map_err(|failure| {
+    let bytes = context.input(&path.to_owned().into()).map_err(|failure| {
         let missing = path == Path::new(USUAL) && !path.exists();
         if missing {
             Failure::new(Exit::Usage, "manifest", format!("there is no {USUAL} here"))

@@ -22,12 +22,16 @@ pub use generation::{
 /// Which kind of Dfns identity a credential signs for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
 pub enum Kind {
     /// A service account of the organisation.
+    #[cfg_attr(feature = "cli", value(help = None::<&str>))]
     ServiceAccount,
     /// A personal access token of one of its users.
+    #[cfg_attr(feature = "cli", value(help = None::<&str>))]
     Pat,
     /// One of its users, who has no lasting token and logs in with the key.
+    #[cfg_attr(feature = "cli", value(help = None::<&str>))]
     User,
 }
 

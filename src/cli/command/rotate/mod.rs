@@ -6,7 +6,6 @@ mod selection;
 mod work;
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use clap::{Args, ValueEnum};
@@ -18,6 +17,7 @@ use crate::api::{Client, UserSession};
 use crate::cli::command::dashboard::read_token;
 use crate::cli::context::Context;
 use crate::cli::error::{Exit, Failure};
+use crate::cli::input::Input;
 use crate::model::duration::{DurationError, Span};
 use crate::model::ids::CredentialName;
 use crate::model::record::PublicRecord;
@@ -73,7 +73,7 @@ pub(in crate::cli) struct RotateArgs {
     grace: Option<GraceArg>,
     /// The token of a new account from the dashboard, in a file or on stdin
     #[arg(long, value_name = "FILE|-", conflicts_with = "all")]
-    token_file: Option<PathBuf>,
+    token_file: Option<Input>,
     /// Retire the old key now
     #[arg(long, conflicts_with_all = ["rollback", "status", "dry_run"])]
     finish: bool,
@@ -121,14 +121,6 @@ impl FromStr for GraceArg {
 type Outcome = (CredentialName, Result<Standing, Failure>);
 
 impl RotateArgs {
-    pub(super) fn stdin_readers(&self) -> Vec<&'static str> {
-        if self.token_file.as_deref() == Some(Path::new("-")) {
-            vec!["--token-file"]
-        } else {
-            Vec::new()
-        }
-    }
-
     pub(super) async fn run(&self, context: &Context) -> Result<Exit, Failure> {
         let vault = context.vault().await?;
         let (selected, records, mut outcomes) = self.select(&vault).await?;
