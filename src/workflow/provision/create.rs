@@ -6,7 +6,7 @@ use crate::api::{ApiError, CallError};
 use crate::keys::RandomnessError;
 use crate::model::attempt::Attempt;
 use crate::model::credential::{Created, Credential, PublicKeyText, Registering, Stage};
-use crate::model::ids::{CredentialName, ExternalId};
+use crate::model::ids::{CredentialName, ExternalId, PermissionId};
 use crate::vault::Edit;
 use crate::workflow::account::Asking;
 use crate::workflow::job::{JobError, failed, new_key, random};
@@ -134,6 +134,11 @@ impl Asking for Account<'_, '_> {
         let permissions = self.registering.permissions.clone();
         self.registering = registering(self.order, number, permissions, attempts)?;
         *current = new_key(Stage::Registering(self.registering.clone()))?;
+        // An attempt is a credential anew, as it is ordered now.
+        let credential = &mut self.sealed.credential;
+        credential.created_at = self.sealed.edit.vault().clock().now();
+        credential.environment.clone_from(&self.order.environment);
+        credential.upkeep.clone_from(&self.order.upkeep);
         Ok(self.sealed.save().await?)
     }
 }
@@ -142,7 +147,7 @@ impl Asking for Account<'_, '_> {
 fn registering(
     order: &Order,
     attempt: usize,
-    permissions: Vec<crate::model::ids::PermissionId>,
+    permissions: Vec<PermissionId>,
     attempts: Vec<Attempt>,
 ) -> Result<Registering, RandomnessError> {
     let name = &order.name;
