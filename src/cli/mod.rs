@@ -21,6 +21,7 @@ mod help;
 mod input;
 mod junit;
 mod listing;
+mod many;
 mod origin;
 mod passphrase;
 mod places;

@@ -164,6 +164,28 @@ impl Ui {
         })
     }
 
+    /// Writes how a command ended: as the one JSON document, or in words.
+    pub(super) fn emit<M: Serialize>(
+        &self,
+        outcome: &M,
+        in_words: impl FnOnce(&Self) -> Result<(), Failure>,
+    ) -> Result<Exit, Failure> {
+        if self.json {
+            self.document(outcome)?;
+        } else {
+            in_words(self)?;
+        }
+        Ok(Exit::Done)
+    }
+
+    /// The same of what a sentence tells.
+    pub(super) fn emit_said<M: Serialize>(&self, outcome: &M, sentence: &str) -> Result<Exit, Failure> {
+        self.emit(outcome, |ui| {
+            ui.say(sentence);
+            Ok(())
+        })
+    }
+
     /// Writes the one JSON document of a success.
     pub(super) fn document(&self, fields: &impl Serialize) -> Result<(), Failure> {
         let mut document = json!({"ok": true, "version": 1});

@@ -1,13 +1,13 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
-use serde_json::json;
+use serde::Serialize;
 
 use crate::cli::context::Context;
 use crate::cli::contexts::{self, Contexts, Entry};
 use crate::cli::error::{Exit, Failure};
 use crate::cli::table::{Column, Table};
-use crate::cli::ui::Tone;
+use crate::cli::ui::Ui;
 use crate::model::ids::{ApplicationId, CredentialName, OrganisationId};
 use crate::model::quoted;
 use crate::model::url::{ApiUrl, Origin};
@@ -96,12 +96,31 @@ impl ContextArgs {
 }
 
 fn done(context: &Context, name: &CredentialName, told: &str) -> Result<Exit, Failure> {
-    if context.ui.json() {
-        context.ui.document(&json!({ "context": name }))?;
-    } else {
-        context.ui.say(told);
-    }
-    Ok(Exit::Done)
+    context.ui.emit_said(&Changed { context: name }, told)
+}
+
+#[derive(Serialize)]
+struct Changed<'a> {
+    context: &'a CredentialName,
+}
+
+#[derive(Serialize)]
+struct Listed<'a> {
+    contexts: Vec<ListedContext<'a>>,
+}
+
+#[derive(Serialize)]
+struct ListedContext<'a> {
+    name: &'a CredentialName,
+    default: bool,
+    vault: Option<String>,
+    identity: Option<String>,
+    api_url: Option<&'a ApiUrl>,
+    origin: Option<&'a Origin>,
+    app_id: Option<&'a ApplicationId>,
+    org_id: Option<&'a OrganisationId>,
+    #[serde(rename = "as")]
+    admin: Option<&'a CredentialName>,
 }
 
 impl SetArgs {
@@ -173,37 +192,38 @@ impl SetArgs {
 fn list(context: &Context) -> Result<Exit, Failure> {
     let contexts = Contexts::read()?;
     let text = |path: &Option<PathBuf>| path.as_deref().map(quoted::path);
-    if context.ui.json() {
-        let rows = contexts.entries.iter().map(|(name, entry)| {
-            let Entry {
-                vault,
-                identity,
-                api_url,
-                origin,
-                app_id,
-                org_id,
-                admin,
-            } = entry;
-            json!({
-                "name": name,
-                "default": contexts.default.as_ref() == Some(name),
-                "vault": text(vault),
-                "identity": text(identity),
-                "api_url": api_url,
-                "origin": origin,
-                "app_id": app_id,
-                "org_id": org_id,
-                "as": admin,
-            })
-        });
-        context.ui.document(&json!({ "contexts": rows.collect::<Vec<_>>() }))?;
-        return Ok(Exit::Done);
-    }
-    if contexts.entries.is_empty() {
-        context
-            .ui
-            .say("There are no contexts. Make one:  dfns-keys context set staging --vault DIR");
-        return Ok(Exit::Done);
+    let rows = contexts.entries.iter().map(|(name, entry)| {
+        let Entry {
+            vault,
+            identity,
+            api_url,
+            origin,
+            app_id,
+            org_id,
+            admin,
+        } = entry;
+        ListedContext {
+            name,
+            default: contexts.default.as_ref() == Some(name),
+            vault: text(vault),
+            identity: text(identity),
+            api_url: api_url.as_ref(),
+            origin: origin.as_ref(),
+            app_id: app_id.as_ref(),
+            org_id: org_id.as_ref(),
+            admin: admin.as_ref(),
+        }
+    });
+    let listed = Listed {
+        contexts: rows.collect(),
+    };
+    context.ui.emit(&listed, |ui| table(ui, &listed.contexts))
+}
+
+fn table(ui: &Ui, contexts: &[ListedContext<'_>]) -> Result<(), Failure> {
+    if contexts.is_empty() {
+        ui.say("There are no contexts. Make one:  dfns-keys context set staging --vault DIR");
+        return Ok(());
     }
     let mut table = Table::new([
         Column::word("CONTEXT"),
@@ -212,20 +232,12 @@ fn list(context: &Context) -> Result<Exit, Failure> {
         Column::word("API"),
         Column::word("AS"),
     ]);
-    for (name, entry) in &contexts.entries {
-        let default = if contexts.default.as_ref() == Some(name) {
-            "yes"
-        } else {
-            ""
-        };
-        let vault = text(&entry.vault).unwrap_or_else(|| "–".to_owned());
-        let api = entry
-            .api_url
-            .as_ref()
-            .map_or_else(|| "–".to_owned(), |url| url.host().to_owned());
-        let admin = entry.admin.as_ref().map_or_else(|| "–".to_owned(), ToString::to_string);
-        table.row([name.as_str(), default, &vault, &api, &admin]);
+    for context in contexts {
+        let default = if context.default { "yes" } else { "" };
+        let vault = context.vault.as_deref().unwrap_or("–");
+        let api = context.api_url.map_or("–", |url| url.host());
+        let admin = context.admin.map_or("–", |admin| admin.as_str());
+        table.row([context.name.as_str(), default, vault, api, admin]);
     }
-    context.ui.table(table, &vec![Tone::Plain; contexts.entries.len()])?;
-    Ok(Exit::Done)
+    ui.table(table, &[])
 }

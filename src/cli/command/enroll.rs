@@ -1,12 +1,12 @@
 use clap::Args;
 use secrecy::{ExposeSecret, SecretString};
-use serde_json::json;
+use serde::Serialize;
 
 use crate::cli::context::Context;
 use crate::cli::error::{Exit, Failure};
 use crate::cli::terminal;
 use crate::model::credential::{Kind, State};
-use crate::model::ids::{ApplicationId, CredentialName, OrganisationId, Username};
+use crate::model::ids::{ApplicationId, CredentialId, CredentialName, OrganisationId, Username};
 use crate::model::record::PublicRecord;
 use crate::model::url::{ApiUrl, Origin};
 use crate::vault::Vault;
@@ -118,25 +118,33 @@ impl EnrollArgs {
 
     fn tell(&self, context: &Context, vault: &Vault, record: &PublicRecord) -> Result<Exit, Failure> {
         context.log(vault, "enrolled", Some(&self.name), Some(&record.fingerprint), None);
-        if context.ui.json() {
-            context.ui.document(&json!({
-                "name": record.name,
-                "state": record.state,
-                "kind": record.kind,
-                "fingerprint": record.fingerprint,
-                "username": record.username,
-                "org_id": record.org_id,
-                "credential_id": record.credential_id,
-            }))?;
-            return Ok(Exit::Done);
-        }
+        let enrolled = Enrolled {
+            name: &record.name,
+            state: record.state,
+            kind: record.kind,
+            fingerprint: &record.fingerprint,
+            username: record.username.as_ref(),
+            org_id: record.org_id.as_ref(),
+            credential_id: record.credential_id.as_ref(),
+        };
         let username = record.username.as_ref().map_or("", |name| name.as_str());
-        context
-            .ui
-            .say(&format!("{} can act as {username}: logging in worked.", self.name));
-        context
-            .ui
-            .say(&format!("  next:  dfns-keys onboard NAME… --as {}", self.name));
-        Ok(Exit::Done)
+        context.ui.emit_said(
+            &enrolled,
+            &format!(
+                "{name} can act as {username}: logging in worked.\n  next:  dfns-keys onboard NAME… --as {name}",
+                name = self.name
+            ),
+        )
     }
+}
+
+#[derive(Serialize)]
+struct Enrolled<'a> {
+    name: &'a CredentialName,
+    state: State,
+    kind: Kind,
+    fingerprint: &'a str,
+    username: Option<&'a Username>,
+    org_id: Option<&'a OrganisationId>,
+    credential_id: Option<&'a CredentialId>,
 }

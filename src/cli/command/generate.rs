@@ -1,12 +1,13 @@
 use std::path::Path;
 
 use clap::Args;
-use serde_json::json;
+use serde::Serialize;
 use zeroize::Zeroizing;
 
 use crate::cli::context::Context;
 use crate::cli::error::{Exit, Failure};
 use crate::cli::input::Output;
+use crate::cli::ui::Ui;
 use crate::keys::pem::PrivateKeyFormat;
 use crate::keys::{KeyPair, provider};
 use crate::model::key_uri::KeyUri;
@@ -102,30 +103,25 @@ impl GenerateArgs {
             (public_path, public.as_bytes()),
         )?;
         let fingerprint = pair.public_key().fingerprint();
-        let [private_file, public_file] = [private_path, public_path].map(|path| path.map(quoted::path));
-        if context.ui.json() {
-            context.ui.document(&json!({
-                "fingerprint": fingerprint,
-                "public_key": public,
-                "private_key_file": private_file,
-                "public_key_file": public_file,
-                "encrypted": !self.plaintext,
-            }))?;
-            return Ok(Exit::Done);
-        }
-        if let Some(path) = private_file {
-            let how = if self.plaintext {
-                "in clear"
-            } else {
-                "encrypted with age"
-            };
-            context.ui.say(&format!("  private key, {how}:  {path}"));
-        }
-        if let Some(path) = public_file {
-            context.ui.say(&format!("  public key:  {path}"));
-        }
-        context.ui.say(&format!("  {fingerprint}"));
-        Ok(Exit::Done)
+        let generated = Generated {
+            fingerprint,
+            public_key: public,
+            private_key_file: private_path.map(quoted::path),
+            public_key_file: public_path.map(quoted::path),
+            encrypted: !self.plaintext,
+        };
+        context.ui.emit(&generated, |ui| {
+            if let Some(path) = &generated.private_key_file {
+                let how = if self.plaintext {
+                    "in clear"
+                } else {
+                    "encrypted with age"
+                };
+                ui.say(&format!("  private key, {how}:  {path}"));
+            }
+            say_public(ui, generated.public_key_file.as_deref(), &generated.fingerprint);
+            Ok(())
+        })
     }
 
     /// Makes a key where it is held.
@@ -140,24 +136,17 @@ impl GenerateArgs {
             None if context.ui.json() => {}
             None => context.ui.data(public.pem.as_bytes())?,
         }
-        let file = path.map(quoted::path);
-        if context.ui.json() {
-            context.ui.document(&json!({
-                "fingerprint": public.fingerprint,
-                "public_key": public.pem,
-                "key": key,
-                "public_key_file": file,
-            }))?;
-            return Ok(Exit::Done);
-        }
-        context
-            .ui
-            .say(&format!("  made {}, which never leaves there", key.in_words()));
-        if let Some(path) = file {
-            context.ui.say(&format!("  public key:  {path}"));
-        }
-        context.ui.say(&format!("  {}", public.fingerprint));
-        Ok(Exit::Done)
+        let made = Made {
+            fingerprint: &public.fingerprint,
+            public_key: &public.pem,
+            key,
+            public_key_file: path.map(quoted::path),
+        };
+        context.ui.emit(&made, |ui| {
+            ui.say(&format!("  made {}, which never leaves there", key.in_words()));
+            say_public(ui, made.public_key_file.as_deref(), &public.fingerprint);
+            Ok(())
+        })
     }
 
     /// Both halves are on the disk before either can be seen, so that a full disk changes nothing. Then the public one
@@ -212,4 +201,28 @@ impl GenerateArgs {
             IfExists::Refuse
         }
     }
+}
+
+fn say_public(ui: &Ui, file: Option<&str>, fingerprint: &str) {
+    if let Some(path) = file {
+        ui.say(&format!("  public key:  {path}"));
+    }
+    ui.say(&format!("  {fingerprint}"));
+}
+
+#[derive(Serialize)]
+struct Generated {
+    fingerprint: String,
+    public_key: String,
+    private_key_file: Option<String>,
+    public_key_file: Option<String>,
+    encrypted: bool,
+}
+
+#[derive(Serialize)]
+struct Made<'a> {
+    fingerprint: &'a str,
+    public_key: &'a str,
+    key: &'a KeyUri,
+    public_key_file: Option<String>,
 }

@@ -1,5 +1,5 @@
 use clap::Args;
-use serde_json::json;
+use serde::Serialize;
 
 use super::recipients::recipients_of;
 use crate::cli::context::Context;
@@ -60,31 +60,31 @@ impl InitArgs {
         let vault = vault?;
         context.log(&vault, "initialised", None, None, None);
         let recipients = recipients_of(&vault.listed_members().await?);
-        if context.ui.json() {
-            context.ui.document(&json!({
-                "vault": quoted::path(&directory),
-                "seal_only": seal_only,
-                "recipients": recipients,
-            }))?;
-            return Ok(Exit::Done);
-        }
-        context
-            .ui
-            .say(&format!("The vault is at {}.", quoted::path(&directory)));
-        if seal_only {
-            context
-                .ui
-                .say("It seals and never opens: whoever has the recipients' identities opens it elsewhere.");
-        }
-        if passphrase.is_some() {
-            context
-                .ui
-                .say("  Keep the passphrase: without it, or another recipient's identity, nobody opens the vault.");
-        }
-        context.ui.say("  next:  dfns-keys onboard NAME");
-        if cfg!(feature = "sandbox") {
-            context.ui.say("  or, to try it without an account:  dfns-keys sandbox");
-        }
-        Ok(Exit::Done)
+        let created = Created {
+            vault: quoted::path(&directory),
+            seal_only,
+            recipients,
+        };
+        context.ui.emit(&created, |ui| {
+            ui.say(&format!("The vault is at {}.", created.vault));
+            if seal_only {
+                ui.say("It seals and never opens: whoever has the recipients' identities opens it elsewhere.");
+            }
+            if passphrase.is_some() {
+                ui.say("  Keep the passphrase: without it, or another recipient's identity, nobody opens the vault.");
+            }
+            ui.say("  next:  dfns-keys onboard NAME");
+            if cfg!(feature = "sandbox") {
+                ui.say("  or, to try it without an account:  dfns-keys sandbox");
+            }
+            Ok(())
+        })
     }
+}
+
+#[derive(Serialize)]
+struct Created {
+    vault: String,
+    seal_only: bool,
+    recipients: Vec<RecipientText>,
 }

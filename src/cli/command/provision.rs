@@ -2,14 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use futures_util::StreamExt;
-use futures_util::stream;
 use serde_json::{Value, json};
 
 use super::manifest::Entry;
 use crate::api::{Client, UserSession};
 use crate::cli::context::Context;
 use crate::cli::error::{Exit, Failure};
+use crate::cli::many::{self, Outcomes};
 use crate::cli::record::document;
 use crate::cli::slips;
 use crate::cli::ui::{Tone, fields};
@@ -23,8 +22,6 @@ use crate::workflow::settings::{Asked, Defaults};
 /// How many accounts are worked on at once; the client's rate limit stands above it.
 const AT_ONCE: usize = 16;
 
-type Outcome = (CredentialName, Result<Provisioned, Failure>);
-
 pub(super) async fn run(context: &Context, admin: &CredentialName, entries: Vec<Entry>) -> Result<Exit, Failure> {
     let vault = context.vault().await?;
     super::check_administrator(&vault, admin).await?;
@@ -36,7 +33,11 @@ pub(super) async fn run(context: &Context, admin: &CredentialName, entries: Vec<
     let client = context.client();
     let session = administrator.session(&client);
     let orders = orders(&session, &administrator, entries).await?;
-    let outcomes = provision_all(context, &unlocked, &session, &orders).await;
+    let items = orders.iter().map(|order| (&order.name, order));
+    let outcomes = many::each(&context.ui, "onboarding", AT_ONCE, items, async |order| {
+        one(context, &unlocked, &session, order).await
+    })
+    .await;
     let active = outcomes.iter().filter_map(|(_, outcome)| match outcome {
         Ok(Provisioned::Now(record) | Provisioned::Before(record)) => Some(record),
         Err(_) => None,
@@ -102,27 +103,6 @@ async fn orders(
         .collect())
 }
 
-async fn provision_all(
-    context: &Context,
-    unlocked: &Unlocked<'_>,
-    session: &UserSession<'_>,
-    orders: &[Order],
-) -> Vec<Outcome> {
-    let progress = context.ui.progress(orders.len(), "onboarding");
-    let progress_ref = &progress;
-    let outcomes = stream::iter(orders)
-        .map(|order| async move {
-            let outcome = one(context, unlocked, session, order).await;
-            progress_ref.inc(1);
-            (order.name.clone(), outcome)
-        })
-        .buffered(AT_ONCE)
-        .collect()
-        .await;
-    progress.finish_and_clear();
-    outcomes
-}
-
 async fn one(
     context: &Context,
     unlocked: &Unlocked<'_>,
@@ -139,7 +119,7 @@ async fn one(
     Ok(provisioned)
 }
 
-fn report(context: &Context, client: &Client, outcomes: Vec<Outcome>) -> Result<Exit, Failure> {
+fn report(context: &Context, client: &Client, outcomes: Outcomes<Provisioned>) -> Result<Exit, Failure> {
     let single = outcomes.len() == 1;
     let (mut now, mut before, mut waiting) = (0, 0, 0);
     let mut failures: Vec<(CredentialName, Failure)> = Vec::new();
@@ -161,10 +141,7 @@ fn report(context: &Context, client: &Client, outcomes: Vec<Outcome>) -> Result<
             }
         }
     }
-    let worst = failures
-        .iter()
-        .map(|(_, failure)| failure.exit)
-        .max_by_key(|exit| exit.gravity());
+    let worst = many::gravest(failures.iter().map(|(_, failure)| failure)).map(|index| failures[index].1.exit);
     if context.ui.json() {
         if single && failures.is_empty() {
             context.ui.document(&rows[0])?;

@@ -1,6 +1,6 @@
 use clap::Args;
 use clap::builder::ArgPredicate;
-use serde_json::json;
+use serde::Serialize;
 
 use crate::cli::context::Context;
 use crate::cli::error::{Exit, Failure};
@@ -52,13 +52,15 @@ impl PublicKeyArgs {
 }
 
 fn print(context: &Context, public: &PublicKeyText) -> Result<Exit, Failure> {
-    if context.ui.json() {
-        context.ui.document(&json!({
-            "public_key": public.pem,
-            "fingerprint": public.fingerprint,
-        }))?;
-    } else {
-        context.ui.data(public.pem.as_bytes())?;
-    }
-    Ok(Exit::Done)
+    let printed = Printed {
+        public_key: &public.pem,
+        fingerprint: &public.fingerprint,
+    };
+    context.ui.emit(&printed, |ui| ui.data(public.pem.as_bytes()))
+}
+
+#[derive(Serialize)]
+struct Printed<'a> {
+    public_key: &'a str,
+    fingerprint: &'a str,
 }

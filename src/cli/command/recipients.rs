@@ -1,4 +1,5 @@
 use clap::{Args, Subcommand};
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::cli::context::Context;
@@ -87,25 +88,31 @@ pub(super) fn recipients_of(members: &[Member]) -> Vec<RecipientText> {
 
 async fn list(context: &Context, vault: &Vault) -> Result<Exit, Failure> {
     let members = vault.listed_members().await?;
-    if context.ui.json() {
-        context.ui.document(&json!({
-            "recipients": recipients_of(&members),
-            "labels": members.iter().map(|member| member.label.clone()).collect::<Vec<_>>(),
-            "authenticated": "unchecked",
-        }))?;
-    } else {
-        context.ui.say(
+    let listed = Listed {
+        recipients: recipients_of(&members),
+        labels: members.iter().map(|member| member.label.as_deref()).collect(),
+        authenticated: "unchecked",
+    };
+    context.ui.emit(&listed, |ui| {
+        ui.say(
             "Whoever has the key to one of these can open the vault; the passphrase opens the vault's own. So says recipients.txt; `--digest` checks it.",
         );
         // A script reads the recipient alone where there is nothing to say of it.
-        let read_by_a_person = context.ui.stdout_is_terminal();
-        for member in members {
+        let read_by_a_person = ui.stdout_is_terminal();
+        for member in &members {
             let unnamed = read_by_a_person && member.label.is_none() && !member.own;
             let rest = if unnamed { "  (no label)" } else { "" };
-            context.ui.answer(&format!("{}{rest}", line(&member)))?;
+            ui.answer(&format!("{}{rest}", line(member)))?;
         }
-    }
-    Ok(Exit::Done)
+        Ok(())
+    })
+}
+
+#[derive(Serialize)]
+struct Listed<'a> {
+    recipients: Vec<RecipientText>,
+    labels: Vec<Option<&'a str>>,
+    authenticated: &'static str,
 }
 
 fn line(member: &Member) -> String {

@@ -1,5 +1,5 @@
 use clap::Args;
-use serde_json::json;
+use serde::Serialize;
 
 use crate::cli::context::Context;
 use crate::cli::error::{Exit, Failure};
@@ -56,11 +56,16 @@ impl RenameArgs {
         unlocked.rename(from, to).await?;
         let detail = Some(format!("{FROM}{old}"));
         context.log(&vault, RENAMED, Some(new), None, detail);
-        if context.ui.json() {
-            context.ui.document(&json!({ "name": new, "renamed_from": old }))?;
-        } else {
-            context.ui.say(&format!("{old} is {new} now."));
-        }
-        Ok(Exit::Done)
+        let renamed = Renamed {
+            name: new,
+            renamed_from: old,
+        };
+        context.ui.emit_said(&renamed, &format!("{old} is {new} now."))
     }
+}
+
+#[derive(Serialize)]
+struct Renamed<'a> {
+    name: &'a CredentialName,
+    renamed_from: &'a CredentialName,
 }

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use clap::Args;
-use serde_json::json;
+use serde::Serialize;
 
 use crate::cli::context::Context;
 use crate::cli::error::{Exit, Failure};
@@ -53,23 +53,41 @@ impl UnlockArgs {
         let name = Vault::name_of_place(vault.directory());
         let reach = session::keep(&name, text.as_bytes(), time)?;
         let until = vault.clock().now() + jiff::SignedDuration::from_secs(time.as_secs().cast_signed());
-        if context.ui.json() {
-            context.ui.document(&json!({
-                "unlocked_until": until,
-                "reach": match reach { Reach::Session => "session", Reach::User => "user" },
-            }))?;
-            return Ok(Exit::Done);
-        }
-        context.ui.say(&match reach {
-            Reach::Session => format!("The vault is open to the programs of this login session for {}.", self.time),
-            Reach::User => format!(
-                "The vault is open for {} to all programs that you run outside a login session: this one has no keyring of its own.",
-                self.time
+        let (reach, told) = match reach {
+            Reach::Session => (
+                "session",
+                format!(
+                    "The vault is open to the programs of this login session for {}.",
+                    self.time
+                ),
             ),
-        });
-        context.ui.say("  shut it:  dfns-keys lock");
-        Ok(Exit::Done)
+            Reach::User => (
+                "user",
+                format!(
+                    "The vault is open for {} to all programs that you run outside a login session: this one has no keyring of its own.",
+                    self.time
+                ),
+            ),
+        };
+        let open = Open {
+            unlocked_until: until,
+            reach,
+        };
+        context
+            .ui
+            .emit_said(&open, &format!("{told}\n  shut it:  dfns-keys lock"))
     }
+}
+
+#[derive(Serialize)]
+struct Open {
+    unlocked_until: jiff::Timestamp,
+    reach: &'static str,
+}
+
+#[derive(Serialize)]
+struct Shut {
+    locked: bool,
 }
 
 impl LockArgs {
@@ -81,15 +99,11 @@ impl LockArgs {
             Err(SessionError::Unavailable(_)) => false,
             Err(error) => return Err(error.into()),
         };
-        if context.ui.json() {
-            context.ui.document(&json!({ "locked": true }))?;
+        let told = if was_kept {
+            "Nothing is kept open any more: the passphrase is asked for again."
         } else {
-            context.ui.say(if was_kept {
-                "Nothing is kept open any more: the passphrase is asked for again."
-            } else {
-                "Nothing was kept open in this session."
-            });
-        }
-        Ok(Exit::Done)
+            "Nothing was kept open in this session."
+        };
+        context.ui.emit_said(&Shut { locked: true }, told)
     }
 }

@@ -49,11 +49,8 @@ impl VaultArgs {
         context.confirm("Vouch for it?", "credential")?;
         let record = adopt::adopt(&unlocked, lease, fingerprint).await?;
         context.log(&vault, "adopted", Some(name), Some(&record.fingerprint), None);
-        if context.ui.json() {
-            context.ui.document(&document(&record))?;
-        } else {
-            context.ui.say(&format!("{name} is one of the vault's."));
-        }
-        Ok(Exit::Done)
+        context
+            .ui
+            .emit_said(&document(&record), &format!("{name} is one of the vault's."))
     }
 }

@@ -9,6 +9,7 @@ use crate::api::{ApiError, UserSession};
 use crate::cli::context::Context;
 use crate::cli::error::{Exit, Failure};
 use crate::cli::table::{Column, Table};
+use crate::cli::ui::Ui;
 use crate::model::ids::PermissionId;
 use crate::model::quoted::Foreign;
 
@@ -19,16 +20,10 @@ pub(super) async fn of_organisation(context: &Context, session: &UserSession<'_>
         Failure::from(error).with_message(message)
     })?;
     let permissions: Vec<_> = permissions.into_iter().map(|(id, name)| (id, Some(name))).collect();
-    if context.ui.json() {
-        context
-            .ui
-            .document(&json!({ "permissions": documents(&permissions) }))?;
-    } else if permissions.is_empty() {
-        context.ui.say("The organisation has no permissions.");
-    } else {
-        table(context, &permissions)?;
-    }
-    Ok(Exit::Done)
+    let listed = json!({ "permissions": documents(&permissions) });
+    context.ui.emit(&listed, |ui| {
+        table(ui, &permissions, "The organisation has no permissions.")
+    })
 }
 
 /// The permissions that are assigned to an account. Whoever may not see their names is shown the ids.
@@ -41,18 +36,14 @@ pub(super) async fn of_account(context: &Context, session: &UserSession<'_>, row
     };
     let assigned = account.permissions.iter();
     let permissions: Vec<_> = assigned.map(|id| (id.clone(), names.get(id).cloned())).collect();
-    if context.ui.json() {
-        context.ui.document(&json!({
-            "account": row.name(),
-            "identity_id": account.identity_id,
-            "permissions": documents(&permissions),
-        }))?;
-    } else if permissions.is_empty() {
-        context.ui.say(&format!("{} has no permissions.", row.name()));
-    } else {
-        table(context, &permissions)?;
-    }
-    Ok(Exit::Done)
+    let listed = json!({
+        "account": row.name(),
+        "identity_id": account.identity_id,
+        "permissions": documents(&permissions),
+    });
+    context.ui.emit(&listed, |ui| {
+        table(ui, &permissions, &format!("{} has no permissions.", row.name()))
+    })
 }
 
 fn documents(permissions: &[(PermissionId, Option<Foreign>)]) -> Vec<Value> {
@@ -60,11 +51,15 @@ fn documents(permissions: &[(PermissionId, Option<Foreign>)]) -> Vec<Value> {
     permissions.iter().map(document).collect()
 }
 
-fn table(context: &Context, permissions: &[(PermissionId, Option<Foreign>)]) -> Result<(), Failure> {
+fn table(ui: &Ui, permissions: &[(PermissionId, Option<Foreign>)], if_none: &str) -> Result<(), Failure> {
+    if permissions.is_empty() {
+        ui.say(if_none);
+        return Ok(());
+    }
     let mut table = Table::new([Column::id("ID"), Column::word("NAME")]);
     for (id, name) in permissions {
         let name = name.as_ref().map_or_else(|| "–".to_owned(), ToString::to_string);
         table.row([id.as_str(), &name]);
     }
-    context.ui.table(table, &[])
+    ui.table(table, &[])
 }

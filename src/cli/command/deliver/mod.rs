@@ -2,12 +2,11 @@ mod report;
 mod to;
 
 use clap::Args;
-use futures_util::StreamExt;
-use futures_util::stream;
 
 use self::to::To;
 use crate::cli::context::Context;
 use crate::cli::error::{Exit, Failure};
+use crate::cli::many::{self, Outcomes};
 use crate::model::credential::{AnyCredential, Kind, State};
 use crate::model::delivery::Delivery;
 use crate::model::ids::CredentialName;
@@ -46,7 +45,7 @@ pub(in crate::cli) struct DeliverArgs {
     forget: Vec<Target>,
 }
 
-type Results = Vec<(CredentialName, Result<Vec<Outcome>, Failure>)>;
+type Results = Outcomes<Vec<Outcome>>;
 
 impl DeliverArgs {
     pub(super) async fn run(&self, context: &Context) -> Result<Exit, Failure> {
@@ -76,18 +75,11 @@ impl DeliverArgs {
             means: &means,
             clock: vault.clock(),
         };
-        let progress = context.ui.progress(names.len(), "delivering");
-        let (progress_ref, courier, unlocked) = (&progress, &courier, &unlocked);
-        let done: Results = stream::iter(&names)
-            .map(|name| async move {
-                let outcome = self.one(context, unlocked, courier, name).await;
-                progress_ref.inc(1);
-                (name.clone(), outcome)
-            })
-            .buffered(AT_ONCE)
-            .collect()
-            .await;
-        progress.finish_and_clear();
+        let items = names.iter().map(|name| (name, name));
+        let done = many::each(&context.ui, "delivering", AT_ONCE, items, async |name| {
+            self.one(context, &unlocked, &courier, name).await
+        })
+        .await;
         results.extend(done);
         self.report(context, results)
     }

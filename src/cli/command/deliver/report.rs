@@ -5,6 +5,7 @@ use serde_json::json;
 use super::{DeliverArgs, Results};
 use crate::cli::context::Context;
 use crate::cli::error::{Exit, Failure, delivery_row, of_place};
+use crate::cli::many;
 use crate::cli::ui::{Tone, fields};
 use crate::model::ids::CredentialName;
 use crate::workflow::deliver::{DeliveryState, Outcome};
@@ -32,7 +33,7 @@ impl DeliverArgs {
             }
         }
         failures.extend(self.summary(context, behind));
-        let worst = (0..failures.len()).max_by_key(|index| failures[*index].exit.gravity());
+        let worst = many::gravest(failures.iter());
         let Some(worst) = worst else {
             if ui.json() {
                 ui.document(&json!({ "deliveries": rows }))?;

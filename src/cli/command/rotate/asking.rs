@@ -1,9 +1,10 @@
 //! The dashboard's way: a person is told what account to make, and on a terminal asked for its token.
 
-use super::{Outcome, RotateArgs, Scene};
+use super::{RotateArgs, Scene};
 use crate::cli::command::dashboard::{Errand, ask_for_token, instructions, page};
 use crate::cli::error::{Exit, Failure};
-use crate::workflow::rotate::Plan;
+use crate::cli::many::Outcomes;
+use crate::workflow::rotate::{Plan, Standing};
 
 impl RotateArgs {
     /// Tells what each name that waits for a token waits for. Where somebody named it and sits at a terminal, the token
@@ -12,7 +13,7 @@ impl RotateArgs {
         &self,
         scene: &Scene<'_>,
         plan: &Plan,
-        outcomes: &mut [Outcome],
+        outcomes: &mut Outcomes<Standing>,
     ) -> Result<(), Failure> {
         let ui = &scene.context.ui;
         let ask = !self.all && scene.context.may_ask();

@@ -118,8 +118,6 @@ impl FromStr for GraceArg {
     }
 }
 
-type Outcome = (CredentialName, Result<Standing, Failure>);
-
 impl RotateArgs {
     pub(super) async fn run(&self, context: &Context) -> Result<Exit, Failure> {
         let vault = context.vault().await?;
@@ -233,7 +231,11 @@ impl RotateArgs {
 
 /// A new key renews no token, so that whatever tokens are left near their end are told of: of all that were asked for, due or
 /// not.
-async fn warn_of_ends(scene: &Scene<'_>, mut records: Vec<PublicRecord>, outcomes: &[Outcome]) {
+async fn warn_of_ends(
+    scene: &Scene<'_>,
+    mut records: Vec<PublicRecord>,
+    outcomes: &[(CredentialName, Result<Standing, Failure>)],
+) {
     for record in &mut records {
         match outcomes.iter().find(|(name, _)| *name == record.name) {
             Some((_, Ok(standing))) => *record = standing.record.clone(),

@@ -2,15 +2,16 @@
 
 use serde_json::{Value, json};
 
-use super::{Outcome, RotateArgs, Scene};
+use super::{RotateArgs, Scene};
 use crate::cli::error::{Exit, Failure};
+use crate::cli::many::{self, Outcomes};
 use crate::cli::ui::{Tone, fields};
 use crate::model::ids::CredentialName;
 use crate::model::rotation::Strategy;
 use crate::workflow::rotate::{Change, Prospect, Standing, Why};
 
 impl RotateArgs {
-    pub(super) async fn report(&self, scene: &Scene<'_>, outcomes: Vec<Outcome>) -> Result<Exit, Failure> {
+    pub(super) async fn report(&self, scene: &Scene<'_>, outcomes: Outcomes<Standing>) -> Result<Exit, Failure> {
         let ui = &scene.context.ui;
         // Where all were asked for, which one it is has to be said.
         let single = outcomes.len() == 1 && !self.all;
@@ -40,7 +41,7 @@ impl RotateArgs {
                 }
             }
         }
-        let worst = (0..failures.len()).max_by_key(|index| failures[*index].1.exit.gravity());
+        let worst = many::gravest(failures.iter().map(|(_, failure)| failure));
         let Some(worst) = worst else {
             if ui.json() {
                 let mut document = json!({ "credentials": rows });

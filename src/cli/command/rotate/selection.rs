@@ -3,14 +3,15 @@
 use jiff::Timestamp;
 use serde_json::json;
 
-use super::{Outcome, RotateArgs, Scene};
+use super::{RotateArgs, Scene};
 use crate::cli::error::Failure;
+use crate::cli::many::Outcomes;
 use crate::cli::ui::fields;
 use crate::model::credential::{Kind, State};
 use crate::model::ids::CredentialName;
 use crate::model::record::PublicRecord;
 use crate::vault::Vault;
-use crate::workflow::rotate::{Outlook, Renewal, RotateError};
+use crate::workflow::rotate::{Outlook, Renewal, RotateError, Standing};
 
 /// A credential that is to be worked on.
 pub(super) struct Selected {
@@ -52,7 +53,7 @@ impl RotateArgs {
     pub(super) async fn select(
         &self,
         vault: &Vault,
-    ) -> Result<(Vec<Selected>, Vec<PublicRecord>, Vec<Outcome>), Failure> {
+    ) -> Result<(Vec<Selected>, Vec<PublicRecord>, Outcomes<Standing>), Failure> {
         let now = vault.clock().now();
         let names = if self.all {
             vault.names().await?

@@ -1,12 +1,10 @@
 //! The work on one credential or many, and what of it goes to the audit log.
 
-use futures_util::StreamExt;
-use futures_util::stream;
-
 use super::messages::warn_of_dependents;
-use super::{Outcome, RotateArgs, Scene};
+use super::{RotateArgs, Scene};
 use crate::cli::context::Context;
 use crate::cli::error::{Exit, Failure};
+use crate::cli::many::{self, Outcomes};
 use crate::keys::pem::algorithm_of;
 use crate::model::credential::State;
 use crate::model::ids::CredentialName;
@@ -19,20 +17,12 @@ use crate::workflow::rotate::{DAYS_OTHERWISE, Plan, Standing};
 const AT_ONCE: usize = 16;
 
 impl RotateArgs {
-    pub(super) async fn work(&self, scene: &Scene<'_>, names: &[CredentialName], plan: &Plan) -> Vec<Outcome> {
-        let progress = scene.context.ui.progress(names.len(), "rotating");
-        let progress_ref = &progress;
-        let outcomes = stream::iter(names)
-            .map(|name| async move {
-                let outcome = self.one(scene, name, plan).await;
-                progress_ref.inc(1);
-                (name.clone(), outcome)
-            })
-            .buffered(AT_ONCE)
-            .collect()
-            .await;
-        progress.finish_and_clear();
-        outcomes
+    pub(super) async fn work(&self, scene: &Scene<'_>, names: &[CredentialName], plan: &Plan) -> Outcomes<Standing> {
+        let items = names.iter().map(|name| (name, name));
+        many::each(&scene.context.ui, "rotating", AT_ONCE, items, async |name| {
+            self.one(scene, name, plan).await
+        })
+        .await
     }
 
     /// Where a new token was asked for, what was done is not all until it is there.
