@@ -118,12 +118,10 @@ pub(crate) static EXCEPTIONS: &[Exception] = &[
     exception("docs/install.md", "install -m", Way::Elsewhere("tests/dist.sh, by `make dist-used`")),
     exception("docs/install.md", "skopeo copy", Way::Elsewhere("tests/dist.sh, by `make dist-used`")),
     exception("docs/install.md", "cargo install", Way::Elsewhere("make install")),
-    exception("docs/install.md", "man dfns-keys", Way::Name),
     exception("docs/releasing.md", "make", Way::MakeTarget),
-    exception("docs/releasing.md", "MINISIGN_KEY=", Way::MakeTarget),
-    exception("docs/releasing.md", "minisign", Way::Name),
     exception("docs/supply-chain.md", "make", Way::MakeTarget),
     exception("docs/supply-chain.md", "cargo", Way::Name),
+    exception("docs/supply-chain.md", "age", Way::Name),
     exception("docs/security.md", "cargo deny", Way::Elsewhere("make deny, in CI")),
 ];
 

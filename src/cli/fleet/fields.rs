@@ -132,12 +132,12 @@ mod tests {
         schema
     }
 
-    /// `DFNS_KEYS_OVERWRITE=1 cargo test --lib schema` writes it anew.
+    /// `UPDATE_DOCS=1 cargo test --lib schema` writes it anew.
     #[test]
     fn the_schema_for_editors_is_what_the_parser_goes_by() {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/dfns-keys.schema.json");
         let text = format!("{:#}\n", schema());
-        if std::env::var_os("DFNS_KEYS_OVERWRITE").is_some() {
+        if std::env::var_os("UPDATE_DOCS").is_some() {
             std::fs::write(path, &text).unwrap();
         }
         assert_eq!(std::fs::read_to_string(path).unwrap(), text);
