@@ -23,7 +23,7 @@ bare:
 campaign:
 	DFNS_KEYS_CAMPAIGN_SEED=$(SEED) DFNS_KEYS_CAMPAIGN_KILLS=$(KILLS) \
 		cargo test --quiet --test campaign -- --ignored --nocapture --test-threads 1
-	cargo test --quiet --test rotating_places -- --ignored --nocapture
+	cargo test --quiet --test rotating_places --test fleet -- --ignored --nocapture
 
 # CI has run the others before, by `make bare`.
 JUDGED = $(shell grep -lrE "\b(peer(_ok)?|can_watch)\b" tests --include=*.rs | grep -vE "^tests/(support|bench)/" \

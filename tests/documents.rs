@@ -244,6 +244,7 @@ documents! {
     the_changelog_works_as_it_stands: "docs/changelog.md",
     the_checks_work_as_they_stand: "docs/checks.md",
     the_page_on_contributing_works_as_it_stands: "docs/contributing.md",
+    the_page_on_fleets_works_as_it_stands: "docs/fleet.md",
     the_page_on_delivery_works_as_it_stands: "docs/delivery.md",
     the_page_on_pipelines_works_as_it_stands: "docs/ci.md",
     the_guide_works_as_it_stands: "docs/guide.md",

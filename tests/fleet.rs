@@ -619,3 +619,101 @@ fn the_list_fits_its_window() {
         );
     }
 }
+
+/// A file of so many, applied by two processes at once, that are killed at random, against a Dfns that loses answers; then the figures.
+#[cfg(unix)]
+fn a_fleet_of(count: usize, kills: usize) -> String {
+    let scene = Scene::new();
+    scene.env.onboard(&scene.sandbox, "by-hand");
+    let entries: Vec<String> = (0..count).map(|number| format!("[account.n{number}]\n")).collect();
+    scene.file(&format!(
+        "fleet = 'f'\n[defaults]\npermissions = ['Readers']\n{}",
+        entries.concat()
+    ));
+    for (fault, path, every) in [
+        ("close_after", Some("/auth/service-accounts"), 7),
+        ("truncate", None, 23),
+        ("close_before", None, 31),
+    ] {
+        let mut fault = json!({"fault": fault, "method": "POST", "every": every, "times": count / 4});
+        if let Some(path) = path {
+            fault["path"] = path.into();
+        }
+        scene.sandbox.fault(&fault);
+    }
+    let mut number = 0x9E37_79B9_u64;
+    let mut random = |below: u64| {
+        number ^= number << 13;
+        number ^= number >> 7;
+        number ^= number << 17;
+        number % below
+    };
+    // With no program between that the signal would end in its place.
+    let start = || {
+        let mut command = scene
+            .env
+            .asking(&["apply", "--yes", "--quiet", "--no-input", "--timeout", "5s"]);
+        command
+            .stdout(std::process::Stdio::null())
+            .stderr(std::process::Stdio::null());
+        command.spawn().unwrap()
+    };
+    for _ in 0..kills {
+        let (mut one, mut other) = (start(), start());
+        std::thread::sleep(std::time::Duration::from_millis(50 + random(20 * count as u64 + 300)));
+        let _ = (one.kill(), other.kill());
+        let _ = (one.wait(), other.wait());
+    }
+    scene.sandbox.clear_faults();
+    let mut runs = 0;
+    loop {
+        let (mut one, mut other) = (start(), start());
+        let codes = (one.wait().unwrap().code(), other.wait().unwrap().code());
+        runs += 1;
+        if codes == (Some(0), Some(0)) {
+            break;
+        }
+        assert!(runs < 12, "{codes:?}: {:?}", scene.apply(&["--json"]));
+    }
+    let before = scene.sandbox.calls().len();
+    let run = scene.applied(&[]);
+    let requests = scene.sandbox.calls().len() - before;
+    assert!(run.stdout.contains("Nothing to do: all"), "{run:?}");
+    assert!(changing(&scene.sandbox.calls()[before..]).is_empty());
+    let accounts = scene.sandbox.accounts();
+    let active: Vec<&Value> = accounts.iter().filter(|account| account["active"] == true).collect();
+    assert_eq!(active.len(), count + 1, "each once, and what was there before");
+    let keys: std::collections::BTreeSet<String> = (0..count)
+        .map(|number| {
+            scene.env.open(&format!("n{number}"))["public"]["public_key"]
+                .as_str()
+                .unwrap()
+                .to_owned()
+        })
+        .collect();
+    let ours = active
+        .iter()
+        .filter(|account| keys.contains(account["keys"][0].as_str().unwrap()));
+    let ours: Vec<&&Value> = ours.collect();
+    assert_eq!(ours.len(), count);
+    assert!(ours.iter().all(|account| account["permissions"] == 1), "{ours:?}");
+    format!(
+        "{count} credentials, {kills} pairs of runs killed, {runs} pairs until all was as written, {} requests in all, {requests} for a run that finds nothing to do",
+        scene.sandbox.calls().len()
+    )
+}
+
+#[cfg(unix)]
+#[test]
+fn two_runs_at_once_that_are_killed_leave_exactly_what_is_written() {
+    a_fleet_of(12, 2);
+}
+
+/// `make campaign`.
+#[cfg(unix)]
+#[test]
+#[ignore = "minutes"]
+#[expect(clippy::print_stdout, reason = "a campaign prints its figures")]
+fn two_hundred_by_two_runs_at_once_that_are_killed_are_exactly_as_written() {
+    println!("{}", a_fleet_of(200, 6));
+}

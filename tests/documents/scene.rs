@@ -137,6 +137,10 @@ impl Scene {
         let guide = include_str!("../../docs/guide.md");
         let accounts = guide.split("```csv\n").nth(1).and_then(|rest| rest.split("```").next());
         env.write("accounts.csv", self.as_written(accounts.unwrap()));
+        let fleets = include_str!("../../docs/fleet.md");
+        let file = fleets.split("```\n").nth(1).unwrap();
+        assert!(file.starts_with("#:schema"), "{file}");
+        env.write("dfns-keys.toml", file);
     }
 
     /// The programs and files that recipes run, and what stands in for those that need more than this machine.
