@@ -18,7 +18,7 @@ pub(super) fn lines(changes: &[Change], window: Option<usize>) -> Vec<String> {
     let widest = changes.iter().map(|change| columns(&change.name)).max().unwrap_or(0);
     let widest = widest.min(NAME);
     let line = |change: &Change| {
-        let word = change.step.as_str();
+        let word = word(change);
         let name = format!(
             "{}{}",
             change.name,
@@ -46,6 +46,14 @@ pub(super) fn lines(changes: &[Change], window: Option<usize>) -> Vec<String> {
         text.replacen(word, &painted, 1)
     };
     changes.iter().map(line).collect()
+}
+
+/// As a person reads it: where nothing is done, it is a note.
+fn word(change: &Change) -> &'static str {
+    match change.step {
+        Step::Note(_) | Step::None => "note",
+        _ => change.step.as_str(),
+    }
 }
 
 fn tone(step: &Step) -> Tone {

@@ -51,7 +51,7 @@ pub(super) fn compare(fleet: &Fleet, view: &View, options: Options) -> Result<Ve
             name: account.name.to_string(),
             step: Step::Unmanaged,
             reason: format!(
-                "a {} at Dfns, in neither the file nor this vault",
+                "a {} at Dfns, in neither the file nor this vault; left alone",
                 account.kind.in_words()
             ),
             needs: None,
@@ -177,15 +177,15 @@ impl One<'_> {
 
     /// What is made, in a few words.
     fn in_words(&self) -> String {
-        let mut words = self.account.kind.in_words().to_owned();
+        let mut words = format!("a new {}", self.account.kind.in_words());
         if let Some(days) = self.account.days {
-            let _ = write!(words, ", {days} days");
+            let _ = write!(words, ", its token for {days} days");
         }
         match self.account.permissions.as_deref() {
-            None | Some([]) => words.push_str(", no permissions"),
+            None | Some([]) => words.push_str(", without permissions"),
             Some(permissions) => {
                 let names: Vec<String> = permissions.iter().map(|named| shown(&named.text)).collect();
-                let _ = write!(words, ", may: {}", names.join(", "));
+                let _ = write!(words, ", permissions: {}", names.join(", "));
             }
         }
         words
@@ -271,7 +271,7 @@ impl One<'_> {
     fn compare_accounts(&mut self, local: &Local, remote: &RemoteAccount) {
         let name = &self.account.name;
         if !remote.active {
-            self.push(Step::Activate(remote.into()), "it was deactivated at Dfns");
+            self.push(Step::Activate(remote.into()), "somebody deactivated it at Dfns");
         }
         let made_by_us = remote.name.is(name.as_str()) || remote.name.begins_with(&format!("{name}-"));
         if !made_by_us {
@@ -296,11 +296,17 @@ impl One<'_> {
         };
         let wanted: Vec<PermissionId> = wanted.iter().filter_map(|named| id_of(remote, &named.text)).collect();
         for id in wanted.iter().filter(|id| !account.permissions.contains(id)) {
-            let reason = format!("{}: in the file, not at Dfns", remote.permission_name(id));
+            let reason = format!(
+                "gets permission {}: in the file, not at Dfns",
+                remote.permission_name(id)
+            );
             self.push(Step::Grant(account.into(), id.clone()), reason);
         }
         for id in account.permissions.iter().filter(|id| !wanted.contains(id)) {
-            let reason = format!("{}: at Dfns, not in the file", remote.permission_name(id));
+            let reason = format!(
+                "loses permission {}: at Dfns, not in the file",
+                remote.permission_name(id)
+            );
             let assignments: Vec<_> = account.assignments.iter().filter(|(of, _)| of == id).collect();
             for (_, assignment) in &assignments {
                 self.push(Step::Revoke(id.clone(), assignment.clone()), reason.clone());
@@ -385,7 +391,8 @@ impl One<'_> {
         for place in &local.places {
             if !wanted.iter().any(|one| one.is(&place.target)) {
                 let target = place.target.clone();
-                let reason = format!("{target}: not in the file; it keeps its copy, remove it there");
+                let reason =
+                    format!("no more to {target}: not in the file; what it has stays until you remove it there");
                 self.push(Step::Forget(target), reason);
             }
         }
