@@ -11,6 +11,8 @@ mod support;
 
 #[path = "held_keys/diagnoses.rs"]
 mod diagnoses;
+#[path = "held_keys/life.rs"]
+mod life;
 #[path = "held_keys/plugin.rs"]
 mod plugin;
 #[path = "held_keys/token.rs"]

@@ -416,7 +416,7 @@ fn keys_taken_in_sign_as_openssl_does() {
         let public = String::from_utf8(openssl(&env, &["pkey", "-in", "key.pem", "-pubout"])).unwrap();
         assert_eq!(key.public_key().pem, public);
         // What the vault keeps is the key as openssl would write it.
-        env.write("sealed.pem", key.to_sealable().expose_secret());
+        env.write("sealed.pem", key.to_sealable().sealed().unwrap().expose_secret());
         let pkcs8 = openssl(&env, &["pkcs8", "-topk8", "-nocrypt", "-in", "key.pem"]);
         assert_eq!(std::fs::read(env.path("sealed.pem")).unwrap(), pkcs8);
         assert!(

@@ -2,9 +2,9 @@
 
 use zeroize::Zeroizing;
 
-use super::{CredentialIdUnknown, Exportable, json_object};
+use super::{ExportError, Exportable, json_object};
 
-pub(super) fn object(credential: &Exportable<'_>) -> Result<Zeroizing<String>, CredentialIdUnknown> {
+pub(super) fn object(credential: &Exportable<'_>) -> Result<Zeroizing<String>, ExportError> {
     let mut text = json_object(&credential.variables()?, "");
     text.push('\n');
     Ok(text)

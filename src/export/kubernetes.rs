@@ -2,9 +2,9 @@
 
 use zeroize::Zeroizing;
 
-use super::{CredentialIdUnknown, Exportable, base64, json_object, room_for};
+use super::{ExportError, Exportable, base64, json_object, room_for};
 
-pub(super) fn secret(credential: &Exportable<'_>) -> Result<Zeroizing<String>, CredentialIdUnknown> {
+pub(super) fn secret(credential: &Exportable<'_>) -> Result<Zeroizing<String>, ExportError> {
     let data: Vec<(&str, Zeroizing<String>)> = credential
         .variables()?
         .iter()

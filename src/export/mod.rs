@@ -11,8 +11,9 @@ use zeroize::Zeroizing;
 
 pub use postman::collection as postman_collection;
 
-use crate::model::credential::{ActiveGeneration, Environment};
+use crate::model::credential::{ActiveGeneration, Environment, KeyIsHeld};
 use crate::model::ids::{ApplicationId, CredentialId, CredentialName, OrganisationId};
+use crate::model::secret::PrivateKeyPem;
 use crate::model::url::ApiUrl;
 
 /// The forms a credential can be handed over in.
@@ -66,6 +67,22 @@ impl Format {
 #[error("the credential id of {0} is not known")]
 pub struct CredentialIdUnknown(pub CredentialName);
 
+/// A credential cannot be handed over in the form that was asked for.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum ExportError {
+    /// A program signs under the credential's id, which is not known.
+    #[error(transparent)]
+    CredentialId(#[from] CredentialIdUnknown),
+    /// A program signs with the private key, which is held elsewhere.
+    #[error("{name} cannot be handed over: {error}")]
+    Held {
+        /// The credential.
+        name: CredentialName,
+        /// Where.
+        error: KeyIsHeld,
+    },
+}
+
 /// A credential as it is handed over.
 #[derive(Clone, Copy)]
 pub struct Exportable<'a> {
@@ -84,11 +101,22 @@ impl Exportable<'_> {
         known.ok_or_else(|| CredentialIdUnknown(self.name.clone()))
     }
 
+    /// The private key, as PKCS#8 PEM.
+    fn private_key(&self) -> Result<&str, ExportError> {
+        let sealed = self.generation.private_key.sealed();
+        sealed
+            .map(PrivateKeyPem::expose_secret)
+            .map_err(|error| ExportError::Held {
+                name: self.name.clone(),
+                error,
+            })
+    }
+
     /// The variables that the vendor's SDK examples read, and what else a program may want to know.
     ///
     /// # Errors
-    /// When the credential's id is not known.
-    pub fn variables(&self) -> Result<Vec<(&'static str, Zeroizing<String>)>, CredentialIdUnknown> {
+    /// When the private key is held elsewhere, or the credential's id is not known.
+    pub fn variables(&self) -> Result<Vec<(&'static str, Zeroizing<String>)>, ExportError> {
         let text = |value: &str| Zeroizing::new(value.to_owned());
         let Environment {
             api_url,
@@ -100,7 +128,7 @@ impl Exportable<'_> {
             ("DFNS_API_URL", text(&api_url.to_string())),
             ("DFNS_AUTH_TOKEN", text(self.generation.token.expose_secret())),
             ("DFNS_CRED_ID", text(self.credential_id()?.as_str())),
-            ("DFNS_PRIVATE_KEY", text(self.generation.private_key.expose_secret())),
+            ("DFNS_PRIVATE_KEY", text(self.private_key()?)),
         ];
         variables.extend(
             application_id
@@ -119,14 +147,14 @@ impl Exportable<'_> {
     /// The credential in this form.
     ///
     /// # Errors
-    /// When the form names the credential's id, and that is not known.
-    pub fn render(&self, format: &Format) -> Result<Zeroizing<String>, CredentialIdUnknown> {
+    /// When the form has the private key, and that is held elsewhere, or names the credential's id, and that is not known.
+    pub fn render(&self, format: &Format) -> Result<Zeroizing<String>, ExportError> {
         Ok(match format {
             Format::Dotenv | Format::Github => dotenv::quoted(&self.variables()?),
             Format::DockerEnv => dotenv::one_line_each(&self.variables()?),
             Format::Kubernetes => kubernetes::secret(self)?,
             Format::Json => json::object(self)?,
-            Format::PemPrivate => Zeroizing::new(self.generation.private_key.expose_secret().to_owned()),
+            Format::PemPrivate => Zeroizing::new(self.private_key()?.to_owned()),
             Format::PemPublic => Zeroizing::new(self.generation.public_key.pem.clone()),
             Format::PostmanEnvironment(auth) => postman::environment(self, *auth, None)?,
             Format::PostmanThroughProxy(auth, proxy) => postman::environment(self, *auth, Some(proxy))?,

@@ -22,12 +22,13 @@ use sha2::{Digest, Sha256};
 use spki::EncodePublicKey;
 use thiserror::Error;
 
-use crate::model::credential::PublicKeyText;
-use crate::model::secret::PrivateKeyPem;
+use crate::model::credential::{KeyMaterial, PublicKeyText};
+use crate::model::key_uri::KeyUri;
 use crate::model::user_action::{Signer, SignerError};
 
 pub use diagnosis::KeyError;
 pub use foreign::{Algorithm, ForeignKey};
+use provider::HeldKey;
 
 /// The operating system gave no randomness.
 #[derive(Debug, Error)]
@@ -85,21 +86,33 @@ impl Signer for KeyPair {
     }
 }
 
-/// A private key that signs for a credential: on P-256, or taken in from elsewhere.
+/// A private key that signs for a credential: on P-256, taken in from elsewhere, or held elsewhere.
 pub enum PrivateKey {
     /// On P-256, which is what we make.
     P256(KeyPair),
     /// RSA or Ed25519.
     Foreign(ForeignKey),
+    /// On P-256, and held elsewhere.
+    Held(Box<HeldKey>),
 }
 
 impl PrivateKey {
-    /// The private key as the vault keeps it: PKCS#8 PEM.
+    /// The private key as the vault keeps it: PKCS#8 PEM, or where it is held.
     #[must_use]
-    pub fn to_sealable(&self) -> PrivateKeyPem {
+    pub fn to_sealable(&self) -> KeyMaterial {
         match self {
             Self::P256(pair) => pair.to_sealable(),
-            Self::Foreign(key) => key.to_sealable(),
+            Self::Foreign(key) => KeyMaterial::Sealed(key.to_sealable()),
+            Self::Held(key) => key.to_sealable(),
+        }
+    }
+
+    /// Where it is held, if it is not here.
+    #[must_use]
+    pub fn held(&self) -> Option<&KeyUri> {
+        match self {
+            Self::Held(key) => Some(key.uri()),
+            Self::P256(_) | Self::Foreign(_) => None,
         }
     }
 
@@ -107,7 +120,7 @@ impl PrivateKey {
     #[must_use]
     pub fn algorithm(&self) -> Algorithm {
         match self {
-            Self::P256(_) => Algorithm::P256,
+            Self::P256(_) | Self::Held(_) => Algorithm::P256,
             Self::Foreign(key) => key.algorithm(),
         }
     }
@@ -119,6 +132,7 @@ impl Signer for PrivateKey {
         match self {
             Self::P256(pair) => Signer::public_key(pair),
             Self::Foreign(key) => key.public_key(),
+            Self::Held(key) => key.public_key(),
         }
     }
 
@@ -126,6 +140,7 @@ impl Signer for PrivateKey {
         match self {
             Self::P256(pair) => pair.sign(message).await,
             Self::Foreign(key) => key.sign(message).await,
+            Self::Held(key) => key.sign(message).await,
         }
     }
 }

@@ -11,8 +11,10 @@ use spki::DecodePublicKey;
 use zeroize::Zeroizing;
 
 use super::diagnosis::{self, Content, KeyError};
+use super::provider::HeldKey;
 use super::stretching::is_agreed_to;
 use super::{Algorithm, ForeignKey, KeyPair, PrivateKey, PublicKey, fingerprint_of};
+use crate::model::credential::{HeldReference, KeyMaterial};
 use crate::model::secret::{Passphrase, PrivateKeyPem};
 
 /// How a private key is written.
@@ -40,8 +42,8 @@ impl KeyPair {
 
     /// The private key as the vault keeps it: PKCS#8 PEM.
     #[must_use]
-    pub fn to_sealable(&self) -> PrivateKeyPem {
-        PrivateKeyPem::new(self.to_private_pem(PrivateKeyFormat::Pkcs8))
+    pub fn to_sealable(&self) -> KeyMaterial {
+        KeyMaterial::Sealed(PrivateKeyPem::new(self.to_private_pem(PrivateKeyFormat::Pkcs8)))
     }
 
     // Not `SecretKey::to_sec1_pem`, which multiplies the base point again for the public half we have at hand.
@@ -170,8 +172,15 @@ pub fn is_encrypted(contents: &[u8]) -> bool {
 ///
 /// # Errors
 /// When it is not the PKCS#8 PEM that [`PrivateKey::to_sealable`] writes.
-pub fn unseal(sealed: &PrivateKeyPem) -> Result<PrivateKey, KeyError> {
-    read_any_private_key(sealed.expose_secret().as_bytes(), None)
+pub fn unseal(material: &KeyMaterial) -> Result<PrivateKey, KeyError> {
+    match material {
+        KeyMaterial::Sealed(pem) => read_any_private_key(pem.expose_secret().as_bytes(), None),
+        KeyMaterial::Held(reference) => {
+            let HeldReference { uri, public_key } = &**reference;
+            let key = HeldKey::known(uri.clone(), public_key).map_err(|_| KeyError::Damaged)?;
+            Ok(PrivateKey::Held(Box::new(key)))
+        }
+    }
 }
 
 fn from_sec1(der: &[u8]) -> Result<KeyPair, KeyError> {

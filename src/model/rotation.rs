@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use super::attempt::Attempt;
 use super::credential::generation::{ActiveGeneration, PublicKeyText};
+use super::credential::key_material::KeyMaterial;
 use super::ids::{CredentialId, ExternalId, IdentityId, PermissionId, TokenId};
-use super::secret::PrivateKeyPem;
 use super::token::AuthToken;
 
 /// How the new key comes to Dfns.
@@ -109,7 +109,7 @@ pub enum RotationStage {
 #[derive(Clone)]
 pub struct Next {
     /// Its private key.
-    pub private_key: PrivateKeyPem,
+    pub private_key: KeyMaterial,
     /// The public half.
     pub public_key: PublicKeyText,
     /// How far it came.

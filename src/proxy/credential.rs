@@ -10,6 +10,7 @@ use crate::keys::PrivateKey;
 use crate::keys::pem::unseal;
 use crate::model::credential::{ActiveGeneration, Environment};
 use crate::model::ids::CredentialName;
+use crate::model::user_action::Signer;
 use crate::vault::Unlocked;
 
 const FRESH: Duration = Duration::from_secs(1);
@@ -41,6 +42,11 @@ pub(super) struct Holder<'v> {
 impl<'v> Holder<'v> {
     pub(super) async fn open(unlocked: &'v Unlocked<'v>, name: &CredentialName) -> Result<Self, ProxyError> {
         let live = read(unlocked, name).await?;
+        // What is wrong with a key that is held elsewhere is told before anybody relies on it, and its PIN asked for while there
+        // is somebody to ask.
+        if live.key.held().is_some() {
+            live.key.sign(b"dfns-keys: does this key sign?").await?;
+        }
         Ok(Self {
             unlocked,
             name: name.clone(),

@@ -20,6 +20,7 @@ use crate::api::raw::{RawAnswer, RawCall};
 use crate::api::{ApiError, CallError, SigningError};
 use crate::loopback::{Busy, Client, Unread};
 use crate::model::effect::Effect;
+use crate::model::user_action::SignerError;
 
 /// Bodies are signed, and therefore held.
 pub(super) const LARGEST_BODY: usize = 8 * 1024 * 1024;
@@ -188,7 +189,12 @@ fn failure(error: &CallError) -> Response<Body> {
             | ApiError::AwaitingApproval
             | ApiError::Redirected { .. },
         ) => StatusCode::BAD_GATEWAY,
-        None => StatusCode::FORBIDDEN,
+        None => match error {
+            CallError::Signing(SigningError::Signer(SignerError::Held(error))) if error.may_pass() => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
+            _ => StatusCode::FORBIDDEN,
+        },
     };
     let mut response = own(status, &message, error.effect());
     if let Some(ApiError::RateLimited {

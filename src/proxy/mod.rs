@@ -26,6 +26,7 @@ use crate::keys::KeyError;
 use crate::loopback::{self, Bodies};
 use crate::model::credential::Unusable;
 use crate::model::ids::CredentialName;
+use crate::model::user_action::SignerError;
 use crate::vault::{Unlocked, Vault, VaultError};
 
 use credential::Holder;
@@ -58,6 +59,9 @@ pub enum ProxyError {
     /// The sealed key cannot be read.
     #[error("the sealed key {0}")]
     Key(#[from] KeyError),
+    /// The key is held elsewhere, and does not sign.
+    #[error(transparent)]
+    Signer(#[from] SignerError),
     /// The audit log could not be started.
     #[error("the audit log cannot be kept")]
     Ledger(#[source] io::Error),

@@ -171,7 +171,7 @@ pub async fn begin<'a>(
 ) -> Result<Begun<'a>, AdministratorError> {
     let name = edit.name().clone();
     let credential = match edit.take() {
-        None => return fresh(edit, asked.environment()?).await.map(Begun::NeedsCode),
+        None => return fresh(edit, asked).await.map(Begun::NeedsCode),
         Some(AnyCredential::Pending(credential)) if credential.kind == Kind::User => credential,
         Some(AnyCredential::User(_)) => return Err(AdministratorError::AlreadyEnrolled(name)),
         Some(other) => {
@@ -189,9 +189,10 @@ pub async fn begin<'a>(
     resume(edit, client, credential).await
 }
 
-async fn fresh(mut edit: Edit<'_>, environment: Environment) -> Result<Enrolment<'_>, AdministratorError> {
+async fn fresh(mut edit: Edit<'_>, asked: Asked) -> Result<Enrolment<'_>, AdministratorError> {
     let (name, now) = (edit.name().clone(), edit.vault().clock().now());
-    let credential = Credential::new(name, Kind::User, environment, now, new_key(Stage::AwaitingToken)?);
+    let key = new_key(Stage::AwaitingToken, asked.key.as_ref()).await?;
+    let credential = Credential::new(name, Kind::User, asked.environment()?, now, key);
     edit.put(&credential).await?;
     Ok(Enrolment { credential, edit })
 }

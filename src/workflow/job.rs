@@ -4,11 +4,13 @@ use thiserror::Error;
 
 use super::settings::OtherSettings;
 use crate::api::CallError;
-use crate::keys::{KeyError, KeyPair, PrivateKey, RandomnessError, pem};
-use crate::model::credential::{PendingGeneration, Stage};
+use crate::keys::{KeyError, KeyPair, PrivateKey, RandomnessError, pem, provider};
+use crate::model::credential::{KeyMaterial, PendingGeneration, PublicKeyText, Stage};
+use crate::model::held_key::HeldKeyError;
 use crate::model::ids::CredentialName;
-use crate::model::secret::PrivateKeyPem;
+use crate::model::key_uri::KeyUri;
 use crate::model::url::UrlError;
+use crate::model::user_action::Signer;
 use crate::vault::VaultError;
 
 /// A job did not go on, for a reason that any of them may have.
@@ -41,6 +43,9 @@ pub enum JobError {
         /// In which way.
         error: KeyError,
     },
+    /// A key that is held elsewhere was not made.
+    #[error(transparent)]
+    Held(#[from] HeldKeyError),
     /// The operating system gave no randomness.
     #[error(transparent)]
     Randomness(#[from] RandomnessError),
@@ -51,6 +56,9 @@ pub enum JobError {
     #[error(transparent)]
     Vault(#[from] VaultError),
 }
+
+/// So many names beside a key may be taken.
+const MOST_TAKEN: u32 = 100;
 
 /// A call failed, with what was being done.
 pub(super) fn failed(doing: &'static str) -> impl Fn(CallError) -> JobError + Copy {
@@ -64,7 +72,7 @@ pub(super) const THE_KEY: &str = "the sealed key";
 pub(super) fn open_key(
     which: &'static str,
     name: &CredentialName,
-    sealed: &PrivateKeyPem,
+    sealed: &KeyMaterial,
 ) -> Result<PrivateKey, JobError> {
     let name = || name.clone();
     pem::unseal(sealed).map_err(|error| JobError::Key {
@@ -74,14 +82,53 @@ pub(super) fn open_key(
     })
 }
 
-/// A new key, as it is sealed.
-pub(super) fn new_key(stage: Stage) -> Result<PendingGeneration, RandomnessError> {
-    let pair = KeyPair::generate()?;
-    Ok(PendingGeneration {
-        private_key: pair.to_sealable(),
-        public_key: pair.public_key().to_text(),
+/// A new key, as it is sealed, or where it is held. One that is there already, where it was said to be, is taken as it is: an
+/// earlier run may have made it and come no further.
+pub(super) async fn new_key(stage: Stage, at: Option<&KeyUri>) -> Result<PendingGeneration, JobError> {
+    let (private_key, public_key) = match at {
+        None => {
+            let pair = KeyPair::generate()?;
+            (pair.to_sealable(), pair.public_key().to_text())
+        }
+        Some(uri) => {
+            let key = match provider::make(uri).await {
+                Err(HeldKeyError::Exists { .. }) => provider::find(uri).await?,
+                made => made?,
+            };
+            (key.to_sealable(), key.public_key())
+        }
+    };
+    Ok(pending(private_key, public_key, stage))
+}
+
+/// A new key where the one before is: beside it, under a name that no key has yet.
+pub(super) async fn new_key_beside(
+    before: &KeyMaterial,
+    stage: Stage,
+    name: &CredentialName,
+    generation: u32,
+) -> Result<PendingGeneration, JobError> {
+    let Some(uri) = before.held() else {
+        return new_key(stage, None).await;
+    };
+    let mut attempt = 1;
+    loop {
+        match provider::make(&uri.next(name, generation, attempt)).await {
+            Err(HeldKeyError::Exists { .. }) if attempt < MOST_TAKEN => attempt += 1,
+            made => {
+                let key = made?;
+                return Ok(pending(key.to_sealable(), key.public_key(), stage));
+            }
+        }
+    }
+}
+
+fn pending(private_key: KeyMaterial, public_key: PublicKeyText, stage: Stage) -> PendingGeneration {
+    PendingGeneration {
+        private_key,
+        public_key,
         stage,
-    })
+    }
 }
 
 /// Random bytes, for an id that nothing else has.

@@ -11,7 +11,7 @@ use thiserror::Error;
 use super::account::account_ids;
 use super::job::{JobError, THE_KEY, new_key, open_key};
 use super::refusal::{Refusal, check_claims, diagnose};
-use super::settings::Asked;
+use super::settings::{Asked, same};
 use crate::api::{Access, Action, Client};
 use crate::model::credential::{ActiveGeneration, AnyCredential, Credential, Kind, PendingGeneration, Stage, State};
 use crate::model::ids::{CredentialName, OrganisationId};
@@ -91,9 +91,12 @@ pub async fn prepare<'a>(mut edit: Edit<'a>, asked: &Asked) -> Result<Pending<'a
         if let Some(record) = &found {
             asked.agree_with(record)?;
         }
-        return resume(edit);
+        let pending = resume(edit)?;
+        let held = pending.credential.current.private_key.held();
+        same(&pending.credential.name, "the key", held, asked.key.as_ref()).map_err(JobError::from)?;
+        return Ok(pending);
     }
-    let credential = begin(edit.name(), edit.vault().clock().now(), asked)?;
+    let credential = begin(edit.name(), edit.vault().clock().now(), asked).await?;
     edit.put(&credential).await?;
     Ok(Pending {
         credential,
@@ -118,19 +121,23 @@ pub async fn prepare_sealed(
         asked.agree_with(&record)?;
         return Ok((record, false));
     }
-    let credential = begin(lease.name(), writer.vault().clock().now(), asked)?;
+    let credential = begin(lease.name(), writer.vault().clock().now(), asked).await?;
     writer.create(lease, &credential).await?;
     Ok((PublicRecord::from(&credential), true))
 }
 
-fn begin(name: &CredentialName, now: Timestamp, asked: &Asked) -> Result<Credential<PendingGeneration>, JobError> {
+async fn begin(
+    name: &CredentialName,
+    now: Timestamp,
+    asked: &Asked,
+) -> Result<Credential<PendingGeneration>, JobError> {
     let environment = asked.clone().environment()?;
     Ok(Credential::new(
         name.clone(),
         asked.kind.unwrap_or(Kind::ServiceAccount),
         environment,
         now,
-        new_key(Stage::AwaitingToken)?,
+        new_key(Stage::AwaitingToken, asked.key.as_ref()).await?,
     ))
 }
 

@@ -148,8 +148,8 @@ type Secret<'a> = (&'a ApiUrl, &'a str, &'a str);
 /// The secrets that a credential keeps; the one in use is the first.
 fn secrets(credential: &AnyCredential) -> Vec<Secret<'_>> {
     fn of<'a>(environment: &'a Environment, generation: &'a ActiveGeneration) -> Secret<'a> {
-        let (key, token) = (&generation.private_key, &generation.token);
-        (&environment.api_url, key.expose_secret(), token.expose_secret())
+        let (key, token) = (&generation.public_key, &generation.token);
+        (&environment.api_url, &key.fingerprint, token.expose_secret())
     }
     match credential {
         AnyCredential::Active(credential) => vec![of(&credential.environment, &credential.current)],
@@ -161,8 +161,8 @@ fn secrets(credential: &AnyCredential) -> Vec<Secret<'_>> {
             secrets
         }
         AnyCredential::User(credential) => {
-            let (key, user) = (&credential.current.private_key, &credential.current.username);
-            vec![(&credential.environment.api_url, key.expose_secret(), user.as_str())]
+            let (key, user) = (&credential.current.public_key, &credential.current.username);
+            vec![(&credential.environment.api_url, &key.fingerprint, user.as_str())]
         }
         AnyCredential::Pending(_) => Vec::new(),
     }

@@ -5,6 +5,7 @@ use thiserror::Error;
 
 use crate::model::credential::{Environment, Kind};
 use crate::model::ids::{ApplicationId, CredentialName, OrganisationId};
+use crate::model::key_uri::KeyUri;
 use crate::model::record::PublicRecord;
 use crate::model::url::{ApiUrl, Origin, UrlError};
 
@@ -49,6 +50,8 @@ pub struct Asked {
     pub application_id: Option<ApplicationId>,
     /// The organisation the credential must belong to.
     pub organisation_id: Option<OrganisationId>,
+    /// Where its key is held, if it is not sealed.
+    pub key: Option<KeyUri>,
     /// For a new credential, in place of what is left out.
     pub otherwise: Defaults,
 }

@@ -4,7 +4,8 @@ use serde_json::{Value, json};
 
 use crate::openbao::Bao;
 use crate::scene::{Scene, Server};
-use crate::support::{self, Run, http};
+use crate::support::held::Held;
+use crate::support::{self, Run, Sandbox, TestEnv, http};
 
 const TRANSIT: &str = "hashivault://payments";
 const KMS: &str = "awskms:///alias/payments?region=eu-central-1";
@@ -139,6 +140,44 @@ fn a_key_is_made_in_aws_kms_and_cannot_be_taken_out() {
     run(&["generate", "--key", "awskms:///1234?region=eu-central-1"]).fails(4, &["AWS chooses the id"]);
     run(&["public-key", "--key", "awskms:///alias/payments"]).fails(4, &["AWS_REGION"]);
     with(&scene, &[], &["public-key", "--key", KMS]).fails(4, &["there are no credentials for AWS"]);
+}
+
+#[test]
+fn a_key_in_a_transit_engine_signs_whatever_is_signed_and_is_never_handed_over() {
+    let Some(scene) = Scene::new(&[]) else { return };
+    let Some(bao) = transit(&scene) else { return };
+    let (env, sandbox) = (TestEnv::with_vault(), Sandbox::start_with(&["--rotation", "guide"]));
+    let held = Held {
+        env: &env,
+        sandbox: &sandbox,
+        variables: bao
+            .signed_in()
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .to_vec(),
+        uri: TRANSIT.to_owned(),
+    };
+    held.onboard();
+    held.signs();
+    held.stays();
+    // Somebody rotates the key in place: the version that Dfns knows still signs.
+    bao.ask("POST", "transit/keys/payments/rotate", &json!({}));
+    held.signs();
+}
+
+#[test]
+fn a_key_in_aws_kms_signs_whatever_is_signed_and_is_never_handed_over() {
+    let Some(scene) = Scene::new(&[]) else { return };
+    let Some(aws) = Aws::new(&scene) else { return };
+    let (env, sandbox) = (TestEnv::with_vault(), Sandbox::start_with(&["--rotation", "guide"]));
+    let held = Held {
+        env: &env,
+        sandbox: &sandbox,
+        variables: aws.signed_in().map(|(name, value)| (name.to_owned(), value)).to_vec(),
+        uri: KMS.to_owned(),
+    };
+    held.onboard();
+    held.signs();
+    held.stays();
 }
 
 #[test]

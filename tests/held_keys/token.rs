@@ -96,12 +96,20 @@ impl Token {
     /// The program, as it finds the token.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = self.env.command(arguments);
+        command.envs(self.variables());
         command
-            .env("SOFTHSM2_CONF", self.env.path("softhsm.conf"))
-            .env("REAL_MODULE", &self.module)
-            .env("FAULT", self.env.path("fault"))
-            .env("LOGINS", self.env.path("logins"));
-        command
+    }
+
+    pub(crate) fn variables(&self) -> Vec<(String, String)> {
+        let path = |name: &str| self.env.path(name).to_str().unwrap().to_owned();
+        [
+            ("SOFTHSM2_CONF", path("softhsm.conf")),
+            ("REAL_MODULE", self.module.clone()),
+            ("FAULT", path("fault")),
+            ("LOGINS", path("logins")),
+        ]
+        .map(|(name, value)| (name.to_owned(), value))
+        .to_vec()
     }
 
     pub(crate) fn run(&self, arguments: &[&str]) -> Run {

@@ -9,6 +9,8 @@
 #[cfg(unix)]
 pub mod children;
 #[cfg(unix)]
+pub mod held;
+#[cfg(unix)]
 pub mod places;
 pub mod proxy;
 pub mod server;

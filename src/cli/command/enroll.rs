@@ -7,6 +7,7 @@ use crate::cli::error::{Exit, Failure};
 use crate::cli::terminal;
 use crate::model::credential::{Kind, State};
 use crate::model::ids::{ApplicationId, CredentialId, CredentialName, OrganisationId, Username};
+use crate::model::key_uri::KeyUri;
 use crate::model::record::PublicRecord;
 use crate::model::url::{ApiUrl, Origin};
 use crate::vault::Vault;
@@ -31,6 +32,9 @@ pub(in crate::cli) struct EnrollArgs {
     /// The user that the code must belong to
     #[arg(long, value_name = "NAME")]
     username: Option<Username>,
+    /// Make the key at this address, where it is held and never leaves; or take the one that is there
+    #[arg(long, value_name = "URI")]
+    key: Option<KeyUri>,
     /// Where the API is [env: DFNS_KEYS_API_URL] [default: the context's, or https://api.dfns.io]
     #[arg(long, value_name = "URL")]
     api_url: Option<ApiUrl>,
@@ -69,6 +73,7 @@ impl EnrollArgs {
             origin: self.origin.clone(),
             application_id: self.app_id.clone(),
             organisation_id: self.org_id.clone(),
+            key: self.key.clone(),
             otherwise: context.defaults(),
         };
         let username = self.username.clone();

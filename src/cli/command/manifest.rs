@@ -9,6 +9,7 @@ use crate::cli::error::{Exit, Failure};
 use crate::cli::input::Input;
 use crate::model::credential::Kind;
 use crate::model::ids::{ApplicationId, CredentialName, ExternalId};
+use crate::model::key_uri::KeyUri;
 use crate::model::quoted;
 use crate::model::url::Origin;
 
@@ -21,6 +22,8 @@ pub(super) struct Entry {
     pub(super) external_id: Option<ExternalId>,
     pub(super) origin: Option<Origin>,
     pub(super) app_id: Option<ApplicationId>,
+    /// Where its key is held, if it is not sealed.
+    pub(super) key: Option<KeyUri>,
 }
 
 impl Entry {
@@ -33,6 +36,7 @@ impl Entry {
             external_id: None,
             origin: None,
             app_id: None,
+            key: None,
         }
     }
 }

@@ -10,6 +10,7 @@ use crate::cli::record::document;
 use crate::cli::slips;
 use crate::model::credential::{Kind, State};
 use crate::model::ids::{ApplicationId, CredentialName, ExternalId, OrganisationId};
+use crate::model::key_uri::KeyUri;
 use crate::model::record::PublicRecord;
 use crate::model::token::AuthToken;
 use crate::model::url::{ApiUrl, Origin};
@@ -47,6 +48,9 @@ pub(in crate::cli) struct OnboardArgs {
     /// The organisation that the token must belong to
     #[arg(long, value_name = "ID")]
     org_id: Option<OrganisationId>,
+    /// Make the key at this address, where it is held and never leaves; or take the one that is there
+    #[arg(long, value_name = "URI", conflicts_with = "from")]
+    key: Option<KeyUri>,
     /// Do the first half only: print the public key
     #[arg(long, conflicts_with_all = ["token_file", "admin"])]
     prepare: bool,
@@ -133,7 +137,13 @@ impl OnboardArgs {
         if self.external_id.is_some() && entries.len() > 1 {
             return Err(Failure::usage("--external-id is for one account: it is unique at Dfns"));
         }
+        if self.key.is_some() && entries.len() > 1 {
+            return Err(Failure::usage(
+                "an address is of one key: name just one account beside --key",
+            ));
+        }
         for entry in &mut entries {
+            entry.key.clone_from(&self.key);
             entry.kind = entry.kind.or(self.kind.map(Kind::from));
             entry.days = entry.days.or(self.days);
             if entry.permissions.is_empty() {
@@ -161,6 +171,7 @@ impl DashboardJob<'_> {
             origin: self.args.origin.clone(),
             application_id: self.args.app_id.clone(),
             organisation_id: self.args.org_id.clone(),
+            key: self.args.key.clone(),
             otherwise: context.defaults(),
         }
     }
@@ -201,7 +212,10 @@ impl DashboardJob<'_> {
         let fingerprint = &record.fingerprint;
         if fresh {
             context.log(vault, "prepared", Some(self.name), Some(fingerprint), None);
-            context.ui.say(&format!("  made a key and sealed it   {fingerprint}"));
+            context.ui.say(&match &self.args.key {
+                None => format!("  made a key and sealed it   {fingerprint}"),
+                Some(key) => format!("  the key is {}   {fingerprint}", key.in_words()),
+            });
         } else {
             context.ui.say(&format!("  going on with the key   {fingerprint}"));
         }

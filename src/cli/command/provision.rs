@@ -69,6 +69,7 @@ async fn orders(
                 external_id,
                 origin,
                 app_id,
+                key,
             } = entry;
             Order {
                 name,
@@ -79,6 +80,7 @@ async fn orders(
                     origin: origin.clone(),
                     application_id: app_id.clone(),
                     organisation_id: Some(administrator.organisation_id().clone()),
+                    key,
                     // The administrator's own go before a context's.
                     otherwise: Defaults::default(),
                 },

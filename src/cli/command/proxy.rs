@@ -5,6 +5,7 @@ use crate::cli::context::Context;
 use crate::cli::error::{Exit, Failure};
 use crate::cli::signals::StopSignals;
 use crate::model::ids::CredentialName;
+use crate::model::user_action::SignerError;
 use crate::proxy::{Address, Listener, Permit, Proxy, ProxyError, Rules};
 
 /// Let HTTP clients call the API without a key
@@ -84,6 +85,8 @@ impl From<ProxyError> for Failure {
             ProxyError::Vault(error) => error.into(),
             ProxyError::Unusable(_) => Self::new(Exit::State, "unusable", message),
             ProxyError::Key(_) => Self::new(Exit::Vault, "damaged", message),
+            ProxyError::Signer(SignerError::Held(error)) => error.into(),
+            ProxyError::Signer(SignerError::Failed(_)) => Self::new(Exit::State, "signer", message),
             ProxyError::Ledger(source) => Self::new(Exit::Other, "audit_log", format!("{message}: {source}")),
         }
     }

@@ -238,7 +238,8 @@ impl Failure {
             Refusal::OriginRefused { message, .. } => refused("origin_refused")
                 .details(said(&Some(message)))
                 .hint("give the application's own origin with --origin"),
-            Refusal::Signer(_) => refused("signer"),
+            Refusal::Signer(SignerError::Held(error)) => Self::from(error).with_effect(Effect::None),
+            Refusal::Signer(SignerError::Failed(_)) => refused("signer"),
             Refusal::Call(error) => error.into(),
         };
         match failure.hint.clone() {

@@ -11,7 +11,7 @@ use crate::workflow::deliver::{DeliverError, DeliveryState, Outcome, Reason};
 impl From<DeliverError> for Failure {
     fn from(error: DeliverError) -> Self {
         match error {
-            DeliverError::CredentialId(error) => error.into(),
+            DeliverError::Export(error) => error.into(),
             DeliverError::Vault(error) => error.into(),
         }
     }

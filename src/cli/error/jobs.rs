@@ -1,7 +1,7 @@
 //! What goes wrong with the jobs that users come for.
 
 use super::{Exit, Failure};
-use crate::export::CredentialIdUnknown;
+use crate::export::{CredentialIdUnknown, ExportError};
 use crate::model::effect::Effect;
 use crate::model::ids::OrganisationId;
 use crate::workflow::administrator::AdministratorError;
@@ -38,6 +38,7 @@ impl Failure {
                 .with_effect(Effect::Done)
                 .hint("each of them was deactivated; look at the connection, and run the same command again"),
             JobError::Key { .. } => Self::new(Exit::Vault, "damaged", message),
+            JobError::Held(error) => error.into(),
             JobError::Randomness(error) => error.into(),
             JobError::Url(_) => Self::usage(message),
             JobError::Vault(error) => error.into(),
@@ -90,12 +91,19 @@ impl From<OtherSettings> for Failure {
     }
 }
 
-impl From<CredentialIdUnknown> for Failure {
-    fn from(error: CredentialIdUnknown) -> Self {
-        let CredentialIdUnknown(name) = &error;
-        Self::new(Exit::State, "credential_id_unknown", error.to_string()).hint(format!(
-            "`dfns-keys rotate {name}` makes a key whose id is known; `call` and `proxy` do without"
-        ))
+impl From<ExportError> for Failure {
+    fn from(error: ExportError) -> Self {
+        let message = error.to_string();
+        match error {
+            ExportError::CredentialId(CredentialIdUnknown(name)) => {
+                Self::new(Exit::State, "credential_id_unknown", message).hint(format!(
+                    "`dfns-keys rotate {name}` makes a key whose id is known; `call` and `proxy` do without"
+                ))
+            }
+            ExportError::Held { name, .. } => Self::new(Exit::State, "key_is_held", message).hint(format!(
+                "a program signs through the proxy instead: `dfns-keys proxy {name}`"
+            )),
+        }
     }
 }
 

@@ -5,7 +5,7 @@ mod collection;
 
 use zeroize::Zeroizing;
 
-use super::{CredentialIdUnknown, Exportable, PostmanAuth, json_string, room_for};
+use super::{ExportError, Exportable, PostmanAuth, json_string, room_for};
 use crate::model::url::ApiUrl;
 
 pub use collection::collection;
@@ -15,7 +15,7 @@ pub(super) fn environment(
     credential: &Exportable<'_>,
     auth: PostmanAuth,
     proxy: Option<&ApiUrl>,
-) -> Result<Zeroizing<String>, CredentialIdUnknown> {
+) -> Result<Zeroizing<String>, ExportError> {
     let plain = |text: &str| Zeroizing::new(text.to_owned());
     let environment = credential.environment;
     let generation = credential.generation;
@@ -34,11 +34,7 @@ pub(super) fn environment(
     let mut values = vec![
         ("dfnsApiDomain", plain(domain), "default"),
         ("authToken", secret(generation.token.expose_secret()), "secret"),
-        (
-            "credentialPrivateKey",
-            secret(generation.private_key.expose_secret()),
-            "secret",
-        ),
+        ("credentialPrivateKey", secret(credential.private_key()?), "secret"),
         ("applicationId", plain(application), "default"),
         ("applicationOrigin", plain(&environment.origin.to_string()), "default"),
         ("useAuthV2", plain(v2), "default"),

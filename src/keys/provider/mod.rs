@@ -26,7 +26,7 @@ pub use aws_kms::AwsAccess;
 pub use pkcs11_module::serve as serve_pkcs11;
 
 use super::PublicKey;
-use crate::model::credential::PublicKeyText;
+use crate::model::credential::{HeldReference, KeyMaterial, PublicKeyText};
 use crate::model::held_key::HeldKeyError;
 use crate::model::key_uri::KeyUri;
 use crate::model::quoted;
@@ -160,6 +160,15 @@ impl HeldKey {
     pub fn known(uri: KeyUri, public_pem: &str) -> Result<Self, HeldKeyError> {
         let key = public_key_of_pem(public_pem, &uri.in_words())?;
         Ok(Self::of(uri, key))
+    }
+
+    /// What the vault keeps of it.
+    #[must_use]
+    pub fn to_sealable(&self) -> KeyMaterial {
+        KeyMaterial::Held(Box::new(HeldReference {
+            uri: self.uri.clone(),
+            public_key: self.public.pem.clone(),
+        }))
     }
 
     /// Where it is.

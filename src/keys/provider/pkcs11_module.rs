@@ -357,6 +357,7 @@ fn told(error: &Error, token: &str, what: &str) -> HeldKeyError {
         | RvError::GeneralError
         | RvError::TokenNotPresent
         | RvError::UserNotLoggedIn
+        | RvError::OperationActive
         | RvError::KeyHandleInvalid
         | RvError::ObjectHandleInvalid => HeldKeyError::SessionEnded {
             token,

@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::model::attempt::Attempt;
+use crate::model::credential::key_material::KeyMaterial;
 use crate::model::ids::{CredentialId, ExternalId, IdentityId, PermissionId, TokenId, Username};
-use crate::model::secret::PrivateKeyPem;
 use crate::model::token::AuthToken;
 
 /// A public key, as metadata: what a dashboard takes and a person compares.
@@ -19,7 +19,7 @@ pub struct PublicKeyText {
 /// A key waiting for its token.
 pub struct PendingGeneration {
     /// The private key.
-    pub private_key: PrivateKeyPem,
+    pub private_key: KeyMaterial,
     /// Its public half.
     pub public_key: PublicKeyText,
     /// How far it came.
@@ -86,7 +86,7 @@ pub struct Enrolling {
 /// A key that an organisation's user logs in with.
 pub struct UserGeneration {
     /// The private key.
-    pub private_key: PrivateKeyPem,
+    pub private_key: KeyMaterial,
     /// Its public half.
     pub public_key: PublicKeyText,
     /// Who logs in.
@@ -99,7 +99,7 @@ pub struct UserGeneration {
 #[derive(Clone)]
 pub struct ActiveGeneration {
     /// The private key.
-    pub private_key: PrivateKeyPem,
+    pub private_key: KeyMaterial,
     /// Its public half.
     pub public_key: PublicKeyText,
     /// The token.

@@ -1,6 +1,7 @@
 //! A credential and its states. A state is a type: a pending credential has no token to be missing.
 
 pub(in crate::model) mod generation;
+pub(in crate::model) mod key_material;
 
 use std::fmt;
 
@@ -14,6 +15,8 @@ use super::rotation::Rotating;
 use super::token::Claims;
 use super::upkeep::Upkeep;
 use super::url::{ApiUrl, Origin};
+
+pub use key_material::{HeldReference, KeyIsHeld, KeyMaterial};
 
 pub use generation::{
     ActiveGeneration, Created, Enrolling, PendingGeneration, PublicKeyText, Registering, Stage, UserGeneration,

@@ -11,7 +11,6 @@ use crate::model::credential::{
 use crate::model::ids::CredentialName;
 use crate::model::record::PublicRecord;
 use crate::model::rotation::{NewIdentity, Next, NextStep, Outgoing, Registered, Rotating, RotationStage};
-use crate::model::secret::PrivateKeyPem;
 use crate::model::token::AuthToken;
 use crate::vault::VaultError;
 use crate::vault::sealed_text::SealedText;
@@ -91,7 +90,7 @@ pub(super) fn assemble(
             token_id,
         } = form;
         Ok::<_, VaultError>(ActiveGeneration {
-            private_key: PrivateKeyPem::new(private_key.0),
+            private_key: private_key.0,
             public_key,
             token: read_token(&token)?,
             credential_id,
@@ -128,7 +127,7 @@ pub(super) fn assemble(
             } = rotation;
             let stage = match (state, next, outgoing) {
                 (State::Rotating, Some(next), None) => RotationStage::Preparing(Next {
-                    private_key: PrivateKeyPem::new(next.private_key.0),
+                    private_key: next.private_key.0,
                     public_key: PublicKeyText {
                         pem: next.public_key,
                         fingerprint: next.fingerprint,
@@ -197,7 +196,7 @@ pub(super) fn assemble(
                 }),
             };
             let generation = PendingGeneration {
-                private_key: PrivateKeyPem::new(private_key.0),
+                private_key: private_key.0,
                 public_key,
                 stage,
             };
@@ -211,7 +210,7 @@ pub(super) fn assemble(
                 credential_id,
             } = form;
             let generation = UserGeneration {
-                private_key: PrivateKeyPem::new(private_key.0),
+                private_key: private_key.0,
                 public_key,
                 username,
                 credential_id,
@@ -228,6 +227,8 @@ pub(super) fn assemble(
 
 #[cfg(test)]
 mod tests {
+    use crate::model::credential::KeyMaterial;
+    use crate::model::secret::PrivateKeyPem;
     use jiff::Timestamp;
     use zeroize::Zeroizing;
 
@@ -238,7 +239,7 @@ mod tests {
 
     fn generation(key: &str) -> ActiveGeneration {
         ActiveGeneration {
-            private_key: PrivateKeyPem::new(Zeroizing::new(key.to_owned())),
+            private_key: KeyMaterial::Sealed(PrivateKeyPem::new(Zeroizing::new(key.to_owned()))),
             public_key: PublicKeyText {
                 pem: format!("public half of {key}"),
                 fingerprint: format!("SHA256:{key}"),

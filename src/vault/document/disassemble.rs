@@ -5,6 +5,7 @@ use jiff::Timestamp;
 use super::forms::{
     ActiveForm, CreatedForm, NextForm, OutgoingForm, PendingForm, RotationForm, SealedForm, StageForm, UserForm, text,
 };
+use super::key_form::KeyForm;
 use crate::model::credential::{
     ActiveGeneration, AnyCredential, Created, Credential, PendingGeneration, Stage, UserGeneration,
 };
@@ -171,7 +172,7 @@ fn pending(generation: &PendingGeneration, since: Timestamp) -> PendingForm {
     };
     PendingForm {
         since: Some(since),
-        private_key: text(private_key.expose_secret()),
+        private_key: KeyForm(private_key.clone()),
         stage,
     }
 }
@@ -185,7 +186,7 @@ fn user(generation: &UserGeneration, since: Timestamp) -> UserForm {
     } = generation;
     UserForm {
         since: Some(since),
-        private_key: text(private_key.expose_secret()),
+        private_key: KeyForm(private_key.clone()),
         username: username.clone(),
         credential_id: credential_id.clone(),
     }

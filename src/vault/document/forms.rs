@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use zeroize::Zeroizing;
 
+use super::key_form::KeyForm;
 use crate::model::attempt::Attempt;
 use crate::model::credential::{ActiveGeneration, Enrolling, PublicKeyText, Registering};
 use crate::model::delivery::Delivery;
@@ -21,7 +22,7 @@ pub(super) struct PendingForm {
     /// From version 2 on: since when it is in this role.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) since: Option<Timestamp>,
-    pub(super) private_key: SealedText,
+    pub(super) private_key: KeyForm,
     pub(super) stage: StageForm,
 }
 
@@ -53,7 +54,7 @@ pub(super) struct UserForm {
     /// From version 2 on: since when it is in this role.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) since: Option<Timestamp>,
-    pub(super) private_key: SealedText,
+    pub(super) private_key: KeyForm,
     pub(super) username: Username,
     #[serde(default, deserialize_with = "where_known")]
     pub(super) credential_id: Option<CredentialId>,
@@ -65,7 +66,7 @@ pub(super) struct ActiveForm {
     /// From version 2 on: since when it is in this role.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) since: Option<Timestamp>,
-    pub(super) private_key: SealedText,
+    pub(super) private_key: KeyForm,
     pub(super) token: SealedText,
     #[serde(default, deserialize_with = "where_known")]
     pub(super) credential_id: Option<CredentialId>,
@@ -87,7 +88,7 @@ pub(super) struct NextForm {
     /// From version 2 on: since when it is in this role.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) since: Option<Timestamp>,
-    pub(super) private_key: SealedText,
+    pub(super) private_key: KeyForm,
     pub(super) public_key: String,
     pub(super) fingerprint: String,
     pub(super) step: NextStepForm,
@@ -204,7 +205,7 @@ impl ActiveForm {
         } = generation;
         Self {
             since: Some(since),
-            private_key: text(private_key.expose_secret()),
+            private_key: KeyForm(private_key.clone()),
             token: text(token.expose_secret()),
             credential_id: credential_id.clone(),
             identity_id: identity_id.clone(),
@@ -222,7 +223,7 @@ impl NextForm {
         } = next;
         Self {
             since: Some(since),
-            private_key: text(private_key.expose_secret()),
+            private_key: KeyForm(private_key.clone()),
             public_key: pem.clone(),
             fingerprint: fingerprint.clone(),
             step: match step {

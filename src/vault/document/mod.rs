@@ -4,6 +4,7 @@
 mod assemble;
 mod disassemble;
 mod forms;
+mod key_form;
 
 use jiff::Timestamp;
 use serde::de::IgnoredAny;

@@ -20,7 +20,9 @@ use super::change::Resealed;
 use super::list::{self, Member};
 use super::store::memory::Memory as MemoryStore;
 use super::*;
-use crate::model::credential::{AnyCredential, Credential, Environment, Kind, PendingGeneration, PublicKeyText, Stage};
+use crate::model::credential::{
+    AnyCredential, Credential, Environment, KeyMaterial, Kind, PendingGeneration, PublicKeyText, Stage,
+};
 use crate::model::secret::PrivateKeyPem;
 use crate::sys::clock::SystemClock;
 use crate::sys::files::{IfExists, Readable};
@@ -194,7 +196,7 @@ fn credential(name_text: &str, key: &str) -> Credential<PendingGeneration> {
         deliveries: Vec::new(),
         upkeep: None,
         current: PendingGeneration {
-            private_key: PrivateKeyPem::new(Zeroizing::new(key.to_owned())),
+            private_key: KeyMaterial::Sealed(PrivateKeyPem::new(Zeroizing::new(key.to_owned()))),
             public_key: PublicKeyText {
                 pem: format!("public half of {key}"),
                 fingerprint: format!("SHA256:{key}"),
@@ -206,7 +208,13 @@ fn credential(name_text: &str, key: &str) -> Credential<PendingGeneration> {
 
 fn key_of(credential: &AnyCredential) -> String {
     match credential {
-        AnyCredential::Pending(credential) => credential.current.private_key.expose_secret().to_owned(),
+        AnyCredential::Pending(credential) => credential
+            .current
+            .private_key
+            .sealed()
+            .unwrap()
+            .expose_secret()
+            .to_owned(),
         _ => panic!("only pending ones are made here"),
     }
 }

@@ -3,6 +3,7 @@
 use thiserror::Error;
 
 use super::{Courier, DeliverError, Outcome};
+use crate::export::ExportError;
 use crate::model::credential::{AnyCredential, Unusable};
 use crate::model::delivery::Delivery;
 use crate::model::target::Target;
@@ -27,6 +28,9 @@ pub enum NameError {
     /// Programs cannot use the credential.
     #[error(transparent)]
     Unusable(#[from] Unusable),
+    /// Its key never leaves where it is held.
+    #[error(transparent)]
+    Held(#[from] ExportError),
     /// It is delivered there already, in another form.
     #[error("it is delivered to {0} already")]
     Taken(Target),
@@ -35,8 +39,9 @@ pub enum NameError {
 /// Names a place, or says anew which program is to be run there.
 ///
 /// # Errors
-/// When programs cannot use the credential, or it has the same place by another name.
+/// When programs cannot use the credential, its key is held elsewhere, or it has the same place by another name.
 pub fn name(credential: &mut AnyCredential, target: &Target, then: Option<&[String]>) -> Result<(), NameError> {
+    must_be_sealed(credential)?;
     let places = places(credential)?;
     let other = |place: &&Delivery| !place.forgotten && place.target != *target && place.target.same_place(target);
     if let Some(other) = places.iter().find(other) {
@@ -59,6 +64,19 @@ pub fn name(credential: &mut AnyCredential, target: &Target, then: Option<&[Stri
         place.then_pending = place.receipt.is_some();
     }
     Ok(())
+}
+
+fn must_be_sealed(credential: &AnyCredential) -> Result<(), ExportError> {
+    let (name, generation) = match credential {
+        AnyCredential::Active(credential) => (&credential.name, &credential.current),
+        AnyCredential::Rotating(credential) => (&credential.name, &credential.current.active),
+        AnyCredential::Pending(_) | AnyCredential::User(_) => return Ok(()),
+    };
+    let sealed = generation.private_key.sealed().map(drop);
+    sealed.map_err(|error| ExportError::Held {
+        name: name.clone(),
+        error,
+    })
 }
 
 /// Forgets a place. While a rotation is under way it is remembered that it may have the key that is to be refused.

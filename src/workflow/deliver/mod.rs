@@ -8,7 +8,7 @@ use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 
 use crate::deliver::{self, Form, Found, Holds, Means, Place, PlaceError};
-use crate::export::{CredentialIdUnknown, Exportable, Format};
+use crate::export::{ExportError, Exportable, Format};
 use crate::model::credential::{ActiveGeneration, Credential};
 use crate::model::delivery::Delivery;
 use crate::model::effect::Effect;
@@ -351,7 +351,7 @@ async fn attempt(place: &dyn Place, contents: &deliver::Contents) -> Attempt {
     }
 }
 
-fn contents(exportable: &Exportable<'_>, form: Option<Form>) -> Result<deliver::Contents, CredentialIdUnknown> {
+fn contents(exportable: &Exportable<'_>, form: Option<Form>) -> Result<deliver::Contents, ExportError> {
     let format = form.map(|form| match form {
         Form::Dotenv => Format::Dotenv,
         Form::DockerEnv => Format::DockerEnv,

@@ -5,7 +5,7 @@ use thiserror::Error;
 
 use super::Look;
 use crate::deliver::PlaceError;
-use crate::export::CredentialIdUnknown;
+use crate::export::ExportError;
 use crate::model::delivery::Delivery;
 use crate::model::target::Target;
 use crate::vault::VaultError;
@@ -15,7 +15,7 @@ use crate::vault::VaultError;
 pub enum DeliverError {
     /// It is not known under which id a program signs.
     #[error(transparent)]
-    CredentialId(#[from] CredentialIdUnknown),
+    Export(#[from] ExportError),
     /// The vault.
     #[error(transparent)]
     Vault(#[from] VaultError),

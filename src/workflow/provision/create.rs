@@ -9,7 +9,7 @@ use crate::model::credential::{Created, Credential, PublicKeyText, Registering, 
 use crate::model::ids::{CredentialName, ExternalId, PermissionId};
 use crate::vault::Edit;
 use crate::workflow::account::Asking;
-use crate::workflow::job::{JobError, failed, new_key, random};
+use crate::workflow::job::{JobError, failed, new_key, new_key_beside, random};
 
 /// An account that is asked for as it is sealed.
 pub(super) struct Account<'s, 'e> {
@@ -38,7 +38,7 @@ impl<'s, 'e> Account<'s, 'e> {
                 order.kind,
                 order.environment.clone(),
                 edit.vault().clock().now(),
-                new_key(Stage::Registering(registering.clone()))?,
+                new_key(Stage::Registering(registering.clone()), order.asked.key.as_ref()).await?,
             )
         };
         let mut sealed = Sealed { credential, edit };
@@ -133,7 +133,8 @@ impl Asking for Account<'_, '_> {
         let number = attempt_of(&self.order.name, &self.registering.account_name) + 1;
         let permissions = self.registering.permissions.clone();
         self.registering = registering(self.order, number, permissions, attempts)?;
-        *current = new_key(Stage::Registering(self.registering.clone()))?;
+        let stage = Stage::Registering(self.registering.clone());
+        *current = new_key_beside(&current.private_key, stage, &self.order.name, 1).await?;
         // An attempt is a credential anew, as it is ordered now.
         let credential = &mut self.sealed.credential;
         credential.created_at = self.sealed.edit.vault().clock().now();

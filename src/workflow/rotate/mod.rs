@@ -19,11 +19,12 @@ use jiff::Timestamp;
 
 use crate::api::{Access, Action, ApiError, CallError, Client, SigningError, UserSession};
 use crate::keys::{PrivateKey, RandomnessError};
-use crate::model::credential::{ActiveGeneration, AnyCredential, Credential, Kind, PendingGeneration, Stage};
+use crate::model::credential::{
+    ActiveGeneration, AnyCredential, Credential, KeyMaterial, Kind, PendingGeneration, Stage,
+};
 use crate::model::ids::{CredentialId, CredentialName, ExternalId};
 use crate::model::record::PublicRecord;
 use crate::model::rotation::{Grace, Journal, Next, NextStep, Outgoing, Rotating, RotationStage, Strategy};
-use crate::model::secret::PrivateKeyPem;
 use crate::model::token::AuthToken;
 use crate::vault::{Edit, Unlocked, Vault, VaultError};
 use crate::workflow::deliver::Courier;
@@ -305,7 +306,7 @@ impl Job<'_> {
         Ok(idle(PublicRecord::from(&credential), step))
     }
 
-    fn key(&self, sealed: &PrivateKeyPem) -> Result<PrivateKey, JobError> {
+    fn key(&self, sealed: &KeyMaterial) -> Result<PrivateKey, JobError> {
         open_key("a sealed key", self.name, sealed)
     }
 

@@ -127,6 +127,7 @@ fn from_sdk_variables(label: &str, source: Source, lookup: impl Fn(&str) -> Opti
         api_url: variable("DFNS_API_URL"),
         token: variable("DFNS_AUTH_TOKEN"),
         private_key: variable("DFNS_PRIVATE_KEY"),
+        held: None,
         key_is_declared_base64: lookup(KEY_ENCODING).is_some_and(|encoding| encoding.expose_secret() == "base64"),
         credential_id: variable("DFNS_CRED_ID"),
         application_id: variable("DFNS_APP_ID"),

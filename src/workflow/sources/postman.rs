@@ -55,6 +55,7 @@ pub(super) fn parse(label: &str, text: &str) -> Result<Subject, Unreadable> {
         api_url: variable("dfnsApiDomain"),
         token: variable("authToken"),
         private_key: variable("credentialPrivateKey"),
+        held: None,
         key_is_declared_base64: false,
         credential_id: variable("credentialId"),
         application_id: variable("applicationId"),

@@ -5,10 +5,9 @@ use std::str::FromStr;
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::model::credential::{
-    ActiveGeneration, Credential, Environment, PendingGeneration, PublicKeyText, UserGeneration,
+    ActiveGeneration, Credential, Environment, KeyMaterial, PendingGeneration, PublicKeyText, UserGeneration,
 };
 use crate::model::ids::{CredentialId, CredentialName, Username};
-use crate::model::secret::PrivateKeyPem;
 
 /// One variable of an environment. Values are secrets until shown otherwise: somebody may have pasted a key anywhere.
 pub struct Variable {
@@ -84,8 +83,10 @@ pub struct Subject {
     pub api_url: Variable,
     /// The bearer token.
     pub token: Variable,
-    /// The private key, as PEM.
+    /// The private key, as PEM, or where it is held.
     pub private_key: Variable,
+    /// The same as the vault has it, where it is held elsewhere.
+    pub held: Option<KeyMaterial>,
     /// Whether the source says that the key is in base64, so that whoever reads it decodes it.
     pub key_is_declared_base64: bool,
     /// What signatures name the key by.
@@ -168,7 +169,7 @@ impl Subject {
     fn sealed(
         name: &CredentialName,
         environment: &Environment,
-        private_key: &PrivateKeyPem,
+        private_key: &KeyMaterial,
         public_key: &PublicKeyText,
         credential_id: Option<&CredentialId>,
     ) -> Self {
@@ -181,7 +182,14 @@ impl Subject {
             names: vec![name.to_string()],
             api_url: Variable::new("api_url", text(&environment.api_url.to_string())),
             token: Variable::new("token", None),
-            private_key: Variable::new("private_key", text(private_key.expose_secret())),
+            private_key: Variable::new(
+                "private_key",
+                match private_key {
+                    KeyMaterial::Sealed(pem) => text(pem.expose_secret()),
+                    KeyMaterial::Held(reference) => text(&reference.uri.to_string()),
+                },
+            ),
+            held: private_key.held().is_some().then(|| private_key.clone()),
             key_is_declared_base64: false,
             credential_id: Variable::new("credential_id", credential_id.and_then(|id| text(id.as_str()))),
             application_id: Variable::new(

@@ -162,6 +162,7 @@ impl DeliverArgs {
             let target = target.clone().on(host);
             job::name(&mut credential, &target, then.as_deref()).map_err(|error| match error {
                 NameError::Unusable(error) => super::unusable(name, error),
+                NameError::Held(error) => error.into(),
                 NameError::Taken(taken) => place_taken(name, &taken),
             })?;
             if target.kind().is_write_only() {

@@ -1,8 +1,10 @@
 //! The private key, and the public half kept beside it.
 
 use crate::keys::mend::read_mending;
-use crate::keys::pem::public_fingerprint;
+use crate::keys::pem::{public_fingerprint, unseal};
 use crate::keys::{Algorithm, KeyError, PrivateKey};
+use crate::model::credential::KeyMaterial;
+use crate::model::key_uri::KeyUri;
 use crate::model::record::PublicRecord;
 use crate::model::user_action::Signer;
 use crate::workflow::sources::{Source, Subject};
@@ -24,6 +26,9 @@ pub(super) fn check(subject: &Subject, expectations: &Expectations, report: &mut
         }
         return None;
     };
+    if let Some(material) = &subject.held {
+        return held(subject, material, expectations, report);
+    }
     let name = subject.private_key.name;
     let (key, wound) = match read_mending(text) {
         Ok(read) => read,
@@ -60,6 +65,31 @@ pub(super) fn check(subject: &Subject, expectations: &Expectations, report: &mut
     report.push(curve(subject, key.algorithm()));
     report.push(matches_public(subject, &key, &expectations.known));
     Some(UsableKey { key, mended })
+}
+
+/// A key that is held elsewhere: whether it is there is seen when it signs.
+fn held(
+    subject: &Subject,
+    material: &KeyMaterial,
+    expectations: &Expectations,
+    report: &mut SubjectReport,
+) -> Option<UsableKey> {
+    let key = match unseal(material) {
+        Ok(key) => key,
+        Err(error) => {
+            unusable_key(subject.private_key.name, &error, report);
+            return None;
+        }
+    };
+    let place = key.held().map(KeyUri::in_words).unwrap_or_default();
+    let fingerprint = key.public_key().fingerprint;
+    report.push(Check::pass(
+        CheckId::KeyParses,
+        format!("held elsewhere, as {place}: {fingerprint}"),
+    ));
+    report.push(curve(subject, key.algorithm()));
+    report.push(matches_public(subject, &key, &expectations.known));
+    Some(UsableKey { key, mended: false })
 }
 
 fn curve(subject: &Subject, algorithm: Algorithm) -> Check {

@@ -1,0 +1,88 @@
+//! The life of a credential whose key is in a token.
+
+use std::time::{Duration, Instant};
+
+use crate::support::Sandbox;
+use crate::support::held::{Held, WALLET};
+use crate::token::{PIN, Token};
+
+fn held<'a>(token: &'a Token, sandbox: &'a Sandbox, uri: String) -> Held<'a> {
+    Held {
+        env: &token.env,
+        sandbox,
+        variables: token.variables(),
+        uri,
+    }
+}
+
+#[test]
+fn a_key_in_a_token_signs_whatever_is_signed_and_is_never_handed_over() {
+    let Some(token) = Token::new() else { return };
+    let sandbox = Sandbox::start_with(&["--rotation", "guide"]);
+    let held = held(&token, &sandbox, token.uri("payments"));
+    held.onboard();
+    held.signs();
+    held.stays();
+}
+
+/// A module that goes wrong while a proxy serves: one call fails, those that need no signature go on, and so does the next.
+#[test]
+fn a_proxy_goes_on_when_its_module_crashes_or_hangs() {
+    let Some(token) = Token::new() else { return };
+    let Some(faulty) = token.faulty() else { return };
+    let sandbox = Sandbox::start_with(&["--rotation", "guide"]);
+    let held = held(&token, &sandbox, token.uri_of(&faulty, "payments"));
+    held.onboard();
+    let proxy = held.proxy();
+    for (fault, words) in [
+        ("sign-crash", "crashed"),
+        ("sign-hang", "did not answer within 2 s"),
+        ("sign-session-closed", "ended the session: SessionClosed"),
+        ("sign-rubbish", "something that is no signature"),
+    ] {
+        token.fault(fault);
+        let answers: Vec<_> = std::thread::scope(|scope| {
+            let signed = scope.spawn(|| proxy.call("POST", "/wallets", WALLET));
+            let began = Instant::now();
+            let read = proxy.call("GET", "/wallets", "");
+            assert!(began.elapsed() < Duration::from_secs(60), "it is answered at all");
+            vec![read, signed.join().unwrap()]
+        });
+        assert_eq!(answers[0].status, 200, "{fault}: {:?}", answers[0].body);
+        assert_eq!(answers[1].status, 503, "{fault}: {:?}", answers[1].body);
+        assert!(answers[1].body.contains(words), "{fault}: {:?}", answers[1].body);
+        token.fault("");
+        let answer = proxy.call("POST", "/wallets", WALLET);
+        assert_eq!(answer.status, 200, "{fault}: {:?}", answer.body);
+    }
+    assert_eq!(proxy.stop().code, 0);
+}
+
+#[test]
+fn a_token_that_does_not_sign_is_a_diagnosis_wherever_it_is_used() {
+    let Some(token) = Token::new() else { return };
+    let sandbox = Sandbox::start_with(&["--rotation", "guide"]);
+    let held = held(&token, &sandbox, token.uri("payments"));
+    held.onboard();
+    token.env.write("pin", "canary-wrong-pin-99887766");
+    let commands = [
+        &["call", "a", "POST", "/wallets", "--data", WALLET][..],
+        &["proxy", "a"],
+    ];
+    for arguments in commands {
+        held.run(arguments).fails(4, &["the PIN of the token `dfns` is wrong"]);
+    }
+    held.run(&["verify", "a"]).fails(5, &[]);
+    token.env.write("pin", PIN);
+    token.tool(&["--delete-object", "--type", "privkey", "--label", "payments"]);
+    for arguments in commands {
+        held.run(arguments)
+            .fails(4, &["the object `payments` of the token `dfns` is not there"]);
+    }
+    // Another key under its name is not signed with.
+    token.tool(&["--delete-object", "--type", "pubkey", "--label", "payments"]);
+    held.ok(&["generate", "--key", &held.uri]);
+    for arguments in commands {
+        held.run(arguments).fails(4, &["is another key than it was"]);
+    }
+}
