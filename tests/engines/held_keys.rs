@@ -161,6 +161,7 @@ fn a_key_in_a_transit_engine_signs_whatever_is_signed_and_is_never_handed_over()
     held.stays();
     // Somebody rotates the key in place: the version that Dfns knows still signs.
     bao.ask("POST", "transit/keys/payments/rotate", &json!({}));
+    held.rotates();
     held.signs();
 }
 
@@ -178,6 +179,7 @@ fn a_key_in_aws_kms_signs_whatever_is_signed_and_is_never_handed_over() {
     held.onboard();
     held.signs();
     held.stays();
+    held.rotates();
 }
 
 #[test]

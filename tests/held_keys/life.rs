@@ -23,6 +23,29 @@ fn a_key_in_a_token_signs_whatever_is_signed_and_is_never_handed_over() {
     held.onboard();
     held.signs();
     held.stays();
+    held.rotates();
+}
+
+#[test]
+fn a_sealed_key_moves_into_a_token() {
+    let Some(token) = Token::new() else { return };
+    let sandbox = Sandbox::start_with(&["--rotation", "guide"]);
+    token.env.onboard(&sandbox, "a");
+    let held = held(&token, &sandbox, token.uri("payments"));
+    let file = format!("file:{}", token.env.path("moved.env").display());
+    held.ok(&["deliver", "a", "--to", &file]);
+    held.run(&["rotate", "a", "--key", &held.uri])
+        .fails(3, &["a is delivered to places", "--forget"]);
+    held.ok(&["deliver", "a", "--forget", &file]);
+    held.ok(&["rotate", "a", "--key", &held.uri]);
+    assert_eq!(held.place(), held.uri);
+    held.ok(&["rotate", "a", "--finish"]);
+    held.signs();
+    held.stays();
+    held.run(&["rotate", "a", "--key", &held.uri])
+        .fails(3, &["is there already"]);
+    held.ok(&["rotate", "a"]);
+    assert!(held.place().contains("payments-g3"), "{}", held.place());
 }
 
 /// A module that goes wrong while a proxy serves: one call fails, those that need no signature go on, and so does the next.

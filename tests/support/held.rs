@@ -106,4 +106,32 @@ impl Held<'_> {
         let sealed: Value = self.env.open("a");
         assert_eq!(sealed.get("deliveries"), None, "no place was sealed: {sealed}");
     }
+
+    /// Rotations: undone, and finished; what nothing signs with any more is told, and still there.
+    pub fn rotates(&self) {
+        let first = self.place();
+        self.ok(&["rotate", "a"]);
+        let second = self.place();
+        assert_ne!(second, first);
+        assert!(second.contains("payments-g2"), "beside the first: {second}");
+        self.ok(&["verify", "a"]);
+        let undone = self.run(&["rotate", "a", "--rollback"]);
+        undone.fails(0, &["may be destroyed now", &second]);
+        assert_eq!(self.place(), first);
+        self.ok(&["verify", "a"]);
+
+        self.ok(&["rotate", "a"]);
+        let third = self.place();
+        assert!(third.contains("payments-g2-2"), "no name is used twice: {third}");
+        let finished = self.run(&["rotate", "a", "--finish"]);
+        finished.fails(0, &["is needed no more", "may be destroyed now", &first]);
+        self.signs();
+        let at_once = self.run(&["rotate", "a", "--grace", "0", "--yes", "--json"]).json();
+        assert_eq!(at_once["credentials"][0]["unneeded_key"], third, "{at_once}");
+        assert!(self.place().contains("payments-g3"), "{}", self.place());
+        self.signs();
+        for place in [&first, &second, &third] {
+            self.ok(&["public-key", "--key", place]);
+        }
+    }
 }

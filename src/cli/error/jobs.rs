@@ -290,6 +290,9 @@ impl From<RotateError> for Failure {
             RotateError::Unsettled { until, .. } => Self::new(Exit::Waiting, "unsettled", message).hint(format!(
                 "both keys are kept: run the same command again after {until}, by Dfns's clock"
             )),
+            RotateError::IsDelivered(name) => Self::new(Exit::State, "key_is_held", message).hint(format!(
+                "`dfns-keys deliver {name} --forget TARGET` first; what runs there signs through `dfns-keys proxy {name}`"
+            )),
             RotateError::Job(error) => error.into(),
         }
     }

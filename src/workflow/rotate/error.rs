@@ -37,6 +37,9 @@ pub enum RotateError {
         /// This way and no other was asked for.
         asked_for: bool,
     },
+    /// It is delivered to places, which a key that is held elsewhere cannot be.
+    #[error("{0} is delivered to places, and a key that never leaves is delivered nowhere")]
+    IsDelivered(CredentialName),
     /// An organisation's user has to act.
     #[error("{0} needs an organisation's user")]
     NeedsAdministrator(&'static str),

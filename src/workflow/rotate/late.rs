@@ -26,6 +26,7 @@ impl Job<'_> {
         let public_key = before.public_key;
         let id = new_rotation_id()?;
         let account_name = self.account_name(&id);
+        let next = new_key(&before.private_key, self.name, work.credential.generation + 1).await?;
         let rotating = &mut work.credential.current;
         let credential_id = rotating.journal.credential_id.take();
         if is_open {
@@ -38,7 +39,6 @@ impl Job<'_> {
         rotating.journal.account_name = account_name;
         rotating.journal.id = id;
         rotating.journal.awaiting_approval = false;
-        let next = new_key()?;
         rotating.stage = RotationStage::Preparing(next.clone());
         work.save().await?;
         Ok(next)

@@ -22,6 +22,7 @@ use crate::keys::{PrivateKey, RandomnessError};
 use crate::model::credential::{
     ActiveGeneration, AnyCredential, Credential, KeyMaterial, Kind, PendingGeneration, Stage,
 };
+use crate::model::held_key::HeldKeyError;
 use crate::model::ids::{CredentialId, CredentialName, ExternalId};
 use crate::model::record::PublicRecord;
 use crate::model::rotation::{Grace, Journal, Next, NextStep, Outgoing, Rotating, RotationStage, Strategy};
@@ -238,7 +239,7 @@ impl Job<'_> {
             attempts: Vec::new(),
             switch: None,
         };
-        let next = new_key()?;
+        let next = self.first_key(&credential, plan).await?;
         let credential = credential.with_generation(|active| Rotating {
             active,
             journal,
@@ -247,6 +248,25 @@ impl Job<'_> {
         let mut work = Work { credential, edit };
         work.save().await?;
         Ok(work)
+    }
+
+    /// The next key: where it was asked for, or beside the one that it replaces.
+    async fn first_key(&self, credential: &Credential<ActiveGeneration>, plan: &Plan) -> Result<Next, RotateError> {
+        let Some(uri) = &plan.key else {
+            let active = &credential.current.private_key;
+            return Ok(new_key(active, self.name, credential.generation + 1).await?);
+        };
+        if credential.deliveries.iter().any(|place| !place.forgotten) {
+            return Err(RotateError::IsDelivered(self.name.clone()));
+        }
+        let next = sealed(job::new_key(Stage::AwaitingToken, Some(uri)).await?);
+        let fingerprint = &next.public_key.fingerprint;
+        // A key that Dfns knows as an older one of this credential is no new one.
+        if *fingerprint == credential.current.public_key.fingerprint || credential.earlier_keys.contains(fingerprint) {
+            let what = uri.in_words();
+            return Err(JobError::Held(HeldKeyError::Exists { what }).into());
+        }
+        Ok(next)
     }
 
     fn first_choice(&self, plan: &Plan, token: &AuthToken) -> Strategy {
@@ -353,17 +373,24 @@ fn ends(grace: Grace, from: Timestamp) -> Option<Timestamp> {
     }
 }
 
-fn new_key() -> Result<Next, RandomnessError> {
+/// The key of a later generation: beside the one before, where that is held elsewhere.
+async fn new_key(before: &KeyMaterial, name: &CredentialName, generation: u32) -> Result<Next, JobError> {
+    Ok(sealed(
+        job::new_key_beside(before, Stage::AwaitingToken, name, generation).await?,
+    ))
+}
+
+fn sealed(pending: PendingGeneration) -> Next {
     let PendingGeneration {
         private_key,
         public_key,
         stage: _,
-    } = job::new_key(Stage::AwaitingToken)?;
-    Ok(Next {
+    } = pending;
+    Next {
         private_key,
         public_key,
         step: NextStep::KeySealed,
-    })
+    }
 }
 
 fn new_rotation_id() -> Result<ExternalId, RandomnessError> {

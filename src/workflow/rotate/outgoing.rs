@@ -55,6 +55,7 @@ impl Job<'_> {
         }
         Ok(Standing {
             old_fingerprint: Some(previous.public_key.fingerprint),
+            unneeded_key: previous.private_key.held().cloned(),
             ..settled
         })
     }
@@ -141,7 +142,10 @@ impl Job<'_> {
             work.credential.earlier_keys.push(next.public_key.fingerprint);
         }
         self.sweep(&work).await?;
-        self.settle(work, ROLLED_BACK).await
+        Ok(Standing {
+            unneeded_key: next.private_key.held().cloned(),
+            ..self.settle(work, ROLLED_BACK).await?
+        })
     }
 
     /// A registration of which nobody knows whether it happened: if it did, it is undone.

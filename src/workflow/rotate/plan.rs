@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 
+use crate::model::key_uri::KeyUri;
 use crate::model::rotation::{Grace, Strategy};
 use crate::model::token::AuthToken;
 
@@ -24,6 +25,8 @@ pub struct Plan {
     pub days: Option<u32>,
     /// It is known to somebody else: the old key goes at once, whoever uses it.
     pub compromised: bool,
+    /// Where the new key is to be held; where the old one is, if left out.
+    pub key: Option<KeyUri>,
     /// Nobody is there to bring a token from the dashboard: no rotation is begun that would wait for one.
     pub no_dashboard: bool,
 }

@@ -6,6 +6,7 @@ use super::deliveries::held_since;
 use super::dependents::Dependents;
 use super::ends;
 use crate::model::credential::Credential;
+use crate::model::key_uri::KeyUri;
 use crate::model::record::PublicRecord;
 use crate::model::rotation::{Grace, Next, NextStep, Rotating, RotationStage, Strategy};
 
@@ -22,6 +23,8 @@ pub struct Standing {
     pub retires_at: Option<Timestamp>,
     /// The fingerprint of the old key, while it is on its way out and when it has just been retired.
     pub old_fingerprint: Option<String>,
+    /// Where a key is held that nothing signs with any more, when it has just been retired or undone.
+    pub unneeded_key: Option<KeyUri>,
     /// The account that a person is to make, while its token is waited for.
     pub awaited: Option<AwaitedAccount>,
     /// Other names of the vault that sign with the old key, while it is on its way out.
@@ -55,6 +58,7 @@ pub(super) fn idle(record: PublicRecord, step: &'static str) -> Standing {
         step,
         retires_at: None,
         old_fingerprint: None,
+        unneeded_key: None,
         awaited: None,
         dependents: None,
     }
@@ -111,6 +115,7 @@ pub(super) fn standing(credential: &Credential<Rotating>, dependents: Dependents
             RotationStage::Preparing(_) => None,
             RotationStage::Retiring(outgoing) => Some(outgoing.previous.public_key.fingerprint.clone()),
         },
+        unneeded_key: None,
         awaited: match stage {
             RotationStage::Preparing(Next {
                 public_key,

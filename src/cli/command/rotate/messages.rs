@@ -10,6 +10,18 @@ use crate::model::record::PublicRecord;
 use crate::model::rotation::{Grace, Strategy};
 use crate::workflow::rotate::{Change, DELIVERED, DELIVERING, Job, PROMOTED, RETIRED, ROLLED_BACK, Standing};
 
+/// What may be destroyed by hand, in the place itself.
+fn tell_unneeded(scene: &Scene<'_>, standing: &Standing) {
+    if let Some(uri) = &standing.unneeded_key {
+        let ui = &scene.context.ui;
+        ui.say(&format!(
+            "  {} may be destroyed now, which is left to you:",
+            uri.in_words()
+        ));
+        ui.say(&format!("    {uri}"));
+    }
+}
+
 impl RotateArgs {
     pub(super) fn tell(&self, scene: &Scene<'_>, name: &CredentialName, standing: &Standing) -> Result<(), Failure> {
         let ui = &scene.context.ui;
@@ -80,12 +92,18 @@ impl RotateArgs {
             // Also where a plain run went on with a rollback.
             State::Active if standing.step == ROLLED_BACK => {
                 ui.say(&format!("{name} signs with the old key again; the new one is refused."));
+                tell_unneeded(scene, standing);
             }
             State::Pending | State::Active | State::Rotating => {
+                let gone = match standing.unneeded_key {
+                    None => "its secret is gone",
+                    Some(_) => "is needed no more",
+                };
                 ui.say(&format!(
-                    "{name} signs with {}; the old key is refused, and its secret is gone.",
+                    "{name} signs with {}; the old key is refused, and {gone}.",
                     standing.record.fingerprint
                 ));
+                tell_unneeded(scene, standing);
                 for line in where_the_old_key_is(scene, name, standing) {
                     ui.say(&line);
                 }

@@ -20,6 +20,7 @@ use crate::cli::error::{Exit, Failure};
 use crate::cli::input::Input;
 use crate::model::duration::{DurationError, Span};
 use crate::model::ids::CredentialName;
+use crate::model::key_uri::KeyUri;
 use crate::model::record::PublicRecord;
 use crate::model::rotation::{Grace, Strategy};
 use crate::vault::{Unlocked, Vault};
@@ -83,6 +84,9 @@ pub(in crate::cli) struct RotateArgs {
     /// Undo: the old key is active again, the new one deactivated
     #[arg(long, conflicts_with_all = ["status", "dry_run", "finish"])]
     rollback: bool,
+    /// Hold the new key at this address, which it never leaves [default: where the old one is held]
+    #[arg(long, value_name = "URI", conflicts_with_all = ["all", "finish", "rollback", "status", "dry_run"])]
+    key: Option<KeyUri>,
     /// Say where things stand and what the next run does
     #[arg(long, conflicts_with = "dry_run")]
     status: bool,
@@ -130,6 +134,9 @@ impl RotateArgs {
             self.check_alone(record)
                 .inspect_err(|_| context.warn_of_ends(vault.clock().now(), &records))?;
         }
+        if self.key.is_some() && selected.len() != 1 {
+            return Err(Failure::usage("an address is of one key: name just one credential"));
+        }
         if self.token_file.is_some() && selected.len() != 1 {
             return Err(Failure::usage("a token is for one credential: name just that one"));
         }
@@ -142,6 +149,7 @@ impl RotateArgs {
             no_dashboard: self.keeps_token(context),
             renewal: self.renewal(),
             days: self.days,
+            key: self.key.clone(),
             compromised: self.compromised,
             strategy: match self.strategy {
                 StrategyArg::Auto => None,

@@ -142,7 +142,7 @@ fn deliveries(standing: &Standing) -> Vec<Value> {
 fn row(scene: &Scene<'_>, standing: &Standing) -> Value {
     let ui = &scene.context.ui;
     let old_key = standing.old_fingerprint.as_ref().filter(|_| ui.json());
-    json!({
+    let mut row = json!({
         "name": standing.record.name,
         "state": standing.record.state,
         "strategy": standing.strategy.map(Strategy::as_str),
@@ -150,5 +150,9 @@ fn row(scene: &Scene<'_>, standing: &Standing) -> Value {
         "step": standing.step,
         "deliveries": deliveries(standing),
         "old_key": old_key.map(|old| scene.exports.document(scene.vault, ui, old)),
-    })
+    });
+    if let Some(uri) = &standing.unneeded_key {
+        row["unneeded_key"] = json!(uri);
+    }
+    row
 }
