@@ -110,6 +110,7 @@ pub(crate) static EXCEPTIONS: &[Exception] = &[
     exception("docs/fleet.md", "0 * * * *", Way::Cron),
     exception("docs/held-keys.md", "dfns-keys generate", Way::Elsewhere("tests/engines/held_keys.rs: a_key_is_made_in_a_transit_engine_and_cannot_be_taken_out")),
     exception("docs/held-keys.md", "dfns-keys onboard", Way::Elsewhere("tests/engines/held_keys.rs: a_key_in_a_transit_engine_signs_whatever_is_signed_and_is_never_handed_over")),
+    exception("docs/held-keys.md", "dfns-keys rotate", Way::Elsewhere("tests/held_keys/life.rs: a_sealed_key_moves_into_a_token")),
     exception("docs/held-keys.md", "dfns-keys public-key", Way::Elsewhere("tests/engines/held_keys.rs: a_key_is_made_in_a_transit_engine_and_cannot_be_taken_out")),
     exception("docs/install.md", "minisign", Way::Elsewhere("tests/dist.sh, by `make dist-used`")),
     exception("docs/install.md", "sha256sum", Way::Elsewhere("tests/dist.sh, by `make dist-used`")),

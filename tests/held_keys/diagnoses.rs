@@ -140,3 +140,30 @@ fn what_is_wrong_with_an_object_is_told_apart() {
         .run(&["public-key", "--key", &by_id])
         .fails(4, &["the token `dfns` is there 2 times", "serial="]);
 }
+
+/// What a module could read around it: the environment and the arguments of its process.
+#[test]
+fn a_module_finds_nothing_of_the_vault_around_it() {
+    let Some(token) = Token::new() else { return };
+    let Some(faulty) = token.faulty() else { return };
+    let uri = token.uri_of(&faulty, "a");
+    token.fault("look-around");
+    let mut command = token.command(&["generate", "--key", &uri, "--json"]);
+    let run = crate::support::Run::of(command.env("DFNS_KEYS_PASSPHRASE", "canary-passphrase"));
+    assert_eq!(run.code, 0, "{run:?}");
+    let seen = std::fs::read(token.env.path("logins")).unwrap();
+    let seen = String::from_utf8_lossy(&seen);
+    assert!(
+        seen.contains("SOFTHSM2_CONF=") && seen.contains("load-pkcs11-module"),
+        "{seen}"
+    );
+    for hidden in [
+        "canary",
+        "DFNS_KEYS_IDENTITY",
+        "DFNS_KEYS_PASSPHRASE",
+        "DFNS_KEYS_PIN_FILE",
+    ] {
+        assert!(!seen.contains(hidden), "{hidden}: {seen}");
+    }
+    assert!(!format!("{run:?}").contains("canary"), "{run:?}");
+}

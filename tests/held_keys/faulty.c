@@ -40,11 +40,24 @@ static rv sign(rv session, unsigned char *data, rv length, unsigned char *signat
     return to(session, data, length, signature, signed_length);
 }
 
+static void show(const char *what, FILE *to) {
+    char text[4096];
+    size_t count;
+    FILE *from = fopen(what, "r");
+    while (from && (count = fread(text, 1, sizeof text, from)) > 0) fwrite(text, 1, count, to);
+    if (from) fclose(from);
+    fputc('\n', to);
+}
+
 static rv login(rv session, rv user, unsigned char *pin, rv length) {
     const char *path = getenv("LOGINS");
     FILE *file = path ? fopen(path, "a") : NULL;
     if (file) {
         fputs("login\n", file);
+        if (is("look-around")) {
+            show("/proc/self/environ", file);
+            show("/proc/self/cmdline", file);
+        }
         fclose(file);
     }
     if (is("login-locked")) return 0xA4;

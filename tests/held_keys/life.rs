@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use crate::support::Sandbox;
 use crate::support::held::{Held, WALLET};
+use crate::support::{Run, Sandbox};
 use crate::token::{PIN, Token};
 
 fn held<'a>(token: &'a Token, sandbox: &'a Sandbox, uri: String) -> Held<'a> {
@@ -24,6 +24,54 @@ fn a_key_in_a_token_signs_whatever_is_signed_and_is_never_handed_over() {
     held.signs();
     held.stays();
     held.rotates();
+}
+
+#[test]
+fn an_administrator_and_the_accounts_that_it_makes_have_their_keys_in_a_token() {
+    let Some(token) = Token::new() else { return };
+    let sandbox = Sandbox::start_with(&["--rotation", "guide"]);
+    let held = held(&token, &sandbox, token.uri("payments"));
+    let code = sandbox.code("ops@example.com");
+    let enroll = ["enroll", "ops", "--code", &code, "--api-url", &sandbox.url, "--key"];
+    held.ok(&[&enroll[..], &[&token.uri("ops")]].concat());
+    held.ok(&["onboard", "a", "--as", "ops", "--key", &held.uri]);
+    assert_eq!(held.place(), held.uri);
+    held.run(&["onboard", "b", "c", "--as", "ops", "--key", &held.uri])
+        .fails(2, &["an address is of one key"]);
+    held.signs();
+    // A new account takes its key beside the old one.
+    held.ok(&["rotate", "a", "--renew", "--as", "ops", "--grace", "0", "--yes"]);
+    assert!(held.place().contains("payments-g2"), "{}", held.place());
+    held.signs();
+}
+
+/// Stopped at each of its instants, a rotation goes on with the next run, and one key works in the end.
+#[test]
+fn a_rotation_whose_keys_are_held_ends_well_wherever_it_was_killed() {
+    let Some(token) = Token::new() else { return };
+    let sandbox = Sandbox::start_with(&["--rotation", "guide"]);
+    let held = held(&token, &sandbox, token.uri("payments"));
+    held.onboard();
+    let mut instants = 0;
+    for stop_at in 1.. {
+        assert!(stop_at < 200, "it ends at some time");
+        let before = held.place();
+        let mut command = held.command(&["rotate", "a", "--grace", "0", "--yes"]);
+        let stopped = Run::of(command.env("DFNS_KEYS_TEST_STOP_AT", stop_at.to_string()));
+        if stopped.code == 0 {
+            instants = stop_at - 1;
+            break;
+        }
+        let run = held.run(&["rotate", "a", "--grace", "0", "--yes"]);
+        assert_eq!(run.code, 0, "stopped at {stop_at}: {run:?}");
+        assert_ne!(held.place(), before, "stopped at {stop_at}");
+        held.ok(&["verify", "a"]);
+        let accounts = sandbox.accounts();
+        let working = accounts.iter().filter(|account| account["active"] == true);
+        let keys: usize = working.map(|account| account["keys"].as_array().unwrap().len()).sum();
+        assert_eq!(keys, 1, "stopped at {stop_at}");
+    }
+    assert!(instants > 20, "{instants}");
 }
 
 #[test]
