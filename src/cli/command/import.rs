@@ -234,6 +234,7 @@ impl ImportArgs {
             origin: self.origin.clone(),
             application_id: self.app_id.clone(),
             organisation_id: self.org_id.clone(),
+            key: None,
             otherwise: context.defaults(),
         }
     }

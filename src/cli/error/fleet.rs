@@ -36,6 +36,7 @@ impl Failure {
                 let message = format!("{}: {}", outcome.target, failure.message);
                 failure.with_message(message)
             }
+            ApplyError::Name(NameError::Held(error)) => error.into(),
             ApplyError::Name(NameError::Taken(target)) => Self::new(
                 Exit::State,
                 "place_taken",
