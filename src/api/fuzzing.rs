@@ -43,7 +43,6 @@ pub(crate) fn answers(bytes: &[u8]) -> Vec<String> {
         read::<wire::Page<wire::PermissionAssignment>>(&call, body),
         read::<wire::LoginAnswer>(&call, body),
         read::<wire::CodeChallenge>(&call, body),
-        read::<wire::RegisteredCredential>(&call, body),
         read::<wire::NewServiceAccount>(&call, body),
         read::<wire::UserInfo>(&call, body),
         Some(refusal("api.dfns.io", status, &headers, body, &call).to_string()),

@@ -7,7 +7,8 @@ use std::time::Duration;
 use super::identity::{self, Own};
 use super::keyring::{self, Keyring, NewKeyring};
 use super::list::{self, Member};
-use super::machine::{self, Machine};
+use super::machine::Machine;
+use super::memory;
 use super::recipients::{self, RecipientText};
 use super::store::{Expected, StoreError};
 use super::{AgeIdentity, IdentityError, Vault, VaultError, document, log, settings};
@@ -118,7 +119,7 @@ impl Vault {
     fn pin_new(&self, ring: &Keyring, seal_only: bool) {
         let mut pin = ring.pin(&self.store.place());
         pin.recipients_digest = seal_only.then(|| list::list_digest(ring.list_text().as_bytes()));
-        machine::pin_list(&self.machine, pin);
+        memory::pin_list(&self.machine, pin);
     }
 }
 

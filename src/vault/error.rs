@@ -7,9 +7,9 @@ use thiserror::Error;
 
 use super::codes::VaultId;
 use super::identity::IdentityError;
-use super::keyring::Voucher;
 use super::recipients::{RecipientError, RecipientText};
 use super::store::StoreError;
+use super::vouched::Voucher;
 use crate::model::ids::CredentialName;
 use crate::model::quoted;
 use crate::sys::files::FileError;

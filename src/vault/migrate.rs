@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use super::change::{PATIENCE, Resealed, Watch};
 use super::codes::digest;
 use super::edit::NameLease;
 use super::identity::{self, Keyholder, PassphrasePurpose};
 use super::keyring::{self, NewKeyring};
 use super::list::{Member, Written};
+use super::reseal::{PATIENCE, Resealed, Watch};
 use super::store::{Expected, StoreError};
 use super::unlocked::{Ring, Unlocked};
 use super::{VaultError, document, settings};
@@ -63,7 +63,7 @@ impl Unlocked<'_> {
         };
         let ring = NewKeyring::first(confirmed.iter().map(labelled).collect(), hashes)?;
         let id = ring.id.clone();
-        let mut memory = super::machine::Memory::load(&self.vault.machine, &store.place(), &id)?;
+        let mut memory = super::memory::Memory::load(&self.vault.machine, &store.place(), &id)?;
         std::mem::swap(&mut *self.memory(), &mut memory);
         self.put_ring(ring, &Expected::Version(version)).await?;
         if self.by_own_identity {

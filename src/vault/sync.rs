@@ -3,13 +3,15 @@
 
 use std::path::PathBuf;
 
-use super::change::{Resealed, Watch};
 use super::codes::{Secret, VaultId};
 use super::identity::{self, Keyholder, PassphrasePurpose};
-use super::keyring::{self, Keyring, Voucher};
+use super::keyring::{self, Keyring};
 use super::list::{self, Member, Written};
-use super::machine::{self, Memory};
+use super::machine;
+use super::memory::Memory;
+use super::reseal::{Resealed, Watch};
 use super::store::{Expected, StoreError};
+use super::vouched::Voucher;
 use super::{AgeIdentity, Unlocked, Vault, VaultError, document};
 
 /// How many key objects are tried at the most; each may cost a touch of somebody's hardware.

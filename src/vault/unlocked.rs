@@ -1,17 +1,15 @@
 //! A vault that is open: its identities, and its secrets and list as they were checked.
 
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-
-use zeroize::Zeroizing;
 
 use super::codes::VaultId;
 use super::document::{self, Moves, OpenedDocument};
-use super::identity::{self, Keyholder, Own};
-use super::keyring::{self, Keyring, Voucher};
+use super::keyring::{self, Keyring};
 use super::list::{Member, Written};
-use super::machine::{self, Memory};
+use super::machine;
+use super::memory::Memory;
 use super::store::{StoreError, Version};
+use super::vouched::{self, Voucher};
 use super::{AgeIdentity, ListChange, RolledBack, Vault, VaultError, log};
 use crate::model::credential::AnyCredential;
 use crate::model::ids::CredentialName;
@@ -39,111 +37,16 @@ pub struct Unlocked<'v> {
     pub(super) vault: &'v Vault,
     pub(super) identities: Vec<AgeIdentity>,
     pub(super) by_own_identity: bool,
-    voucher: Voucher,
-    ring: Mutex<Arc<Ring>>,
-    memory: Mutex<Memory>,
-    first_seen: bool,
+    pub(super) voucher: Voucher,
+    pub(super) ring: Mutex<Arc<Ring>>,
+    pub(super) memory: Mutex<Memory>,
+    pub(super) first_seen: bool,
 }
 
 /// A credential's document, with what the store calls this state of it.
 pub(super) struct Found {
     pub(super) document: OpenedDocument,
     pub(super) version: Version,
-}
-
-impl Vault {
-    /// Gets hold of the identities that open the vault, those in `files` or else its own, and of its secrets and list, which
-    /// must be those of the vault that is vouched for.
-    ///
-    /// # Errors
-    /// When there is no identity, a file is none, the passphrase is wrong, the list is not as members wrote it, or it is not the right
-    /// vault.
-    pub async fn unlock(&self, files: &[PathBuf], keyholder: &dyn Keyholder) -> Result<Unlocked<'_>, VaultError> {
-        let by_own_identity = files.is_empty();
-        if by_own_identity
-            && let Some(text) = keyholder.unlocked()
-            && let Ok(own) = Own::parse(&text)
-        {
-            let id = own.id.clone();
-            match self.unlock_with(own.into_identities(), id, true).await {
-                // It was kept from an earlier time: since then somebody changed the passphrase, and with it the identity, moved the
-                // vault to version 2, or put another vault there. What the place has now is asked for.
-                Err(VaultError::NotAMember | VaultError::WrongVault(_) | VaultError::Unknown { .. }) => {}
-                outcome => return outcome,
-            }
-        }
-        let (identities, id) = if by_own_identity {
-            identity::open_own(&*self.store, keyholder).await?
-        } else {
-            (identity::open_files(files, keyholder)?, None)
-        };
-        self.unlock_with(identities, id, by_own_identity).await
-    }
-
-    /// Unlocks the vault by its passphrase, and returns what opens it without: the contents of `identity.age`, for
-    /// [`Keyholder::unlocked`].
-    ///
-    /// # Errors
-    /// As [`Vault::unlock`].
-    pub async fn unlock_to_keep(
-        &self,
-        keyholder: &dyn Keyholder,
-    ) -> Result<(Unlocked<'_>, Zeroizing<String>), VaultError> {
-        let (own, _) = identity::read_own(&*self.store, keyholder).await?;
-        let (text, id) = (own.to_text(), own.id.clone());
-        let unlocked = self.unlock_with(own.into_identities(), id, true).await?;
-        Ok((unlocked, text))
-    }
-
-    /// Unlocks with identities that are at hand. `id` is the vault's, where `identity.age` told it.
-    pub(super) async fn unlock_with(
-        &self,
-        identities: Vec<AgeIdentity>,
-        id: Option<VaultId>,
-        by_own_identity: bool,
-    ) -> Result<Unlocked<'_>, VaultError> {
-        let place = self.store.place();
-        // What is remembered is read before what is there: a writer beside us does it the other way round.
-        let pin = machine::pin(&self.machine, &place)?;
-        let voucher = Voucher::find(id, &self.machine, pin.as_ref())?;
-        let mut memory = match voucher.id() {
-            Some(id) => Memory::load(&self.machine, &place, id)?,
-            None => Memory::none(),
-        };
-        let (written, _, version) = keyring::read_list(&*self.store).await?;
-        let (ring, first_seen) = match written {
-            // Where anything says which vault it is, it was moved, and a list of version 1 is none of its.
-            Written::One(_) if voucher.id().is_some() => {
-                return Err(VaultError::ListChanged(ListChange::Downgraded));
-            }
-            Written::One(members) => (Ring::One(members), false),
-            Written::Two(signed) => {
-                let ring = keyring::load(&*self.store, signed, version, &identities, &voucher).await?;
-                if voucher == Voucher::None {
-                    // An own identity that does not know its vault was not written by this version, or not by a member.
-                    if by_own_identity {
-                        return Err(VaultError::Unknown { place, id: ring.id });
-                    }
-                    memory = Memory::load(&self.machine, &place, &ring.id)?;
-                }
-                let first = keyring::check_and_remember(&ring, &mut memory, &self.machine, &place)?;
-                let unvouched = matches!(voucher, Voucher::None);
-                (Ring::Two(ring), first && unvouched)
-            }
-        };
-        let unlocked = Unlocked {
-            vault: self,
-            identities,
-            by_own_identity,
-            voucher,
-            ring: Mutex::new(Arc::new(ring)),
-            memory: Mutex::new(memory),
-            first_seen,
-        };
-        unlocked.vouch_for_log_of(self);
-        unlocked.tell_what_was_accepted();
-        Ok(unlocked)
-    }
 }
 
 impl<'v> Unlocked<'v> {
@@ -175,7 +78,7 @@ impl<'v> Unlocked<'v> {
     }
 
     /// Tells the vault's witness what was accepted since it was told last.
-    fn tell_what_was_accepted(&self) {
+    pub(super) fn tell_what_was_accepted(&self) {
         let accepted = self.memory().take_accepted();
         if let Some(witness) = &self.vault.witness {
             for what in accepted {
@@ -194,7 +97,7 @@ impl<'v> Unlocked<'v> {
     /// Refuses a ring that is older than what this machine knows of, and remembers a newer one.
     pub(super) fn check_and_remember(&self, ring: &Keyring) -> Result<(), VaultError> {
         let place = self.vault.store.place();
-        keyring::check_and_remember(ring, &mut self.memory(), &self.vault.machine, &place)?;
+        vouched::check_and_remember(ring, &mut self.memory(), &self.vault.machine, &place)?;
         self.tell_what_was_accepted();
         Ok(())
     }
@@ -258,7 +161,7 @@ impl<'v> Unlocked<'v> {
                     Ring::Two(ring) => Voucher::Pin(ring.id.clone()),
                     Ring::One(_) => self.voucher.clone(),
                 };
-                let ring = keyring::load(&*self.vault.store, signed, version, &self.identities, &voucher).await?;
+                let ring = vouched::load(&*self.vault.store, signed, version, &self.identities, &voucher).await?;
                 let place = self.vault.store.place();
                 if voucher == Voucher::None && self.by_own_identity {
                     return Err(VaultError::Unknown { place, id: ring.id });
@@ -400,6 +303,15 @@ impl<'v> Unlocked<'v> {
         }
         self.tell_what_was_accepted();
         Ok(())
+    }
+
+    /// Takes a credential's file away.
+    pub(super) async fn delete(&self, name: &CredentialName, version: &Version) -> Result<(), VaultError> {
+        let store = &*self.vault.store;
+        store
+            .delete(&document::document_name(name), version)
+            .await
+            .map_err(|error| VaultError::of_credential(error, name))
     }
 
     /// Opens a document of version 1, which must have been sealed to all of these members.

@@ -1,6 +1,6 @@
 //! From what was unsealed to a credential in one of its states.
 
-use super::damaged;
+use super::file::damaged;
 use super::forms::{
     ActiveForm, CreatedForm, NextStepForm, PendingForm, RegisteredForm, RotationForm, SealedForm, StageForm, UserForm,
 };
