@@ -15,7 +15,6 @@ use super::beginning;
 use super::contexts::{Flags, Surroundings, variable};
 use super::error::{Exit, Failure};
 use super::folders;
-use super::input;
 use super::origin::Origin;
 use super::passphrase::Supplier;
 use super::places;
@@ -140,7 +139,7 @@ impl Context {
     #[cfg(feature = "sandbox")]
     pub(in crate::cli) fn is_read_along(&self) -> bool {
         let asks = self.may_ask() && !self.yes && !self.ui.quiet();
-        asks && input::is_terminal() && self.ui.stdout_is_terminal() && self.ui.stderr_is_terminal()
+        asks && crate::cli::input::is_terminal() && self.ui.stdout_is_terminal() && self.ui.stderr_is_terminal()
     }
 
     /// Where a new vault is to be.
