@@ -134,7 +134,7 @@ fn a_file_is_planned_without_a_change_and_applied_once() {
     for words in [
         "create      payments-api  a new service account, its token for 90 days,",
         "create      reports       a new personal access token, its token for 90",
-        "2 changes: 2 create. 0 of 2 credentials are as written.",
+        "2 changes: 2 create. As written: 0 of 2 credentials.",
     ] {
         assert!(run.stdout.contains(words), "`{words}`: {run:?}");
     }
@@ -526,13 +526,13 @@ fn a_file_that_names_no_machine_is_where_it_was_first_put_and_its_program_is_the
     let path = scene.env.path("a.env");
     let target = format!("file:{}", path.display());
     scene.file(&format!(
-        "[account.a]\ndeliver = [{{ to = '{target}', then = ['true'] }}]\n"
+        "[account.a]\ndeliver = [{{ to = '{target}', then = ['sh', '-c', 'exit 0'] }}]\n"
     ));
     scene.applied(&[]);
     assert!(path.exists());
     assert_eq!(scene.planned(&[]), [""; 0]);
     scene.file(&format!(
-        "[account.a]\ndeliver = [{{ to = '{target}', then = ['false'] }}]\n"
+        "[account.a]\ndeliver = [{{ to = '{target}', then = ['sh', '-c', 'exit 1'] }}]\n"
     ));
     assert_eq!(scene.planned(&[]), ["deliver a"]);
     scene.apply(&[]).fails(7, &[]);

@@ -389,7 +389,7 @@ fn a_run_that_can_bring_no_token_makes_one_key_for_it_and_not_one_an_hour() {
     assert_eq!(planned["change"], "blocked", "{planned}");
     scene
         .rotate(&[&cron[..], &["--dry-run"]].concat())
-        .fails(0, &["a: blocked, because the token ends on 20"]);
+        .fails(0, &["blocked     a  the token ends on 20"]);
     // Where the key itself is due, it is replaced.
     scene
         .rotate(&[&cron[..], &["--older-than", "0s"]].concat())

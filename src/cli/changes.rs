@@ -13,12 +13,35 @@ const WORD: usize = 10;
 /// Names that are longer than this do not push everybody's reasons to the right.
 const NAME: usize = 24;
 
+/// A change as a person reads it, planned by a file or by `rotate`.
+pub(super) struct Line {
+    pub(super) name: String,
+    pub(super) word: &'static str,
+    pub(super) tone: Tone,
+    pub(super) reason: String,
+    /// What it takes that this run does not have.
+    pub(super) needs: Option<String>,
+}
+
+impl From<&Change> for Line {
+    fn from(change: &Change) -> Self {
+        Self {
+            name: change.name.clone(),
+            word: word(change.step.as_str()),
+            tone: tone(&change.step),
+            reason: change.reason.clone(),
+            needs: change.needs.clone(),
+        }
+    }
+}
+
 /// A line each, broken where the window ends.
-pub(super) fn lines(changes: &[Change], window: Option<usize>) -> Vec<String> {
+pub(super) fn lines(changes: impl Iterator<Item = Line>, window: Option<usize>) -> Vec<String> {
+    let changes: Vec<Line> = changes.collect();
     let widest = changes.iter().map(|change| columns(&change.name)).max().unwrap_or(0);
     let widest = widest.min(NAME);
-    let line = |change: &Change| {
-        let word = word(change);
+    let line = |change: &Line| {
+        let word = change.word;
         let name = format!(
             "{}{}",
             change.name,
@@ -42,18 +65,14 @@ pub(super) fn lines(changes: &[Change], window: Option<usize>) -> Vec<String> {
                 }
             }
         };
-        let painted = tone(&change.step).paint(word);
-        text.replacen(word, &painted, 1)
+        text.replacen(word, &change.tone.paint(word), 1)
     };
     changes.iter().map(line).collect()
 }
 
 /// As a person reads it: where nothing is done, it is a note.
-fn word(change: &Change) -> &'static str {
-    match change.step {
-        Step::Note(_) | Step::None => "note",
-        _ => change.step.as_str(),
-    }
+pub(super) fn word(word: &'static str) -> &'static str {
+    if word == "none" { "note" } else { word }
 }
 
 fn tone(step: &Step) -> Tone {

@@ -67,6 +67,8 @@ fn each_block_of_yaml_does_what_it_says() {
             workflow(&scene, &document, &place);
         } else if document["initContainers"].is_array() {
             containers(&scene, &document["initContainers"], &place);
+        } else if document["jobs"].is_object() {
+            jobs(&scene, &document["jobs"], &place);
         } else if document["kind"] == "CronJob" {
             let schedule = document["spec"]["schedule"].as_str().unwrap();
             assert_eq!(schedule.split(' ').count(), 5, "{place}");
@@ -76,6 +78,29 @@ fn each_block_of_yaml_does_what_it_says() {
             panic!("{place}: nothing runs such a block: teach tests/documents/configuration.rs to");
         }
     }
+}
+
+/// The jobs of a workflow about a fleet, whose file was applied; vault and identity are the scene's.
+fn jobs(scene: &Scene, jobs: &Value, place: &str) {
+    let applied = scene.shell("dfns-keys apply --as ops-admin --yes");
+    assert_eq!(applied.code, 0, "{place}: {applied:?}");
+    let mut run = 0;
+    for step in jobs
+        .as_object()
+        .unwrap()
+        .values()
+        .flat_map(|job| job["steps"].as_array().unwrap())
+    {
+        let Some(line) = step["run"].as_str() else {
+            let uses = step["uses"].as_str().unwrap();
+            assert!(uses.contains('@'), "{place}: {uses} names no version");
+            continue;
+        };
+        let ended = scene.shell(line);
+        assert_eq!(ended.code, 0, "{place}: {ended:?}");
+        run += 1;
+    }
+    assert!(run > 0, "{place}: no job runs anything");
 }
 
 /// The steps of a job of GitHub Actions: variables from the secrets that `gh secret set -f` makes, empty where there is none.

@@ -1,3 +1,4 @@
+use std::fmt::Write as _;
 use std::path::Path;
 
 use clap::Args;
@@ -52,6 +53,21 @@ pub(super) struct FileArgs {
 impl FileArgs {
     fn path(&self) -> &Path {
         self.path.as_ref().map_or(Path::new(fleet::USUAL), Input::path)
+    }
+
+    /// The command that makes the changes which these plan.
+    fn apply(&self) -> String {
+        let mut command = "dfns-keys apply".to_owned();
+        if self.path.is_some() {
+            let _ = write!(command, " {}", quoted::path(self.path()));
+        }
+        if self.prune {
+            command.push_str(" --prune");
+        }
+        if let Some(admin) = &self.admin {
+            let _ = write!(command, " --as {admin}");
+        }
+        command
     }
 
     /// The file, before anybody types a passphrase.
@@ -116,7 +132,7 @@ impl FileArgs {
         let mut lines = vec![window.map_or(head.clone(), |_| context.ui.wrapped(&head, ""))];
         if !plan.changes.is_empty() {
             lines.push(String::new());
-            lines.extend(changes::lines(&plan.changes, window));
+            lines.extend(changes::lines(plan.changes.iter().map(changes::Line::from), window));
         }
         lines.push(String::new());
         let summary = summary(fleet, plan);
@@ -152,7 +168,10 @@ fn summary(fleet: &Fleet, plan: &Plan) -> String {
         1 => sentences.push("1 waits for somebody (blocked).".to_owned()),
         count => sentences.push(format!("{count} wait for somebody (blocked).")),
     }
-    sentences.push(format!("{} of {all} credentials are as written.", plan.as_written));
+    sentences.push(match (plan.as_written, all) {
+        (0, 1) => "The credential of the file is not as written.".to_owned(),
+        (written, all) => format!("As written: {written} of {all} credentials."),
+    });
     sentences.join(" ")
 }
 
@@ -188,9 +207,10 @@ impl PlanArgs {
                 context.ui.answer(&line)?;
             }
             if plan.changes.iter().any(|change| change.step.is_work()) {
-                context
-                    .ui
-                    .say("Nothing was changed: `dfns-keys apply` makes these changes.");
+                context.ui.say(&format!(
+                    "Nothing was changed: `{}` makes these changes.",
+                    self.file.apply()
+                ));
             }
         }
         if self.check && pending > 0 {

@@ -271,7 +271,10 @@ impl One<'_> {
     fn compare_accounts(&mut self, local: &Local, remote: &RemoteAccount) {
         let name = &self.account.name;
         if !remote.active {
-            self.push(Step::Activate(remote.into()), "somebody deactivated it at Dfns");
+            self.push(
+                Step::Activate(remote.into()),
+                "somebody deactivated it at Dfns: its token is accepted again",
+            );
         }
         let made_by_us = remote.name.is(name.as_str()) || remote.name.begins_with(&format!("{name}-"));
         if !made_by_us {

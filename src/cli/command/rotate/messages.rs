@@ -3,12 +3,14 @@
 use jiff::Timestamp;
 
 use super::{GraceArg, RotateArgs, Scene, StrategyArg};
+use crate::cli::changes::{self, Line};
 use crate::cli::error::Failure;
+use crate::cli::ui::Tone;
 use crate::model::credential::State;
 use crate::model::ids::CredentialName;
 use crate::model::record::PublicRecord;
 use crate::model::rotation::{Grace, Strategy};
-use crate::workflow::rotate::{Change, DELIVERED, DELIVERING, Job, PROMOTED, RETIRED, ROLLED_BACK, Standing};
+use crate::workflow::rotate::{Change, DELIVERED, DELIVERING, Job, PROMOTED, RETIRED, ROLLED_BACK, Standing, Why};
 
 /// What may be destroyed by hand, in the place itself.
 fn tell_unneeded(scene: &Scene<'_>, standing: &Standing) {
@@ -23,21 +25,37 @@ fn tell_unneeded(scene: &Scene<'_>, standing: &Standing) {
 }
 
 impl RotateArgs {
-    pub(super) fn tell(&self, scene: &Scene<'_>, name: &CredentialName, standing: &Standing) -> Result<(), Failure> {
+    /// What a run would do, in the words of `plan`; of one credential, also how.
+    pub(super) fn tell_changes(&self, scene: &Scene<'_>, planned: &[(&Standing, Change, Why)]) -> Result<(), Failure> {
         let ui = &scene.context.ui;
-        if self.dry_run {
-            let (change, why) = self.change(scene, standing);
-            let administrator = scene.session.is_some();
-            let renews = change == Change::Renew;
-            ui.say(&format!("{name}: {}, because {why}", change.as_str()));
-            if change == Change::Blocked {
-                return ui.answer(&format!("{name}  needs --as ADMIN, or to be run without --no-input"));
-            }
-            for line in self.planned(administrator, renews, name, standing) {
+        let line = |(standing, change, why): &(&Standing, Change, Why)| Line {
+            name: standing.record.name.to_string(),
+            word: changes::word(change.as_str()),
+            tone: match change {
+                Change::Blocked => Tone::Bad,
+                Change::Retire => Tone::Doubtful,
+                Change::None => Tone::Plain,
+                Change::Rotate | Change::Renew => Tone::Good,
+            },
+            reason: why.to_string(),
+            needs: (*change == Change::Blocked).then(|| "--as ADMIN, or a run without --no-input".to_owned()),
+        };
+        for line in changes::lines(planned.iter().map(line), ui.window()) {
+            ui.answer(&line)?;
+        }
+        if let [(standing, change, _)] = planned
+            && *change != Change::Blocked
+        {
+            let renews = *change == Change::Renew;
+            for line in self.planned(scene.session.is_some(), renews, &standing.record.name, standing) {
                 ui.answer(&line)?;
             }
-            return Ok(());
         }
+        Ok(())
+    }
+
+    pub(super) fn tell(&self, scene: &Scene<'_>, name: &CredentialName, standing: &Standing) -> Result<(), Failure> {
+        let ui = &scene.context.ui;
         let step = match standing.step {
             "none" => "never rotated",
             step => step,

@@ -18,6 +18,14 @@ impl RotateArgs {
         let mut rows: Vec<Value> = Vec::new();
         let mut changes: Vec<Value> = Vec::new();
         let mut failures: Vec<(CredentialName, Failure)> = Vec::new();
+        if self.dry_run && !ui.json() {
+            let standings = outcomes.iter().filter_map(|(_, outcome)| outcome.as_ref().ok());
+            let planned = standings.map(|standing| {
+                let (change, why) = self.change(scene, standing);
+                (standing, change, why)
+            });
+            self.tell_changes(scene, &planned.collect::<Vec<_>>())?;
+        }
         for (name, outcome) in outcomes {
             match outcome {
                 Ok(standing) => {
@@ -28,7 +36,7 @@ impl RotateArgs {
                         planned["needs"] = "--as ADMIN".into();
                     }
                     changes.push(planned);
-                    if !ui.json() {
+                    if !ui.json() && !self.dry_run {
                         self.tell(scene, &name, &standing)?;
                     }
                 }
