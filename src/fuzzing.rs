@@ -127,7 +127,7 @@ fn tokens(bytes: &[u8]) -> Vec<String> {
     })
 }
 
-/// Whatever is one word on a command line: each as the first letter chooses.
+/// Whatever is one word on a command line, taken for each of them.
 fn texts(bytes: &[u8]) -> Vec<String> {
     fn parsed<T: std::str::FromStr<Err: Display>>(text: &str) -> Option<String> {
         refusal(text.parse::<T>())
